@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""BaseDifficultyScorer: what every scorer promises. Think twice before adding to it."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from .progress import CallbackSupportMixin, Task, root_task, with_callbacks
+from .training.architectures import default_network
+from .training.needs import RecordNeeds
+from .training.network import NET_TYPES, frozen_net
+from .training.record import TrainingRecord, targets_for, train_record
+from .training.recorder import RecordTraining
+from .training.rows import Rows, check_rows, is_dataset, n_rows
+
+
+class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
+    """Base of the scorers: larger = harder, one training, the rows' order kept.
+
+    A scorer says what it needs of a training run (`_needs`), and turns a record and rows into
+    numbers (`_score_training_rows`, `_score_rows`). This class does the rest: it checks the rows,
+    obtains the record by training or by taking a given one, and keeps the contract of undefined
+    scores. Subclasses have at least the parameters `estimator`, `undefined`, `random_state` and
+    `verbose`, and write their constructor themselves.
+    """
+
+    estimator: Any
+    undefined: str
+    random_state: Any
+    verbose: int
+
+    # Lets a pipeline route y to `transform`; the name is scikit-learn's.
+    __metadata_request__transform = {"y": True}
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "estimator": [*NET_TYPES, TrainingRecord, None],
+        "undefined": [StrOptions({"nan", "max"})],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    # ------------------------------------------------------------------- what a subclass provides
+
+    @abstractmethod
+    def _needs(self) -> RecordNeeds:
+        """Return what the record must hold."""
+
+    @abstractmethod
+    def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
+        """Return the raw difficulty (n,) of the rows that were trained on, from `record_`."""
+
+    @abstractmethod
+    def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
+        """Return the difficulty (m,) of rows taken as unseen; targets None: label-free."""
+
+    @property
+    @abstractmethod
+    def _column_names(self) -> list[str]:
+        """Names of the columns of `transform`."""
+
+    # -------------------------------------------------------------------------------- public verbs
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any = None, *, scoring_view: Any = None, groups: Any = None
+    ) -> BaseDifficultyScorer:
+        """Train the network (unless a record is given) and score its training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
+            The training rows. Arrays may have any rank of at least two. Floats are cast to the
+            network's dtype, integers are passed on as they are.
+        y : array-like of shape (n_samples,), default=None
+            Their labels, of any type; targets for a regressor. May be None for a Dataset that
+            yields (x, y).
+        scoring_view : same kind as X, default=None
+            The same rows in the same order without random augmentation; scored in place of X.
+        groups : ignored
+            For the scorers that train several networks on parts of the rows.
+
+        Returns
+        -------
+        self : object
+            With `difficulty_`, one score per row of X.
+        """
+        self._validate_params()
+        with root_task(self, 2) as progress:
+            rows = check_rows(X, estimator=self)
+            self._check_width(X, rows, reset=True)
+            view = rows if scoring_view is None else check_rows(scoring_view, estimator=self)
+            if n_rows(view) != n_rows(rows):
+                raise ValueError(
+                    f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold "
+                    "the same rows in the same order."
+                )
+            self.record_, targets = self._obtain_record(rows, y, progress)
+            self.estimator_ = self.record_ if self.record_.net is None else self.record_.net
+            self.classes_ = self.record_.classes_
+            scores = self._score_training_rows(view, targets, progress)
+            self._largest = np.nanmax(scores) if np.isfinite(scores).any() else np.nan
+            self.n_undefined_ = int(np.isnan(scores).sum())
+            self.difficulty_ = self._settle(scores)
+        return self
+
+    def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
+        """Return the difficulty of rows taken as unseen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows of the kind that `fit` was given.
+        y : array-like of shape (n_samples,), default=None
+            Their labels; without them, the predicted class takes their place.
+
+        Returns
+        -------
+        difficulty : ndarray of shape (n_samples,)
+            Larger = harder.
+        """
+        return self._settle(self._score_rows(*self._check_unseen(X, y)))
+
+    def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
+        """Return the difficulty of rows taken as unseen, as one column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows of the kind that `fit` was given.
+        y : array-like of shape (n_samples,), default=None
+            Their labels; without them, the predicted class takes their place.
+
+        Returns
+        -------
+        difficulty : ndarray of shape (n_samples, 1)
+            Larger = harder.
+        """
+        return self.score_samples(X, y)[:, None]
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return the names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Only checked against the names seen in `fit`.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            One per column.
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return np.asarray(self._column_names, dtype=object)
+
+    def set_params(self, **params: Any) -> BaseDifficultyScorer:
+        """Set parameters, those of the network as ``estimator__<name>``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the scorer or, if it was given a net, of the net.
+
+        Returns
+        -------
+        self : object
+            The scorer.
+        """
+        estimator = params.get("estimator", self.estimator)
+        nested = [name for name in params if name.startswith("estimator__")]
+        if nested and isinstance(estimator, (TrainingRecord, FrozenEstimator)):
+            raise ValueError(
+                f"{nested[0]} cannot be set: the network is already trained; pass a net to tune it."
+            )
+        if nested and estimator is None:
+            raise ValueError(
+                f"{nested[0]} cannot be set, because estimator is None; pass a net, for example "
+                "training.default_network(X, y)."
+            )
+        return super().set_params(**params)
+
+    # ---------------------------------------------------------------------------- the scorer's work
+
+    def _obtain_record(
+        self, X: Rows, y: Any, progress: Task
+    ) -> tuple[TrainingRecord, NDArray[Any]]:
+        """Return the record to read, trained now or given, and the rows' targets."""
+        needs = self._needs()
+        record = self._given_record()
+        if record is not None:
+            needs.check(record)
+            _, targets = targets_for(record, X, y)
+            self._compare_rows(record, X, targets, needs)
+            return record, targets
+        net = self._default_net(X, y) if self.estimator is None else self.estimator
+        classes, targets = targets_for(net, X, y)
+        with progress.subtask("train", None) as training:
+            record = train_record(
+                net,
+                X,
+                targets,
+                classes,
+                recorder=RecordTraining(checkpoints=needs.checkpoints),
+                random_state=self.random_state,
+                verbose=self.verbose,
+                needs=needs,
+                progress=training,
+            )
+        needs.check(record)
+        return record, targets
+
+    def _given_record(self) -> TrainingRecord | None:
+        if isinstance(self.estimator, TrainingRecord):
+            return self.estimator
+        net = frozen_net(self.estimator)
+        return None if net is None else TrainingRecord.from_net(net)
+
+    def _default_net(self, X: Rows, y: Any) -> Any:
+        if isinstance(X, Mapping) or is_dataset(X):
+            raise ValueError(
+                f"There is no default network for a {type(X).__name__}. Pass estimator, a skorch "
+                "net that fits your data."
+            )
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        return default_network(X, y)
+
+    def _compare_rows(
+        self, record: TrainingRecord, X: Rows, targets: NDArray[Any], needs: RecordNeeds
+    ) -> None:
+        difference = record.difference(X, targets)
+        if difference is None:
+            return
+        if needs.same_rows:
+            raise ValueError(f"This record was trained on other rows ({difference}); pass the net.")
+        warnings.warn(
+            f"This record was trained on other rows ({difference}). {type(self).__name__} reads "
+            "them as given, but difficulty_ is not that of training rows; pass the net to train "
+            "on them.",
+            stacklevel=5,
+        )
+
+    def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
+        """Remember, or compare with what was remembered, how wide a row is."""
+        if is_dataset(rows):
+            return
+        if isinstance(rows, Mapping):
+            shape: Any = {name: array.shape[1:] for name, array in rows.items()}
+        else:
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            shape = rows.shape[1:]
+        if reset:
+            self._row_shape = shape
+        elif shape != getattr(self, "_row_shape", shape):
+            raise ValueError(
+                f"The rows of X have shape {shape}, but {type(self).__name__} was fitted on rows "
+                f"of shape {self._row_shape}."
+            )
+
+    def _check_unseen(self, X: Any, y: Any) -> tuple[Rows, NDArray[Any] | None]:
+        check_is_fitted(self)
+        rows = check_rows(X, estimator=self)
+        self._check_width(X, rows, reset=False)
+        return rows, None if y is None else targets_for(self.record_, rows, y)[1]
+
+    def _settle(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+        """Return float32 scores, undefined ones warned of and treated as `undefined` says."""
+        bad = np.flatnonzero(np.isnan(scores))
+        if len(bad):
+            warnings.warn(
+                f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
+                f"{'NaN' if self.undefined == 'nan' else 'the largest training score'} is "
+                "returned for them.",
+                stacklevel=4,
+            )
+            if self.undefined == "max":
+                scores = np.where(np.isnan(scores), self._largest, scores)
+        return scores.astype(np.float32)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

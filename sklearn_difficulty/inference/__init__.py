@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that reads a trained network: records in, arrays out, block by block."""

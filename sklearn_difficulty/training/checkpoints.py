@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which epochs of a training run are kept, and where their weights lie.
+
+- `CheckpointPlan`: what a caller asks for ("10 evenly spaced", "late", [0, 5]), and the one rule
+  that turns it into epochs. The recorder uses it while training, the record when it is read.
+- `Checkpoint`: the weights after one epoch, in memory or in a safetensors file.
+- `CheckpointStore`: the rolling selection that the recorder fills; bounded, whatever the length
+  of the run, and evenly spread at whichever epoch training stops.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+
+CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
+WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
+
+
+def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
+    if isinstance(spec, str):
+        if spec in ("early", "late", "all"):
+            return spec
+    elif isinstance(spec, Integral) and not isinstance(spec, bool):
+        if int(spec) >= 1:
+            return int(spec)
+    elif isinstance(spec, Iterable):
+        epochs = tuple(spec)
+        if epochs and all(isinstance(e, Integral) and int(e) >= 0 for e in epochs):
+            return tuple(sorted({int(e) for e in epochs}))
+    raise ValueError(
+        "checkpoints must be a positive int (that many epochs, evenly spaced), 'early', 'late', "
+        f"'all', or a list of epochs in which 0 means initialisation; got {spec!r}."
+    )
+
+
+def _evenly_spaced(n_checkpoints: int, n_epochs: int) -> list[int]:
+    k = min(n_checkpoints, n_epochs)
+    # ceil(i * E / k) in integers: distinct for k <= E, and the last one is E.
+    return [-(-i * n_epochs // k) for i in range(1, k + 1)]
+
+
+@dataclass(frozen=True)
+class CheckpointPlan:
+    """The epochs that one or several readers of a training run ask for.
+
+    Parameters
+    ----------
+    specs : tuple
+        One entry per reader: an int, "early", "late", "all" or a tuple of epochs.
+    """
+
+    specs: tuple[int | str | tuple[int, ...], ...] = ()
+
+    @classmethod
+    def of(cls, checkpoints: CheckpointSpec | CheckpointPlan) -> CheckpointPlan:
+        """Return `checkpoints` as a plan, or raise what is wrong with it."""
+        if isinstance(checkpoints, CheckpointPlan):
+            return checkpoints
+        return cls((_check_spec(checkpoints),))
+
+    def __or__(self, other: CheckpointPlan) -> CheckpointPlan:
+        return CheckpointPlan(tuple(dict.fromkeys(self.specs + other.specs)))
+
+    def check_within(self, n_epochs: int) -> None:
+        """Raise if an epoch is asked for that a run of `n_epochs` never reaches."""
+        beyond = [e for s in self.specs if isinstance(s, tuple) for e in s if e > n_epochs]
+        if beyond:
+            raise ValueError(
+                f"checkpoints asks for epoch {beyond[0]}, but the network trains for {n_epochs} "
+                "epochs. Ask for earlier epochs or raise max_epochs."
+            )
+
+    @property
+    def n_rolling(self) -> int | None:
+        """How many unplanned epochs must be kept in case training stops early; None: all."""
+        if "all" in self.specs:
+            return None
+        return max((s for s in self.specs if isinstance(s, int)), default=0)
+
+    def planned(self, n_epochs: int) -> set[int]:
+        """Epochs to keep from a run that reaches its planned end."""
+        return set(self.select(range(n_epochs + 1), n_epochs, strict=False))
+
+    def select(
+        self, available: Iterable[int], last_epoch: int, *, strict: bool = True
+    ) -> list[int]:
+        """Choose among the epochs that are there.
+
+        Parameters
+        ----------
+        available : iterable of int
+            Epochs whose weights exist.
+        last_epoch : int
+            The last epoch that ran.
+        strict : bool, default=True
+            Raise if an explicitly named epoch is missing, rather than leave it out.
+
+        Returns
+        -------
+        epochs : list of int
+            In ascending order.
+        """
+        have = sorted(set(available))
+        trained = [e for e in have if e > 0]
+        chosen: set[int] = set()
+        for spec in self.specs:
+            wanted: Iterable[int]
+            if spec == "all":
+                wanted = trained
+            elif spec == "early":
+                wanted = range(1, min(WINDOW, last_epoch) + 1)
+            elif spec == "late":
+                wanted = range(max(1, last_epoch - WINDOW + 1), last_epoch + 1)
+            elif isinstance(spec, int):
+                wanted = _nearest(_evenly_spaced(spec, last_epoch), trained)
+            else:
+                assert isinstance(spec, tuple)
+                wanted = spec
+            missing = sorted(set(wanted) - set(have))
+            if missing and strict:
+                raise ValueError(
+                    f"checkpoints={_spelled(spec)} needs epochs {missing}, which this training "
+                    f"record does not hold (it holds {have}). Record with "
+                    f"RecordTraining(checkpoints={_spelled(spec)}) or checkpoints='all', or pass "
+                    "the network instead of the record."
+                )
+            chosen.update(set(wanted) & set(have))
+        return sorted(chosen)
+
+
+def _spelled(spec: int | str | tuple[int, ...]) -> str:
+    return repr(list(spec)) if isinstance(spec, tuple) else repr(spec)
+
+
+def _nearest(targets: Sequence[int], available: Sequence[int]) -> list[int]:
+    """One distinct available epoch per target, the closest one still free, last target first."""
+    free = list(available)
+    chosen = []
+    for target in reversed(targets):
+        if not free:
+            break
+        nearest = min(free, key=lambda epoch: (abs(epoch - target), -epoch))
+        free.remove(nearest)
+        chosen.append(nearest)
+    return sorted(chosen)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights and buffers of a network after one epoch.
+
+    Parameters
+    ----------
+    epoch : int
+        1 is the first epoch that ran; 0 is the network as initialised.
+    tensors : dict of str to Tensor, or None
+        The state on the CPU, or None if it lies in `path`.
+    path : Path or None
+        The safetensors file that holds the state.
+    """
+
+    epoch: int
+    tensors: Mapping[str, torch.Tensor] | None = None
+    path: Path | None = None
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the state, read from disk if it lies there.
+
+        Returns
+        -------
+        state : dict of str to Tensor
+            On the CPU; fit for ``module.load_state_dict``.
+        """
+        if self.tensors is not None:
+            return dict(self.tensors)
+        assert self.path is not None
+        return load_file(self.path)
+
+
+def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return a copy of the module's tensors on the CPU, untouched by later training."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous()
+        for name, value in module.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it into place.
+
+    A reader sees the whole file or none, also if the process dies half-way.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class CheckpointStore:
+    """The rolling selection of checkpoints of a running fit.
+
+    Holds the planned epochs, plus spare ones so that a run which stops early still leaves an
+    evenly spread selection: never more than twice what was asked for, plus the window of the
+    last epochs and the latest one.
+
+    Parameters
+    ----------
+    plan : CheckpointPlan
+        What to keep.
+    n_epochs : int
+        The planned length of the run.
+    directory : Path or None
+        Where states are written as safetensors; None keeps them in memory.
+    """
+
+    def __init__(self, plan: CheckpointPlan, n_epochs: int, directory: Path | None) -> None:
+        self.plan = plan
+        self.directory = directory
+        self._planned = plan.planned(n_epochs)
+        self._kept: dict[int, Checkpoint] = {}
+
+    def offer(self, epoch: int, module: torch.nn.Module) -> None:
+        """Keep the module's state if the plan, or an early stop now, would want it."""
+        if epoch not in self._indispensable(epoch):
+            return
+        state = copy_state(module)
+        if self.directory is None:
+            self._kept[epoch] = Checkpoint(epoch, tensors=state)
+        else:
+            path = self.directory / f"epoch-{epoch:05d}.safetensors"
+            write_atomically(path, lambda part: save_file(state, part))
+            self._kept[epoch] = Checkpoint(epoch, path=path)
+        self._thin_out(epoch)
+
+    def _indispensable(self, epoch: int) -> set[int]:
+        """Epochs that must be there if training ends, or is stopped, after `epoch`."""
+        epochs = {e for e in self._planned if e <= epoch}
+        if "late" in self.plan.specs:
+            epochs.update(range(max(1, epoch - WINDOW + 1), epoch + 1))
+        if self.plan.n_rolling != 0 and epoch > 0:
+            epochs.add(epoch)
+        return epochs
+
+    def _thin_out(self, epoch: int) -> None:
+        if self.plan.n_rolling is None:
+            return
+        sacred = self._indispensable(epoch)
+        room = max(2 * self.plan.n_rolling, len(sacred))
+        while len(self._kept) > room:
+            epochs = sorted(self._kept)
+            # The spare epoch whose loss leaves the smallest hole; the earliest of equals.
+            gaps = [
+                (later - earlier, middle)
+                for earlier, middle, later in zip([0, *epochs], epochs, epochs[1:], strict=False)
+                if middle not in sacred
+            ]
+            self._drop(min(gaps)[1])
+
+    def finish(self, last_epoch: int) -> list[Checkpoint]:
+        """Drop what is no longer wanted and return the rest in order of epoch."""
+        wanted = set(self.plan.select(self._kept, last_epoch, strict=False))
+        for epoch in sorted(set(self._kept) - wanted):
+            self._drop(epoch)
+        return [self._kept[epoch] for epoch in sorted(self._kept)]
+
+    def discard(self) -> None:
+        """Forget everything, files included."""
+        for epoch in list(self._kept):
+            self._drop(epoch)
+
+    def _drop(self, epoch: int) -> None:
+        path = self._kept.pop(epoch).path
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def load_state(source: Any) -> dict[str, torch.Tensor]:
+    """Read a state dict given as a mapping, a safetensors file or a weights-only torch file."""
+    if isinstance(source, Mapping):
+        return {
+            name: value.detach().to("cpu", copy=True)
+            for name, value in source.items()
+            if isinstance(value, torch.Tensor)
+        }
+    path = Path(source)
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    # weights_only refuses anything but tensors, so that an untrusted file cannot run code.
+    return load_state(torch.load(path, map_location="cpu", weights_only=True))

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a skorch net is and what its module returns; the clone that is to be trained.
+
+This file and `fitting` are the only ones that know skorch's habits. What skorch does by default,
+and what is done instead:
+
+- it hides 20 % of the rows for validation: the clone trains on all, a `predefined_split` stays;
+- it swallows Ctrl-C: here Ctrl-C ends the fit with KeyboardInterrupt, and only a callback that
+  stops training (EarlyStopping) ends it well;
+- it has no seed: initialisation, row order and dropout get streams of their own, and the global
+  generators are left as they were;
+- it passes float64 to float32 modules: floats are cast to the module's dtype;
+- `predict` and `NLLLoss` mean different things for different modules: `output_kind` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from sklearn.base import clone, is_regressor
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet, NeuralNetClassifier, helper
+from torch import nn
+
+from .recorder import RecordTraining
+from .rows import Rows, iter_blocks
+
+NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
+OutputKind = Literal["logits", "binary_logit", "probabilities", "log_probabilities", "values"]
+_REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+
+
+# ------------------------------------------------------------------ what a net and a module are
+
+
+def frozen_net(estimator: Any) -> NeuralNet | None:
+    """Return the net inside a FrozenEstimator, None if `estimator` is something else."""
+    if not isinstance(estimator, FrozenEstimator):
+        return None
+    if not isinstance(estimator.estimator, NeuralNet):
+        raise TypeError(
+            "FrozenEstimator must hold a skorch net that was fitted with RecordTraining; it holds "
+            f"{type(estimator.estimator).__name__}."
+        )
+    return estimator.estimator
+
+
+def is_regression(net: NeuralNet) -> bool:
+    """Tell whether a net, fitted or not, predicts numbers rather than classes."""
+    criterion = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+    return is_regressor(net) or issubclass(criterion, _REGRESSION_LOSSES)
+
+
+def plain_module(module: nn.Module) -> nn.Module:
+    """Return the module itself if `module` is the wrapper that torch.compile makes."""
+    return getattr(module, "_orig_mod", module)
+
+
+def module_device(module: nn.Module) -> torch.device:
+    """Return the device of the module's tensors, the CPU if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def module_dtype(module: nn.Module) -> torch.dtype:
+    """Return the floating dtype of the module's tensors, float32 if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def first_output(outputs: Any) -> torch.Tensor:
+    """Return the predictions of a module that may return more than these."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+
+
+def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
+    """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
+    if isinstance(inputs, dict):
+        return first_output(module(**inputs))
+    return first_output(module(inputs))
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put every submodule in eval mode, and each back in its own mode afterwards."""
+    modes = {submodule: submodule.training for submodule in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in modes.items():
+            submodule.training = mode
+
+
+def output_kind(net: NeuralNet, outputs: torch.Tensor, n_classes: int | None) -> OutputKind:
+    """Tell what a net's module returns, or raise if it does not suit the criterion or classes.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Initialized.
+    outputs : Tensor of shape (n, ...)
+        Its outputs for a few rows.
+    n_classes : int or None
+        Distinct labels; None for regression.
+
+    Returns
+    -------
+    kind : str
+        "logits", "binary_logit", "probabilities", "log_probabilities" or "values".
+    """
+    if n_classes is None:
+        return "values"
+    name = type(plain_module(net.module_)).__name__
+    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        if outputs[0].numel() != 1 or n_classes != 2:
+            raise ValueError(
+                f"BCEWithLogitsLoss needs two classes and one logit a row; y has {n_classes} "
+                f"classes and {name} returns {tuple(outputs.shape[1:])} a row."
+            )
+        return "binary_logit"
+    if outputs.ndim != 2 or outputs.shape[1] != n_classes:
+        raise ValueError(
+            f"{name} returns outputs of shape {tuple(outputs.shape)} for {len(outputs)} rows, but "
+            f"y has {n_classes} classes: it must return one column per class."
+        )
+    if isinstance(net.criterion_, nn.NLLLoss):
+        if bool((outputs >= 0).all()) and _sums_to_one(outputs):
+            return "probabilities"
+        # NeuralNetClassifier takes the logarithm itself, so log-probabilities train to NaN.
+        if not isinstance(net, NeuralNetClassifier) and _sums_to_one(outputs.exp()):
+            return "log_probabilities"
+        raise ValueError(
+            f"The criterion is NLLLoss (skorch's default), which expects {name} to end in softmax, "
+            "but its outputs are not probabilities. If they are logits, pass "
+            "criterion=nn.CrossEntropyLoss."
+        )
+    return "logits"
+
+
+def _sums_to_one(outputs: torch.Tensor) -> bool:
+    return bool(torch.allclose(outputs.sum(1), torch.ones_like(outputs[:, 0]), atol=1e-3))
+
+
+# ------------------------------------------------------------------------- a net that is to train
+
+
+def find_recorder(callbacks: Any) -> RecordTraining | None:
+    """Return the RecordTraining among a net's callbacks, if there is one."""
+    if not isinstance(callbacks, (list, tuple)):
+        return None
+    for item in callbacks:
+        callback = item[1] if isinstance(item, (tuple, list)) else item
+        if isinstance(callback, RecordTraining):
+            return callback
+    return None
+
+
+def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) -> NeuralNet:
+    """Return an unfitted clone that trains on every row and carries a recorder.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        The user's net; it is not changed.
+    recorder : RecordTraining
+        Attached unless the net has one of its own.
+    verbose : int
+        0 silences the clone; otherwise the net's own setting holds.
+
+    Returns
+    -------
+    clone : NeuralNet
+        Not initialized.
+    """
+    copy = clone(net)
+    split = copy.train_split
+    if not (isinstance(split, partial) and split.func is helper._make_split):
+        copy.set_params(train_split=None)
+    if getattr(copy, "classes", None) is not None:
+        copy.set_params(classes=None)  # labels reach the clone as codes
+    if verbose == 0:
+        copy.set_params(verbose=0)
+    if find_recorder(copy.callbacks) is None:
+        if copy.callbacks == "disable":
+            defaults = [name for name, _ in copy._default_callbacks]
+            copy.set_params(callbacks=[], **{f"callbacks__{name}": None for name in defaults})
+        # First, so that a callback that stops training does not do so before the epoch is kept.
+        copy.set_params(callbacks=[("record_training", recorder), *(copy.callbacks or [])])
+    return copy
+
+
+def refuse_unwatched_monitors(net: NeuralNet) -> None:
+    """Raise if a callback waits for validation scores that will never come."""
+    if net.train_split is not None:
+        return
+    for name, callback in net.callbacks_:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid"):
+            raise ValueError(
+                f"The callback {name!r} ({type(callback).__name__}) monitors {monitor!r}, but the "
+                "network trains on every row it is given and has no validation set. Pass one with "
+                "train_split=skorch.helper.predefined_split(valid_dataset), or monitor "
+                "'train_loss'."
+            )
+
+
+def outputs_of_first_rows(net: NeuralNet, X: Rows) -> torch.Tensor:
+    """Return what the module of an initialized net says about two rows, in eval mode."""
+    module = net.module_
+    blocks = iter_blocks(
+        X,
+        2,
+        dtype=module_dtype(module),
+        device=module_device(module),
+        collate_fn=collate_fn(net),
+    )
+    _, inputs = next(blocks)
+    with evaluation_mode(module), torch.no_grad():
+        try:
+            return first_output(net.infer(inputs))
+        except RuntimeError as error:
+            if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
+                error.add_note(
+                    f"X holds {inputs.dtype} and was passed on as such, since integers may be "
+                    "token ids. If they are measurements, pass X.astype('float32')."
+                )
+            raise
+
+
+def collate_fn(net: NeuralNet | None) -> Any:
+    """Return how a net joins the items of a Dataset, None for torch's default."""
+    return None if net is None else net.get_params_for("iterator_valid").get("collate_fn")

@@ -1,0 +1,511 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TrainingRecord: what a fit left behind, from which many scores are read."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+from skorch import NeuralNet
+from torch import nn
+
+from ..progress import SILENT, Task
+from .checkpoints import (
+    Checkpoint,
+    CheckpointPlan,
+    CheckpointSpec,
+    load_state,
+)
+from .fitting import draw_seed, train
+from .needs import RecordNeeds
+from .network import (
+    OutputKind,
+    collate_fn,
+    find_recorder,
+    is_regression,
+    output_kind,
+    outputs_of_first_rows,
+    plain_module,
+    training_clone,
+)
+from .recorder import RecordTraining
+from .rows import (
+    LabelledDataset,
+    Rows,
+    RowsFingerprint,
+    check_rows,
+    codes_of,
+    dataset_labels,
+    encode_labels,
+    float_targets,
+    is_dataset,
+    n_rows,
+)
+from .storage import DEFAULT_LOSS, read_record, write_record
+
+__all__ = ["TrainingRecord"]
+
+
+class TrainingRecord:
+    """What one training run left behind: the network and its checkpoints.
+
+    Train once, read many scores: every scorer takes a record in place of a network and then does
+    not train. Make one with `from_fit`, from a net that was fitted with `RecordTraining`
+    (`from_net`), from a training loop of your own (`from_checkpoints`), or from disk (`load`).
+
+    A record clones to itself: scikit-learn's ``clone`` neither copies nor forgets it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The trained network.
+    checkpoints : sequence of Checkpoint
+        In order of epoch.
+    classes : array-like of shape (n_classes,), default=None
+        The labels that the output columns stand for; None for regression.
+    outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
+            default="logits"
+        What the module returns.
+    criterion : torch.nn.Module, default=None
+        The loss it was trained with; None if unknown.
+    n_epochs : int, default=None
+        The last epoch that ran; None takes that of the last checkpoint.
+    rows : RowsFingerprint, default=None
+        Of the training rows; None if unknown.
+    net : skorch.NeuralNet, default=None
+        The fitted net, if there is one.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The final network, in eval mode.
+    checkpoints : list of Checkpoint
+        Each with an `epoch` and a ``state_dict()``.
+    classes_ : ndarray of shape (n_classes,) or None
+        The classes, in the order of the output columns.
+    n_epochs : int
+        Epochs that ran.
+
+    See Also
+    --------
+    sklearn_difficulty.training.RecordTraining : The callback that fills a record.
+    VoGScorer : A score that is read from a record.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_difficulty import TrainingRecord, VoGScorer
+    >>> from sklearn_difficulty.training import default_network
+    >>> X, y = load_digits(return_X_y=True)
+    >>> record = TrainingRecord.from_fit(default_network(X, y), X, y, random_state=0)
+    >>> logit, loss = (VoGScorer(record, target=t).fit(X, y) for t in ("logit", "loss"))
+    >>> logit.record_ is loss.record_
+    True
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        checkpoints: Sequence[Checkpoint],
+        *,
+        classes: Any = None,
+        outputs: OutputKind = "logits",
+        criterion: nn.Module | None = None,
+        n_epochs: int | None = None,
+        rows: RowsFingerprint | None = None,
+        net: NeuralNet | None = None,
+    ) -> None:
+        self.module = plain_module(module).eval()
+        self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
+        self.classes_ = None if classes is None else np.asarray(classes)
+        self.outputs = outputs
+        self.criterion = criterion
+        last = self.checkpoints[-1].epoch if self.checkpoints else 0
+        self.n_epochs = last if n_epochs is None else n_epochs
+        self.rows = rows
+        self.net = net
+
+    def __sklearn_clone__(self) -> TrainingRecord:
+        return self
+
+    def __repr__(self) -> str:
+        epochs = [checkpoint.epoch for checkpoint in self.checkpoints]
+        return f"TrainingRecord({type(self.module).__name__}, checkpoints at epochs {epochs})"
+
+    # ------------------------------------------------------------------------------- making one
+
+    @classmethod
+    def from_fit(
+        cls,
+        net: NeuralNet,
+        X: Any,
+        y: Any = None,
+        *,
+        checkpoints: CheckpointSpec | CheckpointPlan = 10,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> TrainingRecord:
+        """Train a clone of a net on every row, and keep the record.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            A clone of it is trained; the net itself is not touched. If it carries a
+            `RecordTraining`, that one decides about the checkpoints.
+        X : array-like, tensor, DataFrame, dict of arrays, or map-style Dataset
+            The training rows.
+        y : array-like of shape (n_samples,), default=None
+            Class labels of any type, or targets for a regressor. May be None for a Dataset that
+            yields (x, y).
+        checkpoints : int, {"early", "late", "all"} or list of int, default=10
+            As for `RecordTraining`.
+        checkpoint_dir : path-like, default=None
+            As for `RecordTraining`.
+        random_state : int, RandomState or None, default=None
+            Seeds initialisation, row order and dropout.
+        verbose : int, default=0
+            0 trains silently; otherwise the net prints what it is set to print.
+
+        Returns
+        -------
+        record : TrainingRecord
+            Of the finished fit.
+        """
+        X = check_rows(X)
+        classes, targets = targets_for(net, X, y)
+        return train_record(
+            net,
+            X,
+            targets,
+            classes,
+            recorder=RecordTraining(checkpoints=checkpoints, checkpoint_dir=checkpoint_dir),
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    @classmethod
+    def from_net(cls, net: NeuralNet, *, classes: Any = None) -> TrainingRecord:
+        """Read the record of a net that you fitted with `RecordTraining` yourself.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            Fitted, with a `RecordTraining` among its callbacks. Its module is copied.
+        classes : array-like of shape (n_classes,), default=None
+            What the output columns stand for; None takes the labels that the net was fitted on.
+
+        Returns
+        -------
+        record : TrainingRecord
+            Of the net's latest fit.
+        """
+        if not getattr(net, "initialized_", False):
+            raise NotFittedError(
+                f"This {type(net).__name__} is not fitted. Fit it first, with "
+                "callbacks=[RecordTraining()]."
+            )
+        recorder = find_recorder([callback for _, callback in net.callbacks_])
+        if recorder is None or not hasattr(recorder, "checkpoints_"):
+            raise ValueError(
+                f"This {type(net).__name__} was fitted without a recorder, so its checkpoints are "
+                "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
+            )
+        if not is_regression(net):
+            classes = recorder.classes_ if classes is None else np.asarray(classes)
+            if classes is None:
+                raise ValueError(
+                    "The net does not tell which classes it was fitted on; pass classes=[...]."
+                )
+        kind = _kind_by_criterion(net)
+        return cls(
+            copy.deepcopy(plain_module(net.module_)),
+            recorder.checkpoints_,
+            classes=classes,
+            outputs=kind,
+            criterion=net.criterion_,
+            n_epochs=recorder.n_epochs_,
+            rows=recorder.rows_,
+            net=net,
+        )
+
+    @classmethod
+    def from_checkpoints(
+        cls,
+        module: nn.Module,
+        states: Iterable[Mapping[str, Any] | str | PathLike[str]],
+        *,
+        classes: Any = None,
+        outputs: OutputKind = "logits",
+        criterion: nn.Module | None = None,
+        epochs: Iterable[int] | None = None,
+    ) -> TrainingRecord:
+        """Make a record from the checkpoints of a training loop of your own.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The network; it is copied, not changed.
+        states : iterable of state dict or path
+            In the order of training, the final one last. Paths lead to safetensors files, or to
+            files that ``torch.load(..., weights_only=True)`` can read.
+        classes : array-like of shape (n_classes,), default=None
+            What the output columns stand for; None for regression.
+        outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
+                default="logits"
+            What the module returns; "values" for regression.
+        criterion : torch.nn.Module, default=None
+            The loss; None takes the usual one for such outputs.
+        epochs : iterable of int, default=None
+            The epoch of every state; None numbers them from 1.
+
+        Returns
+        -------
+        record : TrainingRecord
+            Its module has the weights of the last state. It does not know its training rows.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn_difficulty import TrainingRecord
+        >>> module, states = torch.nn.Linear(4, 3), []
+        >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        >>> for epoch in range(3):
+        ...     loss = module(torch.ones(8, 4)).square().mean()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     states.append({k: v.clone() for k, v in module.state_dict().items()})
+        >>> TrainingRecord.from_checkpoints(module, states, classes=["a", "b", "c"])
+        TrainingRecord(Linear, checkpoints at epochs [1, 2, 3])
+        """
+        if outputs not in DEFAULT_LOSS:
+            raise ValueError(f"outputs must be one of {sorted(DEFAULT_LOSS)}; got {outputs!r}.")
+        if classes is None and outputs != "values":
+            raise ValueError(
+                "classes is None, which means regression, but outputs are "
+                f"{outputs!r}. Pass classes=[...], or outputs='values' for a regressor."
+            )
+        module = copy.deepcopy(plain_module(module))
+        tensors = [load_state(state) for state in states]
+        if not tensors:
+            raise ValueError("states is empty; pass at least one state dict or file.")
+        numbers = list(range(1, len(tensors) + 1)) if epochs is None else [int(e) for e in epochs]
+        if len(numbers) != len(tensors) or sorted(set(numbers)) != numbers:
+            raise ValueError(
+                "epochs must be strictly increasing, one per state; got "
+                f"{numbers} for {len(tensors)} states."
+            )
+        for tensor in tensors:
+            module.load_state_dict(tensor)  # raises, naming the keys, if they do not fit
+        return cls(
+            module,
+            [Checkpoint(e, t) for e, t in zip(numbers, tensors, strict=True)],
+            classes=classes,
+            outputs=outputs,
+            criterion=DEFAULT_LOSS[outputs]() if criterion is None else criterion,
+        )
+
+    # ------------------------------------------------------------------------------ reading one
+
+    def select(self, checkpoints: CheckpointSpec | CheckpointPlan) -> list[Checkpoint]:
+        """Return the checkpoints that a specification asks for.
+
+        Parameters
+        ----------
+        checkpoints : int, {"early", "late", "all"} or list of int
+            As for `RecordTraining`; an int takes at most that many.
+
+        Returns
+        -------
+        checkpoints : list of Checkpoint
+            In order of epoch.
+
+        Raises
+        ------
+        ValueError
+            If the record lacks an epoch that is asked for by name.
+        """
+        by_epoch = {checkpoint.epoch: checkpoint for checkpoint in self.checkpoints}
+        chosen = CheckpointPlan.of(checkpoints).select(by_epoch, self.n_epochs)
+        return [by_epoch[epoch] for epoch in chosen]
+
+    def difference(self, X: Rows, targets: NDArray[Any]) -> str | None:
+        """Say in what rows differ from those that the record was trained on.
+
+        Parameters
+        ----------
+        X : ndarray, dict of ndarrays or Dataset
+            Checked rows.
+        targets : ndarray
+            Label codes or regression targets.
+
+        Returns
+        -------
+        difference : str or None
+            None if they are the same, or if the record does not know its rows.
+        """
+        if self.rows is None:
+            return None
+        return self.rows.difference(RowsFingerprint.of(X, targets))
+
+    # ---------------------------------------------------------------------------------- on disk
+
+    def save(self, directory: str | PathLike[str]) -> None:
+        """Write the record: weights as safetensors, the rest as JSON, no pickle.
+
+        Parameters
+        ----------
+        directory : path-like
+            Made by this call, in one step; it must not exist, or be empty.
+        """
+        write_record(self, Path(directory))
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | PathLike[str],
+        module: nn.Module | None = None,
+        *,
+        criterion: nn.Module | None = None,
+    ) -> TrainingRecord:
+        """Read a record that `save` wrote.
+
+        Parameters
+        ----------
+        directory : path-like
+            Where it lies. Checkpoints are read from there when they are needed.
+        module : torch.nn.Module, default=None
+            A network of the recorded architecture; it is copied and given the recorded weights.
+            Not needed for the networks of this library.
+        criterion : torch.nn.Module, default=None
+            The loss. Needed only to read scores of the loss from a record whose loss was not the
+            usual one for such outputs with its default arguments.
+
+        Returns
+        -------
+        record : TrainingRecord
+            Without the skorch net.
+        """
+        return cls(**read_record(Path(directory), module, criterion))
+
+
+def targets_for(
+    net: NeuralNet | TrainingRecord, X: Rows, y: Any
+) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+    """Return the classes and what stands for y in training and scoring.
+
+    Parameters
+    ----------
+    net : NeuralNet or TrainingRecord
+        A net learns its classes from y; a record knows them already.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    y : array-like or None
+        None reads the labels of a Dataset.
+
+    Returns
+    -------
+    classes : ndarray or None
+        None for regression.
+    targets : ndarray
+        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
+    """
+    is_record = isinstance(net, TrainingRecord)
+    skorch_net = net.net if is_record else net
+    if y is None and is_dataset(X):
+        y = dataset_labels(X, collate_fn(skorch_net))
+    if y is None:
+        raise ValueError(
+            "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
+            "yields (x, y) can do without."
+        )
+    classes: NDArray[Any] | None = None
+    targets: NDArray[Any]
+    if is_record and net.classes_ is not None:
+        classes, targets = net.classes_, codes_of(y, net.classes_)
+    elif is_record or is_regression(net):
+        targets = float_targets(y)
+    else:
+        classes, targets = encode_labels(y)
+    if len(targets) != n_rows(X):
+        raise ValueError(
+            "X and y have inconsistent numbers of samples: "
+            f"{n_rows(X)} rows and {len(targets)} labels."
+        )
+    return classes, targets
+
+
+def train_record(
+    net: NeuralNet,
+    X: Rows,
+    targets: NDArray[Any],
+    classes: NDArray[Any] | None,
+    *,
+    recorder: RecordTraining,
+    random_state: Any,
+    verbose: int,
+    needs: RecordNeeds | None = None,
+    progress: Task = SILENT,
+) -> TrainingRecord:
+    """Train a clone of a net on checked rows and return its record.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Left as it is.
+    X, targets, classes : ndarrays
+        From `check_rows` and `targets_for`.
+    recorder : RecordTraining
+        Used unless the net carries one of its own.
+    random_state, verbose : object
+        As in `TrainingRecord.from_fit`.
+    needs : RecordNeeds, default=None
+        Checked before training against the recorder that the net carries.
+    progress : Task
+        Gets one subtask per epoch.
+
+    Returns
+    -------
+    record : TrainingRecord
+        Of the finished fit.
+    """
+    net = training_clone(net, recorder, verbose=verbose)
+    recorder = find_recorder(net.callbacks) or recorder
+    if needs is not None:
+        needs.check_plan(recorder, net.max_epochs)
+    n_classes = None if classes is None else len(classes)
+    train(
+        net,
+        LabelledDataset(X, targets) if is_dataset(X) else X,
+        targets,
+        n_classes=n_classes,
+        seed=draw_seed(random_state),
+        progress=progress,
+    )
+    return TrainingRecord(
+        net.module_,
+        recorder.checkpoints_,
+        classes=classes,
+        outputs=output_kind(net, outputs_of_first_rows(net, X), n_classes),
+        criterion=net.criterion_,
+        n_epochs=recorder.n_epochs_,
+        rows=RowsFingerprint.of(X, targets),
+        net=net,
+    )
+
+
+def _kind_by_criterion(net: NeuralNet) -> OutputKind:
+    if is_regression(net):
+        return "values"
+    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        return "binary_logit"
+    if isinstance(net.criterion_, nn.NLLLoss):
+        # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
+        return "probabilities" if hasattr(net, "predict_proba") else "log_probabilities"
+    return "logits"

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rows that a network is trained on and read at: arrays, dicts of arrays, torch Datasets.
+
+Every kind is brought to one of three forms (ndarray, dict of ndarrays, map-style Dataset) by
+`check_rows`, cut into blocks on the device by `iter_blocks`, and recognised again by
+`RowsFingerprint`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+Rows = Any  # ndarray, dict of str to ndarray, or map-style Dataset
+Inputs = torch.Tensor | dict[str, torch.Tensor]
+_HASHED_BYTES = 256 * 2**20
+_LISTED_ROWS = 5
+
+
+def is_dataset(X: Any) -> bool:
+    """Tell whether X is a torch Dataset."""
+    return isinstance(X, Dataset)
+
+
+def n_rows(X: Rows) -> int:
+    """Return the number of rows."""
+    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
+
+
+def check_rows(X: Any, *, estimator: Any = None) -> Rows:
+    """Bring X to an ndarray, a dict of ndarrays or a Dataset, or say what is wrong with it.
+
+    Parameters
+    ----------
+    X : array-like, tensor, DataFrame, mapping of these, or map-style Dataset
+        The rows. Arrays may have any rank of at least two.
+    estimator : object, default=None
+        Named in error messages.
+
+    Returns
+    -------
+    X : ndarray, dict of ndarrays or Dataset
+        Arrays are not copied if they need no conversion.
+    """
+    if isinstance(X, IterableDataset):
+        raise TypeError(
+            "X is an IterableDataset, whose rows have no index to score them by. Pass a "
+            "map-style Dataset (with __len__ and __getitem__) or an array."
+        )
+    if is_dataset(X):
+        if len(X) == 0:
+            raise ValueError("X is a Dataset without rows.")
+        return X
+    # scipy's dictionary-of-keys arrays are mappings too; check_array refuses them.
+    if isinstance(X, Mapping) and not issparse(X):
+        if not X:
+            raise ValueError("X is an empty mapping; it needs at least one array.")
+        arrays = {
+            str(k): _check_one(v, f"X[{k!r}]", estimator, ensure_2d=False) for k, v in X.items()
+        }
+        check_consistent_length(*arrays.values())
+        return arrays
+    return _check_one(X, "X", estimator, ensure_2d=True)
+
+
+def _check_one(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArray[Any]:
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu().numpy()
+    array = check_array(
+        array,
+        dtype="numeric",
+        allow_nd=True,
+        ensure_2d=ensure_2d,
+        ensure_all_finite=False,
+        estimator=estimator,
+        input_name=name,
+    )
+    bad = nonfinite_rows(array)
+    if len(bad):
+        raise ValueError(
+            f"{name} contains NaN or inf in {len(bad)} row(s), first "
+            f"{bad[:_LISTED_ROWS].tolist()}. Impute or drop these rows."
+        )
+    return array
+
+
+def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the indices of rows that hold NaN or inf, reading memory maps block by block."""
+    if array.dtype.kind not in "fc":
+        return np.empty(0, dtype=np.intp)
+    block = max(1, 2**24 // max(1, array[:1].nbytes))
+    bad = []
+    for start in range(0, len(array), block):
+        rows = array[start : start + block]
+        # A sum is finite if all terms are, save for overflow; only then look closer.
+        if not np.isfinite(rows.sum(dtype=np.float64)):
+            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            bad.append(start + np.flatnonzero(~finite))
+    return np.concatenate(bad) if bad else np.empty(0, dtype=np.intp)
+
+
+def cast_floats(X: Rows, dtype: torch.dtype) -> Rows:
+    """Give floating (and bool) arrays the module's dtype; integers are tokens and stay so."""
+    if isinstance(X, Mapping):
+        return {name: cast_floats(array, dtype) for name, array in X.items()}
+    if isinstance(X, np.ndarray) and X.dtype.kind in "fb":
+        return X.astype(_numpy_dtype(dtype), copy=False)
+    return X
+
+
+def _numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    # NumPy has no bfloat16: such modules get float32 arrays, cast block by block on the device.
+    return torch.empty(0, dtype=dtype if dtype != torch.bfloat16 else torch.float32).numpy().dtype
+
+
+def iter_blocks(
+    X: Rows,
+    batch_size: int,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    collate_fn: Callable[..., Any] | None = None,
+) -> Iterator[tuple[slice, Inputs]]:
+    """Yield the rows in order as ``(slice, inputs)`` on the device.
+
+    Parameters
+    ----------
+    X : ndarray, dict of ndarrays or Dataset
+        As `check_rows` returned it.
+    batch_size : int
+        Rows a block; the last one may have fewer.
+    dtype : torch.dtype
+        Given to floating inputs.
+    device : torch.device
+        Where the blocks go.
+    collate_fn : callable, default=None
+        Joins the items of a Dataset, as in a DataLoader; ignored for arrays.
+
+    Yields
+    ------
+    rows : slice
+        Which rows the block holds.
+    inputs : Tensor or dict of str to Tensor
+        What the module takes.
+    """
+    if is_dataset(X):
+        blocks: Iterator[Any] = (
+            batch[0] if isinstance(batch, (tuple, list)) else batch
+            for batch in DataLoader(X, batch_size=batch_size, collate_fn=collate_fn)
+        )
+    elif isinstance(X, Mapping):
+        blocks = (
+            {name: array[start : start + batch_size] for name, array in X.items()}
+            for start in range(0, n_rows(X), batch_size)
+        )
+    else:
+        blocks = (X[start : start + batch_size] for start in range(0, len(X), batch_size))
+    start = 0
+    for block in blocks:
+        inputs = _to_device(block, dtype, device)
+        n = n_rows(inputs)
+        yield slice(start, start + n), inputs
+        start += n
+
+
+def _to_device(block: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    if isinstance(block, Mapping):
+        return {str(name): _to_device(value, dtype, device) for name, value in block.items()}
+    if isinstance(block, np.ndarray) and not block.flags.writeable:
+        block = block.copy()  # torch warns of read-only memory; nothing here writes to it
+    tensor = torch.as_tensor(block)
+    is_number = tensor.is_floating_point() or tensor.dtype == torch.bool
+    return tensor.to(device=device, dtype=dtype if is_number else None)
+
+
+def dataset_labels(
+    dataset: Dataset[Any], collate_fn: Callable[..., Any] | None = None
+) -> NDArray[Any]:
+    """Read the labels of a Dataset in one ordered pass."""
+    labels = []
+    for batch in DataLoader(dataset, batch_size=512, collate_fn=collate_fn):
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise ValueError(
+                "The Dataset does not yield (X, y) pairs, so its labels cannot be read; pass y."
+            )
+        labels.append(np.asarray(batch[1]))
+    return np.concatenate(labels)
+
+
+class LabelledDataset(Dataset[Any]):
+    """A Dataset of (x, y) pairs whose labels are replaced by given ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Yields pairs; the second element is dropped.
+    labels : ndarray of shape (n_rows,)
+        What is yielded in its place.
+    """
+
+    def __init__(self, dataset: Dataset[Any], labels: NDArray[Any]) -> None:
+        self.dataset = dataset
+        self.labels = labels
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Return row `index` with its given label."""
+        item = self.dataset[index]
+        x = item[0] if isinstance(item, (tuple, list)) else item
+        return x, self.labels[index]
+
+
+def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the sorted classes and, for every row, the position of its label among them."""
+    y = _as_column(y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"A classifier needs at least two classes in y; got one class, {classes[0]!r}."
+        )
+    return classes, codes.astype(np.int64)
+
+
+def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the position of every label of y among known classes."""
+    y = _as_column(y)
+    known = np.isin(y, classes)
+    if not known.all():
+        strangers = np.unique(y[~known])[:_LISTED_ROWS].tolist()
+        raise ValueError(
+            f"y contains labels that the network was not trained on: {strangers}. It knows "
+            f"{classes.tolist()}."
+        )
+    return np.searchsorted(classes, y).astype(np.int64)
+
+
+def _as_column(y: Any) -> NDArray[Any]:
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f":
+        bad = nonfinite_rows(y)
+        if len(bad):
+            raise ValueError(
+                f"Input y contains NaN or inf in {len(bad)} row(s), first "
+                f"{bad[:_LISTED_ROWS].tolist()}."
+            )
+    return y
+
+
+def float_targets(y: Any) -> NDArray[np.float32]:
+    """Return regression targets as float32, (n,) or (n, n_outputs)."""
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+    return check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
+
+
+@dataclass(frozen=True)
+class RowsFingerprint:
+    """What a record remembers of its training rows: their number and a hash of X and y.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    X : str
+        Hash of the values as float32 or int64, so that a float64 copy is the same data. Beyond
+        256 MiB only evenly spaced rows are read. A Dataset, whose items may be random, hashes to
+        its type.
+    y : str
+        Hash of the label codes or regression targets.
+    """
+
+    n: int
+    X: str
+    y: str
+
+    @classmethod
+    def of(cls, X: Rows, targets: NDArray[Any]) -> RowsFingerprint:
+        """Take the fingerprint of rows and their label codes (or regression targets)."""
+        digest = hashlib.blake2b(digest_size=16)
+        if isinstance(X, Mapping):
+            for name in sorted(X):
+                digest.update(name.encode())
+                _hash_array(digest, np.asarray(X[name]))
+        elif isinstance(X, np.ndarray):
+            _hash_array(digest, X)
+        else:
+            digest.update(type(X).__qualname__.encode())
+        label_digest = hashlib.blake2b(digest_size=16)
+        _hash_array(label_digest, np.asarray(targets))
+        return cls(n_rows(X), digest.hexdigest(), label_digest.hexdigest())
+
+    def difference(self, other: RowsFingerprint) -> str | None:
+        """Say in what the other rows differ, or None if they are the same."""
+        if self.n != other.n:
+            return f"{other.n} rows instead of {self.n}"
+        if self.X != other.X:
+            return "another X"
+        if self.y != other.y:
+            return "other labels"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields for a JSON file."""
+        return asdict(self)
+
+
+def _hash_array(digest: Any, array: NDArray[Any]) -> None:
+    digest.update(str(array.shape).encode())
+    canonical: type[np.generic] = np.float32 if array.dtype.kind == "f" else np.int64
+    row_bytes = max(1, array[:1].size * np.dtype(canonical).itemsize)
+    stride = max(1, -(-len(array) * row_bytes // _HASHED_BYTES))
+    block = stride * max(1, 2**22 // row_bytes)
+    for start in range(0, len(array), block):
+        rows = array[start : start + block : stride]
+        digest.update(np.ascontiguousarray(rows, dtype=canonical).data)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A training record on disk: safetensors for weights, JSON for the rest, no pickle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import nn
+
+from .architectures import ARCHITECTURES
+from .checkpoints import Checkpoint, copy_state, load_state
+from .network import plain_module
+from .rows import RowsFingerprint
+
+if TYPE_CHECKING:
+    from .record import TrainingRecord
+
+_FORMAT = 1
+DEFAULT_LOSS: dict[str, type[nn.Module]] = {
+    "logits": nn.CrossEntropyLoss,
+    "binary_logit": nn.BCEWithLogitsLoss,
+    "probabilities": nn.NLLLoss,
+    "log_probabilities": nn.NLLLoss,
+    "values": nn.MSELoss,
+}
+
+
+def write_record(record: TrainingRecord, target: Path) -> None:
+    """Write a record in one atomic step; see `TrainingRecord.save`."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target} exists and is not empty; give a new directory.")
+    header = json.dumps(_header(record), indent=1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        save_file(copy_state(record.module), part / "module.safetensors")
+        for checkpoint in record.checkpoints:
+            save_file(checkpoint.state_dict(), _state_path(part, checkpoint.epoch))
+        (part / "record.json").write_text(header)
+        if target.exists():
+            target.rmdir()
+        os.replace(part, target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _state_path(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:05d}.safetensors"
+
+
+def _header(record: TrainingRecord) -> dict[str, Any]:
+    name = type(record.module).__name__
+    is_ours = ARCHITECTURES.get(name) is type(record.module)
+    classes = record.classes_
+    return {
+        "format": _FORMAT,
+        "module": {"name": name, "config": record.module.config if is_ours else None},
+        "epochs": [checkpoint.epoch for checkpoint in record.checkpoints],
+        "n_epochs": record.n_epochs,
+        "classes": None if classes is None else classes.tolist(),
+        "classes_dtype": None if classes is None else classes.dtype.str,
+        "outputs": record.outputs,
+        "criterion": None if record.criterion is None else repr(record.criterion),
+        "rows": None if record.rows is None else record.rows.to_json(),
+    }
+
+
+def read_record(
+    folder: Path, module: nn.Module | None, criterion: nn.Module | None
+) -> dict[str, Any]:
+    """Return the constructor arguments of a saved record; see `TrainingRecord.load`."""
+    header = json.loads((folder / "record.json").read_text())
+    if header["format"] != _FORMAT:
+        raise ValueError(
+            f"{folder} was written in format {header['format']}; this version reads {_FORMAT}."
+        )
+    name, config = header["module"]["name"], header["module"]["config"]
+    if module is not None:
+        module = copy.deepcopy(plain_module(module))
+    elif config is not None:
+        module = ARCHITECTURES[name](**config)
+    else:
+        raise ValueError(
+            f"{folder} holds the weights of a {name}, not its code: pass module={name}(...)."
+        )
+    module.load_state_dict(load_state(folder / "module.safetensors"))
+    if criterion is None:
+        usual = DEFAULT_LOSS[header["outputs"]]()
+        # A loss with other arguments is not guessed: scores of the loss then ask for it.
+        criterion = usual if repr(usual) == header["criterion"] else None
+    classes = header["classes"]
+    if classes is not None:
+        classes = np.array(classes, dtype=np.dtype(header["classes_dtype"]))
+    return {
+        "module": module,
+        "checkpoints": [
+            Checkpoint(epoch, path=_state_path(folder, epoch)) for epoch in header["epochs"]
+        ],
+        "classes": classes,
+        "outputs": header["outputs"],
+        "criterion": criterion,
+        "n_epochs": header["n_epochs"],
+        "rows": None if header["rows"] is None else RowsFingerprint(**header["rows"]),
+    }
