@@ -230,7 +230,7 @@ class VoGScorer(BaseDifficultyScorer):
             return statistics.variance
         groups, names = self._groups(statistics)
         self.raw_mean_, self.raw_std_ = group_statistics(statistics.variance, groups, len(names))
-        flat = np.flatnonzero(self.raw_std_ == 0)
+        flat = np.intersect1d(np.flatnonzero(self.raw_std_ == 0), groups)
         if len(flat):
             warnings.warn(
                 f"The raw scores have no spread in {len(flat)} of {len(names)} groups, "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -129,7 +130,9 @@ def train(
         targets = targets.astype(np.float32)
     net.fit_loop = fit_loop
     try:
-        with isolated_rng():
+        with isolated_rng(), warnings.catch_warnings():
+            # Read-only arrays, such as memory maps, are only read here.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             _seed_global_generators(init_seed)
             net.fit(X, targets)
         if interruptions:

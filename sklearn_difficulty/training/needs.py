@@ -52,5 +52,6 @@ class RecordNeeds:
 
     def check_plan(self, recorder: RecordTraining, n_epochs: int) -> None:
         """Raise before training if the recorder that a net carries keeps too little."""
+        self.checkpoints.check_within(n_epochs)
         kept = CheckpointPlan.of(recorder.checkpoints).planned(n_epochs)
         self.checkpoints.select(kept, n_epochs)

@@ -425,6 +425,10 @@ def targets_for(
             "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
             "yields (x, y) can do without."
         )
+    if hasattr(y, "__len__") and len(y) != n_rows(X):
+        raise ValueError(
+            f"X and y have inconsistent numbers of samples: {n_rows(X)} rows and {len(y)} labels."
+        )
     classes: NDArray[Any] | None = None
     targets: NDArray[Any]
     if is_record and net.classes_ is not None:
@@ -433,11 +437,6 @@ def targets_for(
         targets = float_targets(y)
     else:
         classes, targets = encode_labels(y)
-    if len(targets) != n_rows(X):
-        raise ValueError(
-            "X and y have inconsistent numbers of samples: "
-            f"{n_rows(X)} rows and {len(targets)} labels."
-        )
     return classes, targets
 
 

@@ -92,7 +92,8 @@ def _check_one(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDA
             f"{name} contains NaN or inf in {len(bad)} row(s), first "
             f"{bad[:_LISTED_ROWS].tolist()}. Impute or drop these rows."
         )
-    return array
+    # torch takes no view that runs backwards.
+    return np.ascontiguousarray(array) if min(array.strides) < 0 else array
 
 
 def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
@@ -231,7 +232,7 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"A classifier needs at least two classes in y; got one class, {classes[0]!r}."
+            f"A classifier needs at least two classes in y; got one class, {classes.tolist()[0]!r}."
         )
     return classes, codes.astype(np.int64)
 

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks that any difficulty scorer must pass, ours or a third party's.
+
+They complement ``sklearn.utils.estimator_checks.check_estimator``, which knows nothing of
+difficulty. Each check is a function of an unfitted scorer; its message says what to mend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import pickle
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+
+from .training import TrainingRecord
+
+__all__ = ["check_difficulty_scorer"]
+
+Check = Callable[[Any], None]
+
+
+def check_difficulty_scorer(scorer: Any) -> list[str]:
+    """Check that a scorer keeps the contract of difficulty scorers.
+
+    The contract: larger = harder; `difficulty_` holds the training rows in their order; every
+    number depends on its row and the fit alone; a seed determines the scores; the global random
+    generators, the data and the user's network are left as they were; labels may be of any type;
+    undefined scores are NaN and counted; bad input is answered by an error that says what to do.
+
+    Parameters
+    ----------
+    scorer : estimator
+        Unfitted. It is cloned for every check and fitted some twenty times on 60 rows of 5
+        features in 3 classes, so give it a small network.
+
+    Returns
+    -------
+    passed : list of str
+        Names of the checks that were made.
+
+    Raises
+    ------
+    AssertionError
+        From the first check that fails; the message says what to mend.
+
+    See Also
+    --------
+    sklearn.utils.estimator_checks.check_estimator : The checks that every estimator must pass.
+
+    Examples
+    --------
+    >>> from sklearn_difficulty import VoGScorer
+    >>> from sklearn_difficulty.estimator_checks import check_difficulty_scorer
+    >>> "check_labels_of_any_type" in check_difficulty_scorer(VoGScorer(checkpoints=2))
+    True
+    """
+    for check in _CHECKS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            check(_seeded(scorer))
+    return [check.__name__ for check in _CHECKS]
+
+
+# ------------------------------------------------------------------------------------- material
+
+
+def _seeded(scorer: Any) -> Any:
+    return clone(scorer).set_params(random_state=0)
+
+
+def _data() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    X, y = make_classification(
+        n_samples=60, n_features=5, n_informative=4, n_redundant=0, n_classes=3, random_state=0
+    )
+    return X.astype(np.float32), y
+
+
+def _reads_unseen_rows(scorer: Any) -> bool:
+    return hasattr(scorer, "score_samples")
+
+
+def _error_of(action: Callable[[], Any]) -> str:
+    try:
+        action()
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+# ----------------------------------------------------------------------- what the class looks like
+
+
+def check_docstring_states_sign(scorer: Any) -> None:
+    """The first line of the class says that larger is harder."""
+    first_line = (inspect.getdoc(type(scorer)) or "").partition("\n")[0]
+    assert "larger = harder" in first_line, (
+        f"The first line of the docstring of {type(scorer).__name__} must say 'larger = harder', "
+        f"so that nobody has to guess the sign; it says {first_line!r}."
+    )
+
+
+def check_only_estimator_is_positional(scorer: Any) -> None:
+    """The parameter `estimator` comes first, all others are keyword-only."""
+    first, *others = inspect.signature(type(scorer)).parameters.values()
+    positional = [p.name for p in others if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert first.name == "estimator", (
+        f"The first parameter must be 'estimator'; got {first.name!r}."
+    )
+    assert not positional, f"Make these parameters keyword-only: {positional}."
+
+
+def check_common_parameters(scorer: Any) -> None:
+    """`undefined`, `random_state` and `verbose` exist, with silent defaults."""
+    parameters = inspect.signature(type(scorer)).parameters
+    for name, default in (("undefined", "nan"), ("random_state", None), ("verbose", 0)):
+        assert name in parameters, f"Every difficulty scorer has the parameter {name!r}."
+        found = parameters[name].default
+        assert found == default, f"The default of {name!r} must be {default!r}; it is {found!r}."
+
+
+# ------------------------------------------------------------------------------ what a fit leaves
+
+
+def check_difficulty_of_training_rows(scorer: Any) -> None:
+    """`difficulty_` has one float32 per training row, and NaN is counted."""
+    X, y = _data()
+    scorer.fit(X, y)
+    scores = scorer.difficulty_
+    assert isinstance(scores, np.ndarray), "difficulty_ must be a NumPy array."
+    assert scores.shape == (60,), (
+        f"difficulty_ must hold one number per training row, (60,); it has shape {scores.shape}."
+    )
+    assert scores.dtype == np.float32, f"difficulty_ must be float32; it is {scores.dtype}."
+    assert scorer.n_undefined_ == np.isnan(scores).sum(), (
+        "n_undefined_ must count the NaN in difficulty_."
+    )
+    assert not np.isinf(scores).any(), "difficulty_ holds inf; an undefined score must be NaN."
+    assert len(np.unique(scores)) > 1, "All rows got the same difficulty; the scores say nothing."
+
+
+def check_fitted_attributes(scorer: Any) -> None:
+    """`estimator_`, `classes_`, `n_features_in_` and `record_` (or `ensemble_`) are set."""
+    X, y = _data()
+    scorer.fit(X, y)
+    missing = [a for a in ("estimator_", "classes_", "n_features_in_") if not hasattr(scorer, a)]
+    assert not missing, f"fit must set {missing}."
+    assert hasattr(scorer, "record_") or hasattr(scorer, "ensemble_"), (
+        "fit must keep what it trained as record_ (or ensemble_), so that other scores can be "
+        "read from it."
+    )
+
+
+def check_same_seed_same_scores(scorer: Any) -> None:
+    """Two fits with one integer seed agree bit for bit."""
+    X, y = _data()
+    first, second = (clone(scorer).fit(X, y).difficulty_ for _ in range(2))
+    assert np.array_equal(first, second, equal_nan=True), (
+        "Two fits with random_state=0 differ. Seed initialisation, row order and dropout, each "
+        "from a stream of its own."
+    )
+
+
+def check_labels_of_any_type(scorer: Any) -> None:
+    """Strings and non-contiguous integers give the scores of the codes 0, 1, 2."""
+    X, y = _data()
+    expected = clone(scorer).fit(X, y).difficulty_
+    for names in (np.array(["ant", "bee", "cat"]), np.array([-4, 3, 70])):
+        fitted = clone(scorer).fit(X, names[y])
+        assert np.array_equal(fitted.difficulty_, expected, equal_nan=True), (
+            f"With labels {names.tolist()} the scores differ from those with 0, 1, 2. Encode the "
+            "labels before they reach the network."
+        )
+        assert fitted.classes_.tolist() == names.tolist(), (
+            f"classes_ must hold the labels as given, sorted; it is {fitted.classes_}."
+        )
+
+
+# ----------------------------------------------------------------------------- what it leaves alone
+
+
+def check_surroundings_untouched(scorer: Any) -> None:
+    """Global random generators, the data and the given network are as before."""
+    X, y = _data()
+    X_before, y_before = X.copy(), y.copy()
+    state = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 (that is what is checked)
+    scorer.fit(X, y)
+    if _reads_unseen_rows(scorer):
+        scorer.score_samples(X)
+    after = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    assert torch.equal(state[0], after[0]), (
+        "torch's global generator has moved; train inside torch.random.fork_rng()."
+    )
+    assert state[1:] == after[1:], "NumPy's or Python's global generator has moved; restore it."
+    assert np.array_equal(X, X_before), "fit or score_samples wrote to X."
+    assert np.array_equal(y, y_before), "fit or score_samples wrote to y."
+    given = scorer.estimator
+    assert not getattr(given, "initialized_", False), (
+        "fit trained the network that it was given; it must train a clone."
+    )
+
+
+def check_silent(scorer: Any) -> None:
+    """With verbose=0 nothing is printed."""
+    X, y = _data()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        scorer.set_params(verbose=0).fit(X, y)
+    assert not printed.getvalue(), f"verbose=0 must be silent; fit printed {printed.getvalue()!r}."
+
+
+# ------------------------------------------------------------------------------------ unseen rows
+
+
+def check_both_or_neither_for_unseen_rows(scorer: Any) -> None:
+    """`transform` and `score_samples` are offered together or hidden together."""
+    X, y = _data()
+    scorer.fit(X, y)
+    offered = [hasattr(scorer, name) for name in ("transform", "score_samples")]
+    assert len(set(offered)) == 1, (
+        "Either unseen rows can be scored, then offer transform and score_samples, or they cannot, "
+        "then hide both (sklearn.utils.metaestimators.available_if)."
+    )
+
+
+def check_transform_and_names(scorer: Any) -> None:
+    """`transform` is float32 of shape (m, k), starts with `score_samples`, and names its columns."""
+    X, y = _data()
+    scorer.fit(X, y)
+    if not _reads_unseen_rows(scorer):
+        return
+    columns = scorer.transform(X[:7])
+    names = scorer.get_feature_names_out()
+    assert columns.shape == (7, len(names)), (
+        f"transform must return one row per row of X and one column per name; it returns "
+        f"{columns.shape} for 7 rows and names {list(names)}."
+    )
+    assert columns.dtype == np.float32, f"transform must return float32; got {columns.dtype}."
+    assert np.array_equal(columns[:, 0], scorer.score_samples(X[:7]), equal_nan=True), (
+        "The first column of transform must be score_samples."
+    )
+    twin = _seeded(scorer).fit_transform(X, y)
+    assert np.array_equal(twin, scorer.transform(X), equal_nan=True), (
+        "fit_transform(X, y) must equal fit(X, y).transform(X)."
+    )
+
+
+def check_rows_do_not_see_each_other(scorer: Any) -> None:
+    """The score of a row is the same alone, in a subset and in another order."""
+    X, y = _data()
+    scorer.fit(X, y)
+    if not _reads_unseen_rows(scorer):
+        return
+    for labels in (None, y):
+        whole = scorer.score_samples(X, labels)
+        order = np.random.default_rng(0).permutation(60)
+        for rows in (order, order[:11], order[:1]):
+            part = scorer.score_samples(X[rows], None if labels is None else labels[rows])
+            np.testing.assert_allclose(
+                part,
+                whole[rows],
+                rtol=1e-4,
+                atol=1e-5,
+                err_msg=(
+                    "A row's score depends on the other rows of the call. Normalise by statistics "
+                    "stored at fit, and score in eval mode."
+                ),
+            )
+
+
+def check_labels_are_used(scorer: Any) -> None:
+    """Labels unknown to the fit are refused by name; y of another length is refused."""
+    X, y = _data()
+    scorer.fit(X, y)
+    if not _reads_unseen_rows(scorer):
+        return
+    message = _error_of(lambda: scorer.score_samples(X[:3], [0, 1, 99]))
+    assert "99" in message, (
+        "score_samples must refuse labels that the fit has not seen, and name them; the label 99 "
+        f"gave {message!r}."
+    )
+
+
+def check_survives_pickle(scorer: Any) -> None:
+    """A pickled scorer gives the same scores, and its pickle holds no copy of X."""
+    X, y = _data()
+    wide = np.hstack([X, np.random.default_rng(0).normal(size=(60, 2000)).astype(np.float32)])
+    scorer.fit(X, y)
+    copy = pickle.loads(pickle.dumps(scorer))
+    assert np.array_equal(copy.difficulty_, scorer.difficulty_, equal_nan=True), (
+        "difficulty_ does not survive pickling."
+    )
+    if scorer.estimator is None:
+        fitted = _seeded(scorer).fit(wide, y)
+        needle = wide.tobytes()[:4096]
+        assert needle not in pickle.dumps(fitted), "The pickle of a fitted scorer holds X."
+
+
+# -------------------------------------------------------------------------------------- bad input
+
+
+def check_nonfinite_rows_are_named(scorer: Any) -> None:
+    """NaN and inf in X are refused with the numbers of their rows."""
+    X, y = _data()
+    X[[17, 41], 2] = np.nan, np.inf
+    message = _error_of(lambda: scorer.fit(X, y))
+    assert "17" in message, f"NaN in row 17 of X must be refused naming the row; got {message!r}."
+    assert "41" in message, f"inf in row 41 of X must be refused naming the row; got {message!r}."
+
+
+def check_one_class_is_refused(scorer: Any) -> None:
+    """A single class cannot be told apart from anything."""
+    X, _ = _data()
+    message = _error_of(lambda: scorer.fit(X, np.zeros(60, dtype=int)))
+    assert "class" in message, f"y with one class must be refused; got {message!r}."
+
+
+# ------------------------------------------------------------------------------- records in place
+
+
+def check_reads_a_record(scorer: Any) -> None:
+    """A record takes the place of the network, is not trained again, copied or tuned."""
+    X, y = _data()
+    scorer.fit(X, y)
+    record = getattr(scorer, "record_", None)
+    if not isinstance(record, TrainingRecord):
+        return
+    reader = clone(scorer).set_params(estimator=record)
+    assert clone(reader).estimator is record, "clone copied the record; it must pass it on."
+    before = [p.detach().clone() for p in record.module.parameters()]
+    reader.fit(X, y)
+    same = all(torch.equal(a, b) for a, b in zip(before, record.module.parameters(), strict=True))
+    assert same, "fit on a record changed its weights; it must only read them."
+    assert reader.record_ is record, "fit on a record must keep that record as record_."
+    np.testing.assert_allclose(
+        reader.difficulty_,
+        scorer.difficulty_,
+        rtol=1e-5,
+        err_msg="The scores read from a record differ from those of the fit that made it.",
+    )
+    message = _error_of(lambda: reader.set_params(estimator__lr=0.1))
+    assert "already trained" in message, (
+        "set_params(estimator__...) on a record must say that it is already trained; it said "
+        f"{message!r}."
+    )
+
+
+_CHECKS: tuple[Check, ...] = (
+    check_docstring_states_sign,
+    check_only_estimator_is_positional,
+    check_common_parameters,
+    check_difficulty_of_training_rows,
+    check_fitted_attributes,
+    check_same_seed_same_scores,
+    check_labels_of_any_type,
+    check_surroundings_untouched,
+    check_silent,
+    check_both_or_neither_for_unseen_rows,
+    check_transform_and_names,
+    check_rows_do_not_see_each_other,
+    check_labels_are_used,
+    check_survives_pickle,
+    check_nonfinite_rows_are_named,
+    check_one_class_is_refused,
+    check_reads_a_record,
+)
