@@ -40,7 +40,7 @@ def check_difficulty_scorer(scorer: Any) -> list[str]:
     Parameters
     ----------
     scorer : estimator
-        Unfitted. It is cloned for every check and fitted some twenty times on 60 rows of 5
+        Unfitted. It is cloned for every check and fitted about twenty-five times on 60 rows of 5
         features in 3 classes, so give it a small network.
 
     Returns
@@ -89,6 +89,14 @@ def _reads_unseen_rows(scorer: Any) -> bool:
     return hasattr(scorer, "score_samples")
 
 
+def _generator_states() -> dict[str, str]:
+    return {
+        "torch": str(torch.random.get_rng_state().tolist()),
+        "numpy": str(np.random.get_state()),  # noqa: NPY002 (that it is left alone is checked)
+        "python": str(random.getstate()),
+    }
+
+
 def _error_of(action: Callable[[], Any]) -> str:
     try:
         action()
@@ -101,7 +109,7 @@ def _error_of(action: Callable[[], Any]) -> str:
 
 
 def check_docstring_states_sign(scorer: Any) -> None:
-    """The first line of the class says that larger is harder."""
+    """Check that the first line of the class says that larger is harder."""
     first_line = (inspect.getdoc(type(scorer)) or "").partition("\n")[0]
     assert "larger = harder" in first_line, (
         f"The first line of the docstring of {type(scorer).__name__} must say 'larger = harder', "
@@ -110,7 +118,7 @@ def check_docstring_states_sign(scorer: Any) -> None:
 
 
 def check_only_estimator_is_positional(scorer: Any) -> None:
-    """The parameter `estimator` comes first, all others are keyword-only."""
+    """Check that `estimator` comes first and all other parameters are keyword-only."""
     first, *others = inspect.signature(type(scorer)).parameters.values()
     positional = [p.name for p in others if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert first.name == "estimator", (
@@ -120,7 +128,7 @@ def check_only_estimator_is_positional(scorer: Any) -> None:
 
 
 def check_common_parameters(scorer: Any) -> None:
-    """`undefined`, `random_state` and `verbose` exist, with silent defaults."""
+    """Check that `undefined`, `random_state` and `verbose` exist, with silent defaults."""
     parameters = inspect.signature(type(scorer)).parameters
     for name, default in (("undefined", "nan"), ("random_state", None), ("verbose", 0)):
         assert name in parameters, f"Every difficulty scorer has the parameter {name!r}."
@@ -132,7 +140,7 @@ def check_common_parameters(scorer: Any) -> None:
 
 
 def check_difficulty_of_training_rows(scorer: Any) -> None:
-    """`difficulty_` has one float32 per training row, and NaN is counted."""
+    """Check that `difficulty_` has one float32 per training row, and that NaN is counted."""
     X, y = _data()
     scorer.fit(X, y)
     scores = scorer.difficulty_
@@ -149,7 +157,7 @@ def check_difficulty_of_training_rows(scorer: Any) -> None:
 
 
 def check_fitted_attributes(scorer: Any) -> None:
-    """`estimator_`, `classes_`, `n_features_in_` and `record_` (or `ensemble_`) are set."""
+    """Check that the network, the classes, the width and the record are kept."""
     X, y = _data()
     scorer.fit(X, y)
     missing = [a for a in ("estimator_", "classes_", "n_features_in_") if not hasattr(scorer, a)]
@@ -161,7 +169,7 @@ def check_fitted_attributes(scorer: Any) -> None:
 
 
 def check_same_seed_same_scores(scorer: Any) -> None:
-    """Two fits with one integer seed agree bit for bit."""
+    """Check that two fits with one integer seed agree bit for bit."""
     X, y = _data()
     first, second = (clone(scorer).fit(X, y).difficulty_ for _ in range(2))
     assert np.array_equal(first, second, equal_nan=True), (
@@ -171,7 +179,7 @@ def check_same_seed_same_scores(scorer: Any) -> None:
 
 
 def check_labels_of_any_type(scorer: Any) -> None:
-    """Strings and non-contiguous integers give the scores of the codes 0, 1, 2."""
+    """Check that strings and other integers give the scores of the codes 0, 1, 2."""
     X, y = _data()
     expected = clone(scorer).fit(X, y).difficulty_
     for names in (np.array(["ant", "bee", "cat"]), np.array([-4, 3, 70])):
@@ -189,18 +197,18 @@ def check_labels_of_any_type(scorer: Any) -> None:
 
 
 def check_surroundings_untouched(scorer: Any) -> None:
-    """Global random generators, the data and the given network are as before."""
+    """Check that global random generators, the data and the given network are as before."""
     X, y = _data()
     X_before, y_before = X.copy(), y.copy()
-    state = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002 (that is what is checked)
+    before = _generator_states()
     scorer.fit(X, y)
     if _reads_unseen_rows(scorer):
         scorer.score_samples(X)
-    after = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    assert torch.equal(state[0], after[0]), (
-        "torch's global generator has moved; train inside torch.random.fork_rng()."
+    moved = [name for name, state in _generator_states().items() if state != before[name]]
+    assert not moved, (
+        f"The global random generators of {moved} have moved. Draw from generators of your own, or "
+        "restore theirs (torch.random.fork_rng)."
     )
-    assert state[1:] == after[1:], "NumPy's or Python's global generator has moved; restore it."
     assert np.array_equal(X, X_before), "fit or score_samples wrote to X."
     assert np.array_equal(y, y_before), "fit or score_samples wrote to y."
     given = scorer.estimator
@@ -210,7 +218,7 @@ def check_surroundings_untouched(scorer: Any) -> None:
 
 
 def check_silent(scorer: Any) -> None:
-    """With verbose=0 nothing is printed."""
+    """Check that nothing is printed with verbose=0."""
     X, y = _data()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -222,7 +230,7 @@ def check_silent(scorer: Any) -> None:
 
 
 def check_both_or_neither_for_unseen_rows(scorer: Any) -> None:
-    """`transform` and `score_samples` are offered together or hidden together."""
+    """Check that `transform` and `score_samples` are offered, or hidden, together."""
     X, y = _data()
     scorer.fit(X, y)
     offered = [hasattr(scorer, name) for name in ("transform", "score_samples")]
@@ -233,7 +241,7 @@ def check_both_or_neither_for_unseen_rows(scorer: Any) -> None:
 
 
 def check_transform_and_names(scorer: Any) -> None:
-    """`transform` is float32 of shape (m, k), starts with `score_samples`, and names its columns."""
+    """Check the shape, type, first column and column names of `transform`."""
     X, y = _data()
     scorer.fit(X, y)
     if not _reads_unseen_rows(scorer):
@@ -255,7 +263,7 @@ def check_transform_and_names(scorer: Any) -> None:
 
 
 def check_rows_do_not_see_each_other(scorer: Any) -> None:
-    """The score of a row is the same alone, in a subset and in another order."""
+    """Check that a row's score is the same alone, in a subset and in another order."""
     X, y = _data()
     scorer.fit(X, y)
     if not _reads_unseen_rows(scorer):
@@ -278,7 +286,7 @@ def check_rows_do_not_see_each_other(scorer: Any) -> None:
 
 
 def check_labels_are_used(scorer: Any) -> None:
-    """Labels unknown to the fit are refused by name; y of another length is refused."""
+    """Check that labels unknown to the fit are refused by name."""
     X, y = _data()
     scorer.fit(X, y)
     if not _reads_unseen_rows(scorer):
@@ -291,7 +299,7 @@ def check_labels_are_used(scorer: Any) -> None:
 
 
 def check_survives_pickle(scorer: Any) -> None:
-    """A pickled scorer gives the same scores, and its pickle holds no copy of X."""
+    """Check that a pickled scorer keeps its scores, and that its pickle holds no copy of X."""
     X, y = _data()
     wide = np.hstack([X, np.random.default_rng(0).normal(size=(60, 2000)).astype(np.float32)])
     scorer.fit(X, y)
@@ -309,7 +317,7 @@ def check_survives_pickle(scorer: Any) -> None:
 
 
 def check_nonfinite_rows_are_named(scorer: Any) -> None:
-    """NaN and inf in X are refused with the numbers of their rows."""
+    """Check that NaN and inf in X are refused with the numbers of their rows."""
     X, y = _data()
     X[[17, 41], 2] = np.nan, np.inf
     message = _error_of(lambda: scorer.fit(X, y))
@@ -318,7 +326,7 @@ def check_nonfinite_rows_are_named(scorer: Any) -> None:
 
 
 def check_one_class_is_refused(scorer: Any) -> None:
-    """A single class cannot be told apart from anything."""
+    """Check that y with a single class is refused."""
     X, _ = _data()
     message = _error_of(lambda: scorer.fit(X, np.zeros(60, dtype=int)))
     assert "class" in message, f"y with one class must be refused; got {message!r}."
@@ -328,7 +336,7 @@ def check_one_class_is_refused(scorer: Any) -> None:
 
 
 def check_reads_a_record(scorer: Any) -> None:
-    """A record takes the place of the network, is not trained again, copied or tuned."""
+    """Check that a record in place of the network is not trained again, copied or tuned."""
     X, y = _data()
     scorer.fit(X, y)
     record = getattr(scorer, "record_", None)

@@ -22,6 +22,7 @@ from torch.func import functional_call
 
 from ..progress import SILENT, Task
 from ..training.checkpoints import Checkpoint
+from ..training.fitting import isolated_rng
 from ..training.network import (
     call_module,
     collate_fn,
@@ -63,7 +64,7 @@ class RunningVariance:
         """Take in the gradients (n, ...) at the next checkpoint; the tensor is overwritten."""
         self.count += 1
         flat = gradient.reshape(len(gradient), -1)
-        magnitude = torch.linalg.vector_norm(flat, ord=1, dim=1)
+        magnitude = flat.abs().sum(dim=1)  # half the time of the norm of order 1
         if self.count == 1:
             self._mean, self._magnitude = gradient, magnitude
             self._squares = torch.zeros_like(gradient if self.per_element else magnitude)
@@ -134,6 +135,7 @@ class GradientReader:
         self._function = target_function(record, target)
         self._site = None if wrt is None else _submodule(self.module, wrt)
         self._wrt = wrt
+        self._shields_leaves = False
         self._states = _DeviceStates(self.module, checkpoints, self.device)
         _refuse_batch_statistics(self.module)
 
@@ -142,6 +144,7 @@ class GradientReader:
         """Hold the module in eval mode, and whatever else scoring needs, for a ``with`` block."""
         with ExitStack() as stack:
             stack.enter_context(evaluation_mode(self.module))
+            stack.enter_context(isolated_rng())  # a forward pass may draw, a Dataset's items too
             has_rnn = any(isinstance(m, nn.RNNBase) for m in self.module.modules())
             if has_rnn and self.device.type == "cuda":
                 # cuDNN has no backward pass for recurrent layers in eval mode.
@@ -158,12 +161,22 @@ class GradientReader:
         return variance
 
     def _gradient(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
+        try:
+            return self._backward(state, inputs, labels)
+        except RuntimeError as error:
+            if self._shields_leaves or "in-place" not in str(error):
+                raise
+        # The module writes to what it is given, which torch forbids for leaves: pass copies on.
+        self._shields_leaves = True
+        return self._backward(state, inputs, labels)
+
+    def _backward(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
         leaves: list[torch.Tensor] = []
 
         def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
-            leaves.append(tensor.detach().requires_grad_())
-            # The clone lets a module that works in place write to it, the leaf may not be.
-            return leaves[-1].clone()
+            leaf = tensor.detach().requires_grad_()
+            leaves.append(leaf)
+            return leaf.clone() if self._shields_leaves else leaf
 
         def at_site(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor:
             if not isinstance(output, torch.Tensor) or not output.is_floating_point():

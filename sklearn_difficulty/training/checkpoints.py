@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -34,12 +34,16 @@ def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
             return int(spec)
     elif isinstance(spec, Iterable):
         epochs = tuple(spec)
-        if epochs and all(isinstance(e, Integral) and int(e) >= 0 for e in epochs):
+        if epochs and all(_is_epoch(e) for e in epochs):
             return tuple(sorted({int(e) for e in epochs}))
     raise ValueError(
         "checkpoints must be a positive int (that many epochs, evenly spaced), 'early', 'late', "
         f"'all', or a list of epochs in which 0 means initialisation; got {spec!r}."
     )
+
+
+def _is_epoch(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _evenly_spaced(n_checkpoints: int, n_epochs: int) -> list[int]:
@@ -188,9 +192,14 @@ class Checkpoint:
 
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
+    # torch.compile's wrapper puts "_orig_mod." before every name; the plain module does not.
+    return _copy_tensors(getattr(module, "_orig_mod", module).state_dict())
+
+
+def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in module.state_dict().items()
+        for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
 
@@ -200,13 +209,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     A reader sees the whole file or none, also if the process dies half-way.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
-    os.close(handle)
+    # Not tempfile, whose files only their owner may read.
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
-        write(Path(name))
-        os.replace(name, path)
+        write(part)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -214,8 +223,8 @@ class CheckpointStore:
     """The rolling selection of checkpoints of a running fit.
 
     Holds the planned epochs, plus spare ones so that a run which stops early still leaves an
-    evenly spread selection: never more than twice what was asked for, plus the window of the
-    last epochs and the latest one.
+    evenly spread selection: never more than twice the largest number that was asked for, plus
+    the epochs that were asked for by name.
 
     Parameters
     ----------
@@ -231,6 +240,7 @@ class CheckpointStore:
         self.plan = plan
         self.directory = directory
         self._planned = plan.planned(n_epochs)
+        self._even = set(_evenly_spaced(plan.n_rolling, n_epochs) if plan.n_rolling else ())
         self._kept: dict[int, Checkpoint] = {}
 
     def offer(self, epoch: int, module: torch.nn.Module) -> None:
@@ -259,7 +269,9 @@ class CheckpointStore:
         if self.plan.n_rolling is None:
             return
         sacred = self._indispensable(epoch)
-        room = max(2 * self.plan.n_rolling, len(sacred))
+        # What other readers ask for takes no room from the evenly spread selection.
+        others = sacred - self._even - {epoch}
+        room = max(len(sacred), 2 * self.plan.n_rolling + len(others))
         while len(self._kept) > room:
             epochs = sorted(self._kept)
             # The spare epoch whose loss leaves the smallest hole; the earliest of equals.
@@ -291,11 +303,7 @@ class CheckpointStore:
 def load_state(source: Any) -> dict[str, torch.Tensor]:
     """Read a state dict given as a mapping, a safetensors file or a weights-only torch file."""
     if isinstance(source, Mapping):
-        return {
-            name: value.detach().to("cpu", copy=True)
-            for name, value in source.items()
-            if isinstance(value, torch.Tensor)
-        }
+        return _copy_tensors(source)
     path = Path(source)
     if path.suffix == ".safetensors":
         return load_file(path)

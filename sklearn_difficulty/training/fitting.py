@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dis
+import math
 import random
 import warnings
 from collections.abc import Iterator
@@ -14,18 +16,30 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.helper import predefined_split
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..progress import SILENT, Task
 from .network import (
+    collate_fn,
     find_recorder,
     module_dtype,
     output_kind,
     outputs_of_first_rows,
+    plain_module,
+    predefined_validation_set,
     refuse_unwatched_monitors,
 )
-from .rows import Rows, cast_floats
+from .rows import (
+    LabelledDataset,
+    Rows,
+    cast_floats,
+    codes_of,
+    dataset_labels,
+    float_targets,
+    is_dataset,
+)
 
 
 def draw_seed(random_state: Any) -> int:
@@ -68,7 +82,7 @@ def train(
     X: Rows,
     targets: NDArray[Any],
     *,
-    n_classes: int | None,
+    classes: NDArray[Any] | None,
     seed: int,
     progress: Task = SILENT,
 ) -> NeuralNet:
@@ -79,11 +93,11 @@ def train(
     net : NeuralNet
         Not initialized; it is fitted here.
     X : ndarray, dict of ndarrays or Dataset
-        All of its rows are trained on; a Dataset yields them with `targets` as labels.
+        All of its rows are trained on; the labels that a Dataset yields are replaced by `targets`.
     targets : ndarray of shape (n,) or (n, n_outputs)
         Codes 0 ... n_classes - 1, or floats for regression.
-    n_classes : int or None
-        None for regression.
+    classes : ndarray or None
+        What the codes stand for; None for regression.
     seed : int
         Seeds initialisation, row order and dropout.
     progress : Task
@@ -106,42 +120,40 @@ def train(
     if own_order:
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
     interruptions: list[KeyboardInterrupt] = []
-    skorch_fit_loop = net.fit_loop
+    skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
 
     # Stands between skorch's `fit` and its loop: the module and all callbacks are ready by then,
     # and `fit` itself would swallow the interrupt.
     def fit_loop(X: Rows, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        refuse_unwatched_monitors(net)
-        net.callbacks_.append(("report_epochs", _ReportEpochs(progress)))
-        outputs = outputs_of_first_rows(net, X)
-        output_kind(net, outputs, n_classes)
-        if n_classes is None and outputs.ndim != y.ndim:
-            y = y.reshape(len(y), *outputs.shape[1:])  # (n,) against (n, 1) would broadcast
-        _seed_global_generators(dropout_seed)
+        dtype = module_dtype(net.module_)
+        # A batch from a Dataset comes in the Dataset's dtype.
+        net.infer = lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
         try:
-            rows = cast_floats(X, module_dtype(net.module_))
-            return skorch_fit_loop(rows, y, *args, **kwargs)
+            X, y = _matched_to_module(net, X, y, classes)
+            net.callbacks_.append(("report_epochs", _ReportEpochs(progress)))
+            _seed_global_generators(dropout_seed)
+            return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
             if not _raised_by_callback(interrupt):
                 interruptions.append(interrupt)
             raise
 
-    if isinstance(net.criterion, type) and issubclass(net.criterion, nn.BCEWithLogitsLoss):
-        targets = targets.astype(np.float32)
     net.fit_loop = fit_loop
     try:
         with isolated_rng(), warnings.catch_warnings():
             # Read-only arrays, such as memory maps, are only read here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             _seed_global_generators(init_seed)
-            net.fit(X, targets)
+            net.fit(LabelledDataset(X, targets) if is_dataset(X) else X, targets)
         if interruptions:
             raise interruptions[0]
     except BaseException:
         recorder.discard()
         raise
     finally:
-        del net.__dict__["fit_loop"]
+        for stand_in in ("fit_loop", "infer"):
+            vars(net).pop(stand_in, None)
+        net.train_split = split
         if hasattr(net, "callbacks_"):
             net.callbacks_ = [item for item in net.callbacks_ if item[0] != "report_epochs"]
         if own_order:
@@ -155,18 +167,62 @@ def _seeds_row_order(net: NeuralNet) -> bool:
     return is_loader and net.get_params_for("iterator_train").get("generator") is None
 
 
+def _matched_to_module(
+    net: NeuralNet, X: Rows, y: Any, classes: NDArray[Any] | None
+) -> tuple[Rows, Any]:
+    """Refuse what cannot be trained, and give all targets the form that the loss needs."""
+    refuse_unwatched_monitors(net)
+    outputs = outputs_of_first_rows(net, X)
+    output_kind(net, outputs, None if classes is None else len(classes))
+    if y is not None:
+        y = _like_outputs(y, net, outputs)
+    if isinstance(X, LabelledDataset) and y is not None:
+        X = LabelledDataset(X.dataset, y)
+    valid = predefined_validation_set(net)
+    if valid is not None:
+        labels = _like_outputs(_validation_targets(net, valid, classes), net, outputs)
+        net.train_split = predefined_split(LabelledDataset(valid, labels))
+    return X, y
+
+
+def _validation_targets(
+    net: NeuralNet, valid: Dataset[Any], classes: NDArray[Any] | None
+) -> NDArray[Any]:
+    """Return the targets of a validation set, coded like those of the training rows."""
+    try:
+        y = dataset_labels(valid, collate_fn(net))
+        return float_targets(y) if classes is None else codes_of(y, classes)
+    except ValueError as error:
+        error.add_note("This happened in the validation set given by predefined_split.")
+        raise
+
+
+def _like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:
+    """Give targets the shape and dtype that the criterion compares with the module's outputs."""
+    is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
+    if targets.dtype.kind != "f" and not is_binary:
+        return targets
+    # (n,) against (n, 1) would broadcast to (n, n), without an error.
+    row, given = tuple(outputs.shape[1:]), targets.shape[1:]
+    if math.prod(row) != math.prod(given):
+        raise ValueError(
+            f"{type(plain_module(net.module_)).__name__} returns {math.prod(row)} number(s) a row, "
+            f"but y holds {math.prod(given)}."
+        )
+    return np.asarray(cast_floats(targets.astype(np.float32), outputs.dtype)).reshape(-1, *row)
+
+
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
     """Tell a callback that stops training from a person at the keyboard.
 
-    A callback raises in its own code; Ctrl-C strikes wherever the interpreter is, which is
-    practically never on a callback's own line.
+    A callback, or a function it calls, executes `raise`; Ctrl-C strikes at any other instruction.
     """
-    traceback = interrupt.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
+    in_callback, traceback = False, interrupt.__traceback__
+    while traceback is not None:
+        frame, position = traceback.tb_frame, traceback.tb_lasti
+        in_callback |= isinstance(frame.f_locals.get("self"), Callback)
         traceback = traceback.tb_next
-    if traceback is None:
-        return False
-    return isinstance(traceback.tb_frame.f_locals.get("self"), Callback)
+    return in_callback and frame.f_code.co_code[position] == dis.opmap["RAISE_VARARGS"]
 
 
 class _ReportEpochs(Callback):
@@ -174,12 +230,20 @@ class _ReportEpochs(Callback):
 
     def __init__(self, progress: Task) -> None:
         self.progress_ = progress
+        self.open_: Any = None
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         self.open_ = self.progress_.subtask("epoch")
         self.task_ = self.open_.__enter__()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self.open_.__exit__(None, None, None)
+        open_, self.open_ = self.open_, None
+        open_.__exit__(None, None, None)
         if self.task_.stop_requested:
             raise KeyboardInterrupt
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        # A callback listed before this one stopped training at the end of the epoch.
+        if self.open_ is not None:
+            self.open_.__exit__(None, None, None)
+            self.open_ = None

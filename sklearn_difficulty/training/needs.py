@@ -54,4 +54,10 @@ class RecordNeeds:
         """Raise before training if the recorder that a net carries keeps too little."""
         self.checkpoints.check_within(n_epochs)
         kept = CheckpointPlan.of(recorder.checkpoints).planned(n_epochs)
-        self.checkpoints.select(kept, n_epochs)
+        chosen = self.checkpoints.select(kept, n_epochs)
+        if len(chosen) < self.min_checkpoints:
+            raise ValueError(
+                f"This score needs at least {self.min_checkpoints} checkpoints of the training "
+                f"run, but with max_epochs={n_epochs} its recorder keeps only epochs {chosen}. "
+                "Raise max_epochs, or record more of them: RecordTraining(checkpoints='all')."
+            )

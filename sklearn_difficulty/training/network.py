@@ -25,6 +25,7 @@ from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetClassifier, helper
 from torch import nn
+from torch.utils.data import Dataset
 
 from .recorder import RecordTraining
 from .rows import Rows, iter_blocks
@@ -163,6 +164,14 @@ def find_recorder(callbacks: Any) -> RecordTraining | None:
     return None
 
 
+def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:
+    """Return the Dataset that a net was given by `skorch.helper.predefined_split`, if any."""
+    split = net.train_split
+    if isinstance(split, partial) and split.func is helper._make_split:
+        return split.keywords["valid_ds"]
+    return None
+
+
 def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) -> NeuralNet:
     """Return an unfitted clone that trains on every row and carries a recorder.
 
@@ -181,19 +190,20 @@ def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) ->
         Not initialized.
     """
     copy = clone(net)
-    split = copy.train_split
-    if not (isinstance(split, partial) and split.func is helper._make_split):
+    if predefined_validation_set(copy) is None:
         copy.set_params(train_split=None)
     if getattr(copy, "classes", None) is not None:
         copy.set_params(classes=None)  # labels reach the clone as codes
     if verbose == 0:
         copy.set_params(verbose=0)
     if find_recorder(copy.callbacks) is None:
+        # By hand: set_params fails if there is no callback yet.
         if copy.callbacks == "disable":
-            defaults = [name for name, _ in copy._default_callbacks]
-            copy.set_params(callbacks=[], **{f"callbacks__{name}": None for name in defaults})
+            copy.callbacks = []
+            for name, _ in copy.get_default_callbacks():
+                copy.set_params(**{f"callbacks__{name}": None})
         # First, so that a callback that stops training does not do so before the epoch is kept.
-        copy.set_params(callbacks=[("record_training", recorder), *(copy.callbacks or [])])
+        copy.callbacks = [("record_training", recorder), *(copy.callbacks or [])]
     return copy
 
 
@@ -237,4 +247,7 @@ def outputs_of_first_rows(net: NeuralNet, X: Rows) -> torch.Tensor:
 
 def collate_fn(net: NeuralNet | None) -> Any:
     """Return how a net joins the items of a Dataset, None for torch's default."""
-    return None if net is None else net.get_params_for("iterator_valid").get("collate_fn")
+    if net is None:
+        return None
+    iterators = (net.get_params_for(name) for name in ("iterator_valid", "iterator_train"))
+    return next((it["collate_fn"] for it in iterators if it.get("collate_fn")), None)

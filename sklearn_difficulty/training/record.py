@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
 from ..progress import SILENT, Task
@@ -22,7 +22,7 @@ from .checkpoints import (
     CheckpointSpec,
     load_state,
 )
-from .fitting import draw_seed, train
+from .fitting import draw_seed, isolated_rng, train
 from .needs import RecordNeeds
 from .network import (
     OutputKind,
@@ -36,7 +36,6 @@ from .network import (
 )
 from .recorder import RecordTraining
 from .rows import (
-    LabelledDataset,
     Rows,
     RowsFingerprint,
     check_rows,
@@ -199,7 +198,8 @@ class TrainingRecord:
         net : skorch.NeuralNet
             Fitted, with a `RecordTraining` among its callbacks. Its module is copied.
         classes : array-like of shape (n_classes,), default=None
-            What the output columns stand for; None takes the labels that the net was fitted on.
+            What the output columns stand for; None takes the labels that the net was fitted on,
+            which skorch understands as positions of columns.
 
         Returns
         -------
@@ -218,7 +218,7 @@ class TrainingRecord:
                 "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
             )
         if not is_regression(net):
-            classes = recorder.classes_ if classes is None else np.asarray(classes)
+            classes = _classes_seen(recorder) if classes is None else np.asarray(classes)
             if classes is None:
                 raise ValueError(
                     "The net does not tell which classes it was fitted on; pass classes=[...]."
@@ -419,7 +419,8 @@ def targets_for(
     is_record = isinstance(net, TrainingRecord)
     skorch_net = net.net if is_record else net
     if y is None and is_dataset(X):
-        y = dataset_labels(X, collate_fn(skorch_net))
+        with isolated_rng():
+            y = dataset_labels(X, collate_fn(skorch_net))
     if y is None:
         raise ValueError(
             "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
@@ -478,25 +479,30 @@ def train_record(
     recorder = find_recorder(net.callbacks) or recorder
     if needs is not None:
         needs.check_plan(recorder, net.max_epochs)
+    train(net, X, targets, classes=classes, seed=draw_seed(random_state), progress=progress)
     n_classes = None if classes is None else len(classes)
-    train(
-        net,
-        LabelledDataset(X, targets) if is_dataset(X) else X,
-        targets,
-        n_classes=n_classes,
-        seed=draw_seed(random_state),
-        progress=progress,
-    )
+    with isolated_rng():  # the items of a Dataset may be random
+        outputs = outputs_of_first_rows(net, X)
     return TrainingRecord(
         net.module_,
         recorder.checkpoints_,
         classes=classes,
-        outputs=output_kind(net, outputs_of_first_rows(net, X), n_classes),
+        outputs=output_kind(net, outputs, n_classes),
         criterion=net.criterion_,
         n_epochs=recorder.n_epochs_,
-        rows=RowsFingerprint.of(X, targets),
+        # The recorder sees a Dataset through the wrapper that holds its labels.
+        rows=RowsFingerprint.of(X, targets) if is_dataset(X) else recorder.rows_,
         net=net,
     )
+
+
+def _classes_seen(recorder: RecordTraining) -> NDArray[Any] | None:
+    """Return the labels that the output columns stand for, as skorch understands them."""
+    seen, n_columns = recorder.classes_, recorder.n_outputs_
+    if n_columns is None or n_columns == 1 or (seen is not None and seen.dtype.kind not in "iu"):
+        return seen
+    # To skorch a label is the position of a column, also where y lacks some of them.
+    return np.arange(n_columns)
 
 
 def _kind_by_criterion(net: NeuralNet) -> OutputKind:
@@ -506,5 +512,6 @@ def _kind_by_criterion(net: NeuralNet) -> OutputKind:
         return "binary_logit"
     if isinstance(net.criterion_, nn.NLLLoss):
         # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
-        return "probabilities" if hasattr(net, "predict_proba") else "log_probabilities"
+        is_classifier = isinstance(net, NeuralNetClassifier)
+        return "probabilities" if is_classifier else "log_probabilities"
     return "logits"

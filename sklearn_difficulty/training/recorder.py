@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
+import secrets
 import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class RecordTraining(Callback):
         self.checkpoint_dir = checkpoint_dir
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Forget the last fit and keep epoch 0, if it is wanted."""
+        """Forget the last fit."""
         plan = CheckpointPlan.of(self.checkpoints)
         plan.check_within(net.max_epochs)
         self._make_folder()
@@ -97,11 +97,25 @@ class RecordTraining(Callback):
         self.n_epochs_ = 0
         self.past_epochs_ = len(net.history)  # not 0 after warm_start or partial_fit
         self.checkpoints_: list[Checkpoint] = []
+        self.n_outputs_: int | None = None
         self.classes_, self.rows_ = _describe(net, X, y)
-        self.store_.offer(0, net.module_)
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Keep epoch 0, if it is wanted; other callbacks have set up the module by now."""
+        if self.n_epochs_ == 0:
+            self.store_.offer(0, net.module_)
+
+    def on_batch_end(self, net: NeuralNet, y_pred: Any = None, **kwargs: Any) -> None:
+        """Learn how many columns the module returns."""
+        if self.n_outputs_ is None:
+            outputs = y_pred[0] if isinstance(y_pred, (tuple, list)) else y_pred
+            self.n_outputs_ = outputs.shape[1] if outputs.ndim == 2 else 1
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check that training has not diverged, and keep the weights if they are wanted."""
+        self._finish_epoch(net)
+
+    def _finish_epoch(self, net: NeuralNet) -> None:
         self.n_epochs_ += 1
         losses = [b["train_loss"] for b in net.history[-1, "batches"] if "train_loss" in b]
         loss = losses[-1] if losses else 0.0
@@ -114,11 +128,12 @@ class RecordTraining(Callback):
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Settle on the checkpoints of the epochs that ran."""
-        ran = sum("train_batch_count" in epoch for epoch in net.history[self.past_epochs_ :])
-        if ran > self.n_epochs_:
+        epochs = net.history[self.past_epochs_ :]
+        if sum("train_batch_count" in epoch for epoch in epochs) > self.n_epochs_:
             # A callback listed before this one stopped training at the end of the epoch.
-            self.n_epochs_ = ran
-            self.store_.offer(ran, net.module_)
+            self._finish_epoch(net)
+        if not epochs:
+            self.store_.offer(0, net.module_)  # max_epochs=0
         self.checkpoints_ = self.store_.finish(self.n_epochs_)
 
     def discard(self) -> None:
@@ -134,7 +149,8 @@ class RecordTraining(Callback):
             parent = Path(self.checkpoint_dir)
             parent.mkdir(parents=True, exist_ok=True)
             # One folder a fit: clones of one net, in a grid search say, must not mix.
-            self.folder_ = Path(tempfile.mkdtemp(prefix="fit-", dir=parent))
+            self.folder_ = parent / f"fit-{secrets.token_hex(4)}"
+            self.folder_.mkdir()
 
 
 def _describe(
@@ -142,12 +158,14 @@ def _describe(
 ) -> tuple[np.ndarray[Any, Any] | None, RowsFingerprint | None]:
     """Return the classes and the fingerprint of what a net is trained on, as far as it shows."""
     if y is None:
-        return getattr(net, "classes_", None), None
+        return None, None
     targets = np.asarray(y)
     classes = None
     is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
     if is_binary or (targets.dtype.kind != "f" and not is_regressor(net)):
-        classes, targets = np.unique(targets, return_inverse=True)
+        classes, codes = np.unique(targets, return_inverse=True)
+        if is_binary or targets.dtype.kind not in "iu":  # skorch takes integers as columns
+            targets = codes
     try:
         return classes, RowsFingerprint.of(check_rows(X), targets)
     except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not

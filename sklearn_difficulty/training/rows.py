@@ -93,7 +93,8 @@ def _check_one(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDA
             f"{bad[:_LISTED_ROWS].tolist()}. Impute or drop these rows."
         )
     # torch takes no view that runs backwards.
-    return np.ascontiguousarray(array) if min(array.strides) < 0 else array
+    runs_backwards = any(stride < 0 for stride in array.strides)
+    return np.ascontiguousarray(array) if runs_backwards else array
 
 
 def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
@@ -105,18 +106,22 @@ def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
     for start in range(0, len(array), block):
         rows = array[start : start + block]
         # A sum is finite if all terms are, save for overflow; only then look closer.
-        if not np.isfinite(rows.sum(dtype=np.float64)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = rows.sum(dtype=np.float64)
+        if not np.isfinite(total):
             finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             bad.append(start + np.flatnonzero(~finite))
     return np.concatenate(bad) if bad else np.empty(0, dtype=np.intp)
 
 
-def cast_floats(X: Rows, dtype: torch.dtype) -> Rows:
-    """Give floating (and bool) arrays the module's dtype; integers are tokens and stay so."""
+def cast_floats(X: Any, dtype: torch.dtype) -> Any:
+    """Give floating (and bool) arrays and tensors the module's dtype; integers may be tokens."""
     if isinstance(X, Mapping):
         return {name: cast_floats(array, dtype) for name, array in X.items()}
     if isinstance(X, np.ndarray) and X.dtype.kind in "fb":
         return X.astype(_numpy_dtype(dtype), copy=False)
+    if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.dtype == torch.bool):
+        return X.to(dtype)
     return X
 
 
@@ -158,7 +163,7 @@ def iter_blocks(
     if is_dataset(X):
         blocks: Iterator[Any] = (
             batch[0] if isinstance(batch, (tuple, list)) else batch
-            for batch in DataLoader(X, batch_size=batch_size, collate_fn=collate_fn)
+            for batch in _ordered_loader(X, batch_size, collate_fn)
         )
     elif isinstance(X, Mapping):
         blocks = (
@@ -173,6 +178,15 @@ def iter_blocks(
         n = n_rows(inputs)
         yield slice(start, start + n), inputs
         start += n
+
+
+def _ordered_loader(
+    dataset: Dataset[Any], batch_size: int, collate_fn: Callable[..., Any] | None
+) -> DataLoader[Any]:
+    # Its own generator: a DataLoader draws a number from the global one whenever it is started.
+    return DataLoader(
+        dataset, batch_size=batch_size, collate_fn=collate_fn, generator=torch.Generator()
+    )
 
 
 def _to_device(block: Any, dtype: torch.dtype, device: torch.device) -> Any:
@@ -190,7 +204,7 @@ def dataset_labels(
 ) -> NDArray[Any]:
     """Read the labels of a Dataset in one ordered pass."""
     labels = []
-    for batch in DataLoader(dataset, batch_size=512, collate_fn=collate_fn):
+    for batch in _ordered_loader(dataset, 512, collate_fn):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise ValueError(
                 "The Dataset does not yield (X, y) pairs, so its labels cannot be read; pass y."

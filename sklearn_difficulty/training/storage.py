@@ -6,8 +6,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,9 @@ def write_record(record: TrainingRecord, target: Path) -> None:
         raise FileExistsError(f"{target} exists and is not empty; give a new directory.")
     header = json.dumps(_header(record), indent=1)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    part = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
     try:
+        part.mkdir()
         save_file(copy_state(record.module), part / "module.safetensors")
         for checkpoint in record.checkpoints:
             save_file(checkpoint.state_dict(), _state_path(part, checkpoint.epoch))
@@ -69,9 +70,21 @@ def _header(record: TrainingRecord) -> dict[str, Any]:
         "classes": None if classes is None else classes.tolist(),
         "classes_dtype": None if classes is None else classes.dtype.str,
         "outputs": record.outputs,
-        "criterion": None if record.criterion is None else repr(record.criterion),
+        "criterion_is_usual": _is_usual(record.criterion, record.outputs),
         "rows": None if record.rows is None else record.rows.to_json(),
     }
+
+
+def _is_usual(criterion: nn.Module | None, outputs: str) -> bool:
+    """Tell whether a loss is the default one; its repr does not show weights or smoothing."""
+    usual = DEFAULT_LOSS[outputs]()
+    return type(criterion) is type(usual) and _arguments(criterion) == _arguments(usual)
+
+
+def _arguments(criterion: nn.Module) -> dict[str, Any]:
+    own = {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
+    own.pop("training")
+    return {**own, "tensors": list(criterion.state_dict())}
 
 
 def read_record(
@@ -94,9 +107,8 @@ def read_record(
         )
     module.load_state_dict(load_state(folder / "module.safetensors"))
     if criterion is None:
-        usual = DEFAULT_LOSS[header["outputs"]]()
         # A loss with other arguments is not guessed: scores of the loss then ask for it.
-        criterion = usual if repr(usual) == header["criterion"] else None
+        criterion = DEFAULT_LOSS[header["outputs"]]() if header["criterion_is_usual"] else None
     classes = header["classes"]
     if classes is not None:
         classes = np.array(classes, dtype=np.dtype(header["classes_dtype"]))

@@ -353,7 +353,7 @@ def test_record_that_lacks_what_is_asked_for(record, flowers):
     with pytest.raises(ValueError, match=r"needs epochs \[9\].*checkpoints=\[1, 9\]"):
         VoGScorer(record, checkpoints=[1, 9]).fit(*flowers)
     single = TrainingRecord.from_fit(tiny_net(), *flowers, checkpoints=1)
-    with pytest.raises(ValueError, match="at least 2 checkpoints.*offers 1"):
+    with pytest.raises(ValueError, match=r"at least 2 checkpoints.*offers 1"):
         VoGScorer(single).fit(*flowers)
 
 

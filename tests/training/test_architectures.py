@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The default networks: good enough, insensitive to units, made again from their config."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from sklearn_difficulty import VoGScorer
+from sklearn_difficulty.training import MLP, ConvNet, TrainingRecord, default_network
+from sklearn_difficulty.training.architectures import ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    "shape", [(-1, 64), pytest.param((-1, 1, 8, 8), marks=pytest.mark.slow)], ids=["2d", "4d"]
+)
+def test_learns_digits(shape):
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
+    X_train, X_test = X_train.reshape(shape), X_test.reshape(shape)
+    record = TrainingRecord.from_fit(
+        default_network(X_train, y_train), X_train, y_train, random_state=0
+    )
+    with torch.no_grad():
+        predicted = record.module(torch.tensor(X_test)).argmax(1).numpy()
+    assert np.mean(predicted == y_test) > 0.95
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+def test_units_of_a_feature_do_not_matter(data, rank):
+    X, y = data
+    if rank == 4:
+        X = (
+            np.random.default_rng(0).normal(size=(48, 2, 4, 4)).astype("f4")
+            + y[:, None, None, None]
+        )
+    scaled = X.copy()
+    scaled[:, 1] = scaled[:, 1] * 1000 + 5
+    first, second = (
+        VoGScorer(default_network(x, y).set_params(max_epochs=3), random_state=0).fit(x, y)
+        for x in (X, scaled)
+    )
+    assert_allclose(second.raw_difficulty_, first.raw_difficulty_, rtol=2e-2)
+    assert np.ptp(first.raw_difficulty_) > 0
+
+
+@pytest.mark.parametrize(
+    ("X", "cls"),
+    [
+        (np.random.default_rng(0).normal(size=(6, 5)), MLP),
+        (np.random.default_rng(0).normal(size=(6, 3, 7, 9)), ConvNet),
+        (torch.rand(6, 5), MLP),
+        (pd.DataFrame(np.eye(6)[:, :5]), MLP),
+        (np.arange(30).reshape(6, 5), MLP),
+        (np.zeros((6, 1, 1, 1)), ConvNet),
+    ],
+)
+def test_default_suits_the_shape(X, cls):
+    net = default_network(X, list("aabbcc")).initialize()
+    assert type(net.module_) is cls
+    X = torch.tensor(np.asarray(X))
+    inside = net.module_.standardize(X)
+    axes = (0,) if X.ndim == 2 else (0, 2, 3)
+    assert_allclose(inside.mean(dim=axes), 0, atol=1e-6)
+    constant = np.asarray(X).std(axis=axes) == 0
+    assert_allclose(inside.std(dim=axes, correction=0), np.where(constant, 0.0, 1.0), atol=1e-5)
+    assert net.module_(X).shape == (6, 3)
+    assert net.train_split is None
+    assert net.verbose == 0
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 5, 4), (6, 1, 2, 3, 4)])
+def test_other_ranks_are_refused(shape):
+    message = rf"n_samples, n_features.* this X has {len(shape)} dimension\(s\). Pass estimator"
+    with pytest.raises(ValueError, match=message):
+        default_network(np.zeros(shape), [0, 1] * 3)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        MLP(3, 2, hidden_units=(5, 4), mean=[1, 2, 3], scale=[4, 5, 6]),
+        MLP(3, 2, hidden_units=()),
+        ConvNet(2, 3, channels=(4, 5), mean=[1, 2], scale=[3, 4]),
+    ],
+)
+def test_config_makes_the_same_module(module):
+    again = ARCHITECTURES[type(module).__name__](**module.config)
+    again.load_state_dict(module.state_dict())
+    x = torch.rand(2, 3) if isinstance(module, MLP) else torch.rand(2, 2, 9, 9)
+    assert torch.equal(again(x), module(x))
+    assert torch.equal(module.double()(x.double()), module(x))  # any input, the module's dtype
+
+
+def test_integer_input_is_standardised_in_floating_point():
+    module = MLP(1, 1, hidden_units=(), mean=[0.5], scale=[0.25])
+    assert module.standardize(torch.tensor([[1]])).item() == 2.0

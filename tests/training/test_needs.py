@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What scorers need of a record: merged, and checked before and after training."""
+
+import pytest
+from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
+
+from sklearn_difficulty import VoGScorer
+from sklearn_difficulty.training import RecordTraining, TrainingRecord
+from sklearn_difficulty.training.checkpoints import Checkpoint, CheckpointPlan
+from sklearn_difficulty.training.needs import RecordNeeds
+
+
+def needs(spec, **settings):
+    return RecordNeeds(CheckpointPlan.of(spec), **settings)
+
+
+def record_of(*epochs, n_epochs=None):
+    states = [Checkpoint(epoch, {}) for epoch in epochs]
+    return TrainingRecord(nn.Linear(1, 2), states, classes=[0, 1], n_epochs=n_epochs)
+
+
+def test_union():
+    merged = needs(3, min_checkpoints=2) | needs("late", same_rows=True) | needs([0])
+    assert merged.checkpoints.specs == (3, "late", (0,))
+    assert (merged.min_checkpoints, merged.same_rows) == (2, True)
+    merged.check(record_of(0, 3, 4, 5, 6))
+    with pytest.raises(ValueError, match=r"checkpoints='late' needs epochs \[5\]"):
+        merged.check(record_of(0, 3, 4, 6))
+
+
+def test_check_counts_checkpoints():
+    needs(10, min_checkpoints=2).check(record_of(1, 9))
+    with pytest.raises(ValueError, match=r"at least 2.*offers 1 \(epochs \[9\] of 9\)"):
+        needs(10, min_checkpoints=2).check(record_of(9))
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept", "n_epochs", "message"),
+    [
+        (10, 1, 20, r"at least 2.*max_epochs=20 its recorder keeps only epochs \[20\]"),
+        (10, 10, 1, r"at least 2.*max_epochs=1 its recorder keeps only epochs \[1\]"),
+        ("late", "early", 20, r"checkpoints='late' needs epochs \[18, 19, 20\]"),
+        ([0, 5], 10, 20, r"needs epochs \[0, 5\].*RecordTraining\(checkpoints=\[0, 5\]\)"),
+        ([1, 25], "all", 20, "asks for epoch 25, but the network trains for 20"),
+        (10, "all", 20, None),
+        ("early", 20, 20, None),
+        (10, [0, 5, 9], 20, None),
+    ],
+)
+def test_plan_of_a_recorder(spec, kept, n_epochs, message):
+    check = needs(spec, min_checkpoints=2)
+    if message is None:
+        check.check_plan(RecordTraining(kept), n_epochs)
+        return
+    with pytest.raises(ValueError, match=message):
+        check.check_plan(RecordTraining(kept), n_epochs)
+
+
+class NeverTrain(Callback):
+    def on_train_begin(self, net, **kwargs):
+        raise AssertionError("training has begun")
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "recorder", "max_epochs", "message"),
+    [
+        (10, [RecordTraining(1)], 4, "at least 2 checkpoints"),
+        ("early", [RecordTraining("late")], 20, r"needs epochs \[1, 2, 3\]"),
+        ([0, 2], [RecordTraining("all")], 4, r"needs epochs \[0\]"),
+        (10, [], 1, "Raise max_epochs"),
+        ([1, 9], [], 4, "epoch 9, but the network trains for 4 epochs"),
+    ],
+)
+def test_scorer_says_before_training_what_it_lacks(
+    make_net, data, checkpoints, recorder, max_epochs, message
+):
+    net = make_net(callbacks=[*recorder, NeverTrain()], max_epochs=max_epochs)
+    with pytest.raises(ValueError, match=message):
+        VoGScorer(net, checkpoints=checkpoints).fit(*data)
+
+
+def test_early_stop_before_a_listed_epoch_is_named_after_training(make_net, data):
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=10)
+    net = make_net(callbacks=[stop], max_epochs=30)
+    with pytest.raises(ValueError, match=r"checkpoints=\[1, 30\] needs epochs \[30\]"):
+        VoGScorer(net, checkpoints=[1, 30]).fit(*data)

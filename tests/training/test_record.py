@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TrainingRecord: four ways to make one, one way to read it."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from safetensors.torch import save_file
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from sklearn_difficulty import VoGScorer
+from sklearn_difficulty.training import RecordTraining, TrainingRecord
+
+
+@pytest.fixture
+def record(make_net, data):
+    return TrainingRecord.from_fit(make_net(), *data, checkpoints=3, random_state=0)
+
+
+def states_equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_names_that_others_rely_on(record, data):
+    assert not record.module.training
+    assert [c.epoch for c in record.checkpoints] == [2, 3, 4]
+    assert states_equal(record.checkpoints[-1].state_dict(), record.module.state_dict())
+    assert record.classes_.tolist() == [0, 1, 2]
+    assert (record.outputs, record.n_epochs) == ("logits", 4)
+    assert isinstance(record.criterion, nn.CrossEntropyLoss)
+    assert repr(record) == "TrainingRecord(Tiny, checkpoints at epochs [2, 3, 4])"
+
+
+def test_clones_to_itself(record):
+    assert clone(record) is record
+    assert clone(VoGScorer(record)).estimator is record
+
+
+def test_pickle_holds_no_rows(make_net, data):
+    X = np.tile(data[0], (500, 1))  # 384 kB
+    net = make_net(max_epochs=2, batch_size=len(X))
+    record = TrainingRecord.from_fit(net, X, np.tile(data[1], 500))
+    pickled = pickle.dumps(record)
+    assert len(pickled) < X.nbytes / 5
+    again = pickle.loads(pickled)
+    small = data[0]
+    with pytest.warns(UserWarning, match="other rows"):
+        ours, theirs = (VoGScorer(r).fit(small, data[1]).difficulty_ for r in (record, again))
+    assert_array_equal(ours, theirs)
+
+
+# ------------------------------------------------------------------------------------- from_net
+
+
+def test_from_net(make_net, data):
+    X, y = data
+    net = make_net(callbacks=[RecordTraining(3)], train_split=None)
+    record = TrainingRecord.from_net(net.fit(X, y))
+    assert record.net is net
+    assert record.module is not net.module_
+    assert states_equal(record.module.state_dict(), net.module_.state_dict())
+    assert [c.epoch for c in record.checkpoints] == [2, 3, 4]
+    assert record.difference(X, y) is None
+    frozen = VoGScorer(FrozenEstimator(net)).fit(X, y)
+    assert_array_equal(frozen.difficulty_, VoGScorer(record).fit(X, y).difficulty_)
+
+
+def test_from_net_leaves_the_mode_of_the_users_module(make_net, data):
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    net.module_.train()
+    TrainingRecord.from_net(net)
+    assert net.module_.training
+
+
+def test_from_net_takes_labels_as_columns(make_net, data):
+    # To skorch, the labels 1 and 3 are columns 1 and 3 of four.
+    X, y = data[0], np.array([1, 3])[data[1] % 2]
+    net = make_net(module__n_outputs=4, callbacks=[RecordTraining()], train_split=None).fit(X, y)
+    record = TrainingRecord.from_net(net)
+    assert record.classes_.tolist() == [0, 1, 2, 3]
+    assert record.difference(X, y) is None
+    scorer = VoGScorer(record, target="loss", normalize=None).fit(X, y)
+    given = scorer.score_samples(X, y)
+    named = TrainingRecord.from_net(net, classes=["a", "b", "c", "d"])
+    other = VoGScorer(named, target="loss", normalize=None).fit(X, np.array(list("abcd"))[y])
+    assert_array_equal(given, other.difficulty_)
+
+
+@pytest.mark.parametrize(
+    ("cls", "criterion", "last", "n_outputs", "outputs"),
+    [
+        (NeuralNet, nn.NLLLoss, nn.LogSoftmax(1), 3, "log_probabilities"),
+        (None, nn.NLLLoss, nn.Softmax(1), 3, "probabilities"),
+        (None, nn.CrossEntropyLoss, None, 3, "logits"),
+        (NeuralNetBinaryClassifier, nn.BCEWithLogitsLoss, None, 1, "binary_logit"),
+        (NeuralNetRegressor, nn.MSELoss, None, 1, "values"),
+    ],
+)
+def test_from_net_and_from_fit_agree_on_outputs(
+    make_net, data, cls, criterion, last, n_outputs, outputs
+):
+    X, y = data
+    target = {"values": X[:, :1], "binary_logit": (y > 0).astype("f4")}.get(outputs, y)
+    net = make_net(
+        criterion=criterion,
+        module__last=last,
+        module__n_outputs=n_outputs,
+        callbacks=[RecordTraining()],
+        train_split=None,
+        **({} if cls is None else {"cls": cls}),
+    )
+    assert TrainingRecord.from_net(net.fit(X, target)).outputs == outputs
+    target = target[:, 0] if outputs == "values" else target
+    assert TrainingRecord.from_fit(clone(net), X, target).outputs == outputs
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "fit", "error", "message"),
+    [
+        ([RecordTraining()], False, NotFittedError, "not fitted.*RecordTraining"),
+        (None, True, ValueError, "without a recorder"),
+    ],
+)
+def test_from_net_says_what_is_missing(make_net, data, callbacks, fit, error, message):
+    net = make_net(callbacks=callbacks)
+    if fit:
+        net.fit(*data)
+    with pytest.raises(error, match=message):
+        TrainingRecord.from_net(net)
+
+
+def test_from_net_of_a_dataset(make_net, data):
+    dataset = TensorDataset(*map(torch.tensor, data))
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(dataset, None)
+    record = TrainingRecord.from_net(net)
+    assert record.classes_.tolist() == [0, 1, 2]
+    assert record.rows is None
+    assert np.isfinite(VoGScorer(record).fit(*data).difficulty_).all()
+
+
+# ------------------------------------------------------------------------------ from_checkpoints
+
+
+@pytest.mark.parametrize("kind", ["dict", "safetensors", "torch"])
+def test_from_checkpoints(record, data, tiny_module, tmp_path, kind):
+    states = []
+    for checkpoint in record.checkpoints:
+        state = checkpoint.state_dict()
+        path = tmp_path / f"{checkpoint.epoch}.{'pt' if kind == 'torch' else 'safetensors'}"
+        if kind == "torch":
+            torch.save(state, path)
+        elif kind == "safetensors":
+            save_file(state, path)
+        states.append(state if kind == "dict" else path)
+    module = tiny_module().train()
+    before = copy.deepcopy(module.state_dict())
+    made = TrainingRecord.from_checkpoints(
+        module, iter(states), classes=["a", "b", "c"], epochs=[2, 3, 4]
+    )
+    assert states_equal(module.state_dict(), before)
+    assert module.training
+    assert states_equal(made.module.state_dict(), record.module.state_dict())
+    assert made.n_epochs == 4
+    names = np.array(["a", "b", "c"])[data[1]]
+    expected = VoGScorer(record, target="loss").fit(*data).difficulty_
+    assert_array_equal(VoGScorer(made, target="loss").fit(data[0], names).difficulty_, expected)
+
+
+def test_from_checkpoints_copies_the_states(record, tiny_module):
+    states = [c.state_dict() for c in record.checkpoints]
+    made = TrainingRecord.from_checkpoints(tiny_module(), states, classes=[0, 1, 2])
+    for state in states:
+        for value in state.values():
+            value.zero_()
+    assert made.checkpoints[0].state_dict()["layers.0.weight"].any()
+
+
+def test_from_checkpoints_regressor(data):
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+    states = [{k: v * s for k, v in module.state_dict().items()} for s in (1, 2, 3)]
+    made = TrainingRecord.from_checkpoints(module, states, outputs="values")
+    assert made.classes_ is None
+    assert isinstance(made.criterion, nn.MSELoss)
+    assert np.isfinite(VoGScorer(made).fit(data[0], data[0][:, 0]).difficulty_).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classes": None}, "classes is None, which means regression"),
+        ({"outputs": "odds"}, "outputs must be one of .*'odds'"),
+        ({"states": []}, "states is empty"),
+        ({"epochs": [1]}, r"strictly increasing, one per state; got \[1\] for 2 states"),
+        ({"epochs": [2, 1]}, "strictly increasing"),
+        ({"epochs": [1, 1]}, "strictly increasing"),
+    ],
+)
+def test_from_checkpoints_bad_arguments(settings, message):
+    module = nn.Linear(4, 3)
+    arguments = {"states": [module.state_dict()] * 2, "classes": [0, 1, 2], **settings}
+    with pytest.raises(ValueError, match=message):
+        TrainingRecord.from_checkpoints(module, arguments.pop("states"), **arguments)
+
+
+def test_from_checkpoints_of_another_architecture():
+    with pytest.raises(RuntimeError, match="weight"):
+        TrainingRecord.from_checkpoints(
+            nn.Linear(4, 3), [nn.Linear(5, 3).state_dict()], classes=[0, 1, 2]
+        )
+
+
+# --------------------------------------------------------------------------------------- reading
+
+
+def test_a_record_is_read_and_never_trained(record, data, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("an optimizer was made")
+
+    monkeypatch.setattr(torch.optim.Optimizer, "__init__", refuse)
+    before = copy.deepcopy(record.module.state_dict())
+    states = [c.state_dict() for c in record.checkpoints]
+    states = copy.deepcopy(states)
+    scorer = VoGScorer(record).fit(*data)
+    scorer.score_samples(data[0])
+    assert scorer.record_ is record
+    assert states_equal(record.module.state_dict(), before)
+    assert all(map(states_equal, states, (c.state_dict() for c in record.checkpoints)))
+    assert not record.module.training
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float64, np.float32, pd.DataFrame, torch.tensor, list], ids=lambda k: k.__name__
+)
+def test_the_same_rows_are_recognised(record, data, kind, recwarn):
+    X = data[0].astype(kind) if kind in (np.float64, np.float32) else kind(data[0].copy())
+    VoGScorer(record).fit(X, data[1])
+    assert not [w for w in recwarn if "other rows" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X + 1, y), "another X"),
+        (lambda X, y: (X[::-1], y[::-1]), "another X"),
+        (lambda X, y: (X, (y + 1) % 3), "other labels"),
+        (lambda X, y: (X[:40], y[:40]), "40 rows instead of 48"),
+    ],
+)
+def test_other_rows_are_warned_of(record, data, change, message):
+    with pytest.warns(UserWarning, match=rf"trained on other rows \({message}\)"):
+        VoGScorer(record).fit(*change(*data))
+
+
+def test_select_names_the_setting(record):
+    assert [c.epoch for c in record.select(2)] == [2, 4]
+    with pytest.raises(ValueError, match=r"needs epochs \[0\].*RecordTraining\(checkpoints=\[0\]"):
+        record.select([0])
+
+
+def test_compiled_net(make_net, data):
+    net = make_net(compile=True, compile__backend="eager")
+    compiled = TrainingRecord.from_fit(net, *data, random_state=0)
+    plain = TrainingRecord.from_fit(make_net(), *data, random_state=0)
+    assert states_equal(compiled.checkpoints[0].state_dict(), plain.checkpoints[0].state_dict())
+    expected = VoGScorer(plain).fit(*data).difficulty_
+    np.testing.assert_allclose(VoGScorer(compiled).fit(*data).difficulty_, expected, rtol=1e-4)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RecordTraining on nets that users fit themselves, and what it leaves on disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.base import clone
+from skorch.callbacks import EarlyStopping
+from torch import nn
+
+from sklearn_difficulty.training import RecordTraining, TrainingRecord
+from sklearn_difficulty.training import checkpoints as checkpoints_module
+
+
+def recorded(net):
+    return dict(net.callbacks_)["RecordTraining"]
+
+
+@pytest.mark.parametrize("recorder", [RecordTraining, RecordTraining("all")])
+def test_in_the_users_own_fit(make_net, data, recorder):
+    net = make_net(callbacks=[recorder], train_split=None).fit(*data)
+    found = recorded(net)
+    assert found.n_epochs_ == 4
+    assert [c.epoch for c in found.checkpoints_] == [1, 2, 3, 4]
+    assert found.classes_.tolist() == [0, 1, 2]
+    last = found.checkpoints_[-1].state_dict()
+    assert all(torch.equal(last[k], v) for k, v in net.module_.state_dict().items())
+
+
+def test_checkpoints_are_those_of_their_epoch(make_net, data):
+    settings = {"train_split": None, "lr": 0.05}
+    long = make_net(make_net().module(), callbacks=[RecordTraining([0, 2, 4])], **settings)
+    start = clone(long)
+    long.fit(*data)
+    short = clone(start).set_params(max_epochs=2, callbacks=None).fit(*data)
+    states = {c.epoch: c.state_dict() for c in recorded(long).checkpoints_}
+    assert list(states) == [0, 2, 4]
+    for name, value in short.module_.state_dict().items():
+        assert torch.equal(states[2][name], value)
+        assert torch.equal(states[0][name], start.module.state_dict()[name])
+
+
+def test_warm_start_and_partial_fit_record_the_latest_fit(make_net, data):
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    first = recorded(net).checkpoints_[-1].state_dict()
+    net.partial_fit(*data)
+    again = recorded(net)
+    assert again.n_epochs_ == 4
+    assert [c.epoch for c in again.checkpoints_] == [1, 2, 3, 4]
+    assert not torch.equal(
+        first["layers.0.weight"], again.checkpoints_[-1].tensors["layers.0.weight"]
+    )
+    net.set_params(callbacks__RecordTraining__checkpoints=[0]).partial_fit(*data)
+    assert TrainingRecord.from_net(net).checkpoints[0].epoch == 0
+
+
+def test_swallowed_interrupt_leaves_the_whole_epochs(make_net, data):
+    class Interrupted(nn.Linear):
+        calls = 0
+
+        def forward(self, x):
+            Interrupted.calls += 1
+            if Interrupted.calls == 8:  # in the third epoch of three batches
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().forward(x)
+
+    net = make_net(Interrupted, module__in_features=4, module__out_features=3)
+    net.set_params(callbacks=[RecordTraining("late")], train_split=None).fit(*data)
+    assert recorded(net).n_epochs_ == 2
+    assert [c.epoch for c in recorded(net).checkpoints_] == [1, 2]
+
+
+def test_early_stop_by_a_callback_listed_before_it(make_net, data):
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=10)
+    net = make_net(callbacks=[stop, RecordTraining("late")], train_split=None, max_epochs=20)
+    net.fit(*data)
+    n = len(net.history)
+    assert [c.epoch for c in recorded(net).checkpoints_] == list(range(max(1, n - 2), n + 1))
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "message"),
+    [(0, "positive int"), ("some", "'some'"), ([9], "epoch 9, but the network trains for 4")],
+)
+def test_bad_settings_are_refused_before_training(make_net, data, checkpoints, message):
+    net = make_net(callbacks=[RecordTraining(checkpoints)])
+    with pytest.raises(ValueError, match=message):
+        net.fit(*data)
+    assert len(net.history) == 0
+
+
+def test_divergence_in_the_users_own_fit(make_net, data):
+    net = make_net(
+        nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), lr=1e12, callbacks=[RecordTraining()]
+    )
+    with pytest.raises(ValueError, match="training diverged"):
+        net.fit(*data)
+
+
+def test_clones_without_its_findings(make_net, data):
+    recorder = RecordTraining([0, 2], checkpoint_dir="somewhere")
+    copy = clone(recorder)
+    assert copy.get_params() == recorder.get_params()
+    assert not hasattr(copy, "checkpoints_")
+
+
+# ----------------------------------------------------------------------------------------- disk
+
+
+def test_fits_do_not_mix_on_disk(make_net, data, tmp_path):
+    net = make_net(callbacks=[RecordTraining(2, checkpoint_dir=tmp_path / "deep" / "er")])
+    records = [TrainingRecord.from_fit(net, *data, random_state=s) for s in (0, 1)]
+    folders = {c.path.parent for r in records for c in r.checkpoints}
+    assert len(folders) == 2
+    for record in records:
+        assert {p.name for p in record.checkpoints[0].path.parent.iterdir()} == {
+            "epoch-00002.safetensors",
+            "epoch-00004.safetensors",
+        }
+        last = record.checkpoints[-1].state_dict()
+        assert all(torch.equal(last[k], v) for k, v in record.module.state_dict().items())
+
+
+def test_disk_and_memory_hold_the_same(make_net, data, tmp_path):
+    memory, disk = (
+        TrainingRecord.from_fit(make_net(), *data, checkpoint_dir=d, random_state=0)
+        for d in (None, tmp_path)
+    )
+    for one, other in zip(memory.checkpoints, disk.checkpoints, strict=True):
+        first, second = one.state_dict(), other.state_dict()
+        assert other.tensors is None
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_crash_while_writing_removes_the_folder_of_the_fit(
+    make_net, data, tmp_path, monkeypatch, error
+):
+    save_file, calls = checkpoints_module.save_file, []
+
+    def half(state, path):
+        calls.append(path)
+        save_file(state, path)
+        if len(calls) == 2:
+            path.write_bytes(path.read_bytes()[:30])
+            if error is KeyboardInterrupt:
+                os.kill(os.getpid(), signal.SIGINT)
+            raise OSError("disk full")
+
+    (tmp_path / "fit-of-another").mkdir()
+    monkeypatch.setattr(checkpoints_module, "save_file", half)
+    with pytest.raises(error):
+        TrainingRecord.from_fit(make_net(), *data, checkpoint_dir=tmp_path)
+    assert len(calls) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["fit-of-another"]
+
+
+KILLED = """
+    import sys
+    import numpy as np
+    from skorch import NeuralNetClassifier
+    from torch import nn
+    from sklearn_difficulty.training import TrainingRecord
+
+    X, y = np.ones((8, 4), "float32"), np.arange(8) % 2
+    module = nn.Sequential(nn.Linear(4, 2000), nn.Linear(2000, 2))
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, lr=1e-9, max_epochs=10**6)
+    TrainingRecord.from_fit(net, X, y, checkpoints="late", checkpoint_dir=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_killed_process_leaves_only_whole_files(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)])
+    deadline = time.monotonic() + 60
+    try:
+        while not list(tmp_path.glob("fit-*/epoch-*")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+        time.sleep(np.random.default_rng().uniform(0, 0.05))
+    finally:
+        process.kill()
+        process.wait()
+    left = list(tmp_path.glob("fit-*/*"))  # also matches hidden files
+    whole = [path for path in left if not path.name.endswith(".part")]
+    assert whole
+    assert all(path.name.startswith(".") for path in set(left) - set(whole))
+    for path in whole:
+        assert load_file(path)["0.weight"].shape == (2000, 4)
