@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Does VoG fall with the distance to the decision boundary, as in the toy of the VoG paper?
+
+Claim tested: on two Gaussian clusters (500 rows, one hidden layer, 15 epochs) the rows near the
+boundary have the largest VoG. Measured: Spearman correlation of VoG with the distance to the Bayes
+boundary, so negative supports the claim, for two networks, two separations of the clusters, the
+logit and the probability as targets, all epochs and the last five, raw and class-normalised; beside
+it the same for the mean absolute gradient, the baseline that VoG must beat.
+
+Run: ``python benchmarks/bench_vog_toy.py`` (about a minute on one core).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from _common import argument_parser, gather, prepare, shown, write_results
+from scipy.stats import spearmanr
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from sklearn_difficulty import TrainingRecord, VoGScorer
+from sklearn_difficulty.datasets import make_gaussian_toy
+
+NETWORKS = {"tanh 10": (nn.Tanh, 10), "relu 32": (nn.ReLU, 32)}
+SEPARATIONS = (3.0, 6.0)  # between the centres, in standard deviations of a class
+TARGETS = ("logit", "probability")
+
+
+class OneHiddenLayer(nn.Module):
+    def __init__(self, activation: type[nn.Module], hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, hidden), activation(), nn.Linear(hidden, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, Any]:
+    """Train once and return every correlation of this seed."""
+    X, y, distance = make_gaussian_toy(args.rows, separation=separation, random_state=seed)
+    activation, hidden = NETWORKS[network]
+    net = NeuralNetClassifier(
+        OneHiddenLayer,
+        module__activation=activation,
+        module__hidden=hidden,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        lr=args.lr,
+        batch_size=args.batch_size,
+        max_epochs=args.epochs,
+        iterator_train__shuffle=True,
+        train_split=None,
+        device=args.device,
+        verbose=0,
+    )
+    record = TrainingRecord.from_fit(net, X, y, checkpoints="all", random_state=seed)
+    windows = {"all": "all", "last 5": list(range(args.epochs - 4, args.epochs + 1))}
+    run: dict[str, Any] = {"train_accuracy": float((record.net.predict(X) == y).mean())}
+    for target in TARGETS:
+        for window, checkpoints in windows.items():
+            scorer = VoGScorer(record, checkpoints=checkpoints, target=target).fit(X, y)
+            run[f"{target}, {window}"] = {
+                "vog_raw": spearmanr(scorer.raw_difficulty_, distance).statistic,
+                "vog_class": spearmanr(scorer.difficulty_, distance).statistic,
+                "magnitude": spearmanr(scorer.gradient_magnitude_, distance).statistic,
+            }
+    return run
+
+
+def main() -> None:
+    parser = argument_parser(__doc__, n_seeds=8)
+    parser.set_defaults(name="vog_toy")
+    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=0.05)
+    args = parser.parse_args()
+    prepare(args)
+
+    results = {}
+    print("Spearman with the distance to the boundary, mean ± SE; [k] = negative in k seeds")
+    for network in NETWORKS:
+        for separation in SEPARATIONS:
+            cell = gather([one_run(network, separation, s, args) for s in range(args.seeds)])
+            results[f"{network}, separation {separation:g}"] = cell
+            print(
+                f"\n{network}, separation {separation:g}; train accuracy "
+                f"{shown(cell['train_accuracy'])}"
+            )
+            for key, values in cell.items():
+                if key == "train_accuracy":
+                    continue
+                for summary in values.values():
+                    summary["n_negative"] = int(np.sum(summary["per_seed"] < 0))
+                columns = [
+                    f"{name} {shown(summary)} [{summary['n_negative']}]"
+                    for name, summary in values.items()
+                ]
+                print(f"  {key:20}", "   ".join(columns))
+    write_results(args.name, {"settings": vars(args), "results": results}, device=args.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Does the error rate rise with VoG?
+==================================
+
+The VoG papers report that misclassification rises with VoG. This page draws what was measured on
+Fashion-MNIST by ``benchmarks/bench_vog_error_rate.py``: how often held-out rows are misclassified,
+in ten equal groups by the score, which is read without the label. It holds for the gradients of the
+probability and of the loss; for those of the logit, which define VoG, it hardly does.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+results = json.loads(Path("../../benchmarks/results/vog_error_rate.json").read_text())
+scores = results["results"]["held-out, predicted class"]
+baseline = results["results"]["1 - max softmax"]["held-out"]["error_rate"]
+percentile = np.arange(5, 100, 10)
+
+figure, rows = plt.subplots(2, 3, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
+for axes, (kind, name) in zip(
+    rows, (("vog_raw", "raw score"), ("vog_class", "normalised by class")), strict=True
+):
+    for axis, target in zip(axes, ("logit", "probability", "loss"), strict=True):
+        for window, marker in (("early", "v"), ("late", "^"), ("all", "o")):
+            curve = scores[f"{target}, {window}"][kind]["error_rate"]
+            axis.errorbar(
+                percentile,
+                100 * np.array(curve["mean"]),
+                100 * np.array(curve["se"]),
+                marker=marker,
+                markersize=4,
+                capsize=2,
+                label=f"VoG, {window} checkpoints",
+            )
+        axis.plot(percentile, 100 * np.array(baseline["mean"]), "k:", label="1 − max softmax")
+        axis.set_title(f"{target}, {name}")
+    axes[0].set_ylabel("misclassified (%)")
+for axis in rows[1]:
+    axis.set_xlabel("percentile of the score")
+rows[0, 0].legend()
+settings = results["settings"]
+figure.suptitle(
+    f"Held-out Fashion-MNIST rows, network trained on {settings['rows']:,} rows, "
+    f"mean and standard error over {settings['seeds_done']} seeds"
+)
+plt.show()
