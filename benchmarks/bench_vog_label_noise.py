@@ -18,7 +18,7 @@ both groups, AUROC and average precision of the score normalised by class (large
 same for the mean absolute gradient, and, for scale, 1 - the probability of the given label averaged
 over all epochs.
 
-Run: ``python benchmarks/bench_vog_label_noise.py`` (about 10 minutes on one core).
+Run: ``python benchmarks/bench_vog_label_noise.py`` (about 8 minutes on one core).
 """
 
 from typing import Any

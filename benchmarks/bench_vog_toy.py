@@ -7,7 +7,7 @@ boundary, so negative supports the claim, for two networks, two separations of t
 logit and the probability as targets, all epochs and the last five, raw and class-normalised; beside
 it the same for the mean absolute gradient, the baseline that VoG must beat.
 
-Run: ``python benchmarks/bench_vog_toy.py`` (about a minute on one core).
+Run: ``python benchmarks/bench_vog_toy.py`` (about ten seconds on one core).
 """
 
 from typing import Any
