@@ -21,7 +21,6 @@ from .training.architectures import default_network
 from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
-from .training.recorder import RecordTraining
 from .training.rows import Rows, check_rows, is_dataset, n_rows
 
 
@@ -96,22 +95,17 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             With `difficulty_`, one score per row of X.
         """
         self._validate_params()
+        self._forget()
         with root_task(self, 2) as progress:
             rows = check_rows(X, estimator=self)
             self._check_width(X, rows, reset=True)
-            view = rows if scoring_view is None else check_rows(scoring_view, estimator=self)
-            if n_rows(view) != n_rows(rows):
-                raise ValueError(
-                    f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold "
-                    "the same rows in the same order."
-                )
+            view = rows if scoring_view is None else self._check_view(scoring_view, rows)
             self.record_, targets = self._obtain_record(rows, y, progress)
             self.estimator_ = self.record_ if self.record_.net is None else self.record_.net
             self.classes_ = self.record_.classes_
             scores = self._score_training_rows(view, targets, progress)
-            self._largest = np.nanmax(scores) if np.isfinite(scores).any() else np.nan
             self.n_undefined_ = int(np.isnan(scores).sum())
-            self.difficulty_ = self._settle(scores)
+            self.difficulty_ = self._settle(scores, scores)
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
@@ -129,7 +123,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         difficulty : ndarray of shape (n_samples,)
             Larger = harder.
         """
-        return self._settle(self._score_rows(*self._check_unseen(X, y)))
+        scores = self._score_rows(*self._check_unseen(X, y))
+        return self._settle(scores, self.difficulty_)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
         """Return the difficulty of rows taken as unseen, as one column.
@@ -201,7 +196,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         record = self._given_record()
         if record is not None:
             needs.check(record)
-            _, targets = targets_for(record, X, y)
+            targets = record.targets(X, y)
             self._compare_rows(record, X, targets, needs)
             return record, targets
         net = self._default_net(X, y) if self.estimator is None else self.estimator
@@ -212,7 +207,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
                 X,
                 targets,
                 classes,
-                recorder=RecordTraining(checkpoints=needs.checkpoints),
+                recorder=needs.recorder(),
                 random_state=self.random_state,
                 verbose=self.verbose,
                 needs=needs,
@@ -254,6 +249,25 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             stacklevel=5,
         )
 
+    def _forget(self) -> None:
+        """Drop everything that an earlier fit has set."""
+        fitted = [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]
+        for name in [*fitted, "_row_shape"]:
+            self.__dict__.pop(name, None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "difficulty_")
+
+    def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:
+        view = check_rows(scoring_view, estimator=self)
+        self._check_width(scoring_view, view, reset=False)
+        if n_rows(view) != n_rows(rows):
+            raise ValueError(
+                f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold "
+                "the same rows in the same order."
+            )
+        return view
+
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         """Remember, or compare with what was remembered, how wide a row is."""
         if is_dataset(rows):
@@ -275,20 +289,22 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         check_is_fitted(self)
         rows = check_rows(X, estimator=self)
         self._check_width(X, rows, reset=False)
-        return rows, None if y is None else targets_for(self.record_, rows, y)[1]
+        return rows, None if y is None else self.record_.targets(rows, y)
 
-    def _settle(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+    def _settle(self, scores: NDArray[Any], of_training: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""
         bad = np.flatnonzero(np.isnan(scores))
         if len(bad):
+            stand_in = np.nan
+            if self.undefined == "max" and not np.isnan(of_training).all():
+                stand_in = np.nanmax(of_training)
             warnings.warn(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
-                f"{'NaN' if self.undefined == 'nan' else 'the largest training score'} is "
-                "returned for them.",
-                stacklevel=4,
+                f"{'NaN' if np.isnan(stand_in) else 'the largest training score'} is returned "
+                "for them.",
+                stacklevel=3,
             )
-            if self.undefined == "max":
-                scores = np.where(np.isnan(scores), self._largest, scores)
+            scores = np.where(np.isnan(scores), stand_in, scores)
         return scores.astype(np.float32)
 
     def __sklearn_tags__(self) -> Any:

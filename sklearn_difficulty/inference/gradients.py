@@ -9,8 +9,8 @@ passed in by `functional_call` without requiring gradients, so that no weight gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,22 +22,13 @@ from torch.func import functional_call
 
 from ..progress import SILENT, Task
 from ..training.checkpoints import Checkpoint
-from ..training.fitting import isolated_rng
-from ..training.network import (
-    call_module,
-    collate_fn,
-    evaluation_mode,
-    first_output,
-    module_device,
-    module_dtype,
-)
+from ..training.network import first_output, module_device
 from ..training.record import TrainingRecord
-from ..training.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows
-from .targets import predicted_codes, target_function
+from ..training.rows import Inputs, Rows
+from .blocks import copied, read_blocks
+from .targets import target_function
 
 State = dict[str, torch.Tensor]
-_ROW_MULTIPLE = 16
-_BLOCK_BYTES = 2**26  # of input; activations of a convolutional net are some ten times that
 
 
 # ------------------------------------------------------------------------------ running variance
@@ -108,7 +99,7 @@ class GradientReader:
     Parameters
     ----------
     record : TrainingRecord
-        The network. Its module is put in eval mode by `open` and is otherwise left alone.
+        The network.
     checkpoints : sequence of Checkpoint
         Read in this order.
     target : {"logit", "probability", "loss"}
@@ -130,26 +121,12 @@ class GradientReader:
     ) -> None:
         self.record = record
         self.module = record.module
-        self.device = module_device(self.module)
         self.channel_mean = channel_mean
         self._function = target_function(record, target)
-        self._site = None if wrt is None else _submodule(self.module, wrt)
         self._wrt = wrt
+        self._site = None if wrt is None else _submodule(self.module, wrt)
         self._shields_leaves = False
-        self._states = _DeviceStates(self.module, checkpoints, self.device)
-        _refuse_batch_statistics(self.module)
-
-    @contextmanager
-    def open(self) -> Iterator[GradientReader]:
-        """Hold the module in eval mode, and whatever else scoring needs, for a ``with`` block."""
-        with ExitStack() as stack:
-            stack.enter_context(evaluation_mode(self.module))
-            stack.enter_context(isolated_rng())  # a forward pass may draw, a Dataset's items too
-            has_rnn = any(isinstance(m, nn.RNNBase) for m in self.module.modules())
-            if has_rnn and self.device.type == "cuda":
-                # cuDNN has no backward pass for recurrent layers in eval mode.
-                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-            yield self
+        self._states = _DeviceStates(self.module, checkpoints, module_device(self.module))
 
     def moments(
         self, inputs: Inputs, labels: torch.Tensor | None, *, per_element: bool
@@ -174,6 +151,8 @@ class GradientReader:
         leaves: list[torch.Tensor] = []
 
         def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
+            if not tensor.is_floating_point():
+                return tensor
             leaf = tensor.detach().requires_grad_()
             leaves.append(leaf)
             return leaf.clone() if self._shields_leaves else leaf
@@ -187,10 +166,14 @@ class GradientReader:
             return as_leaf(output)
 
         with torch.enable_grad(), ExitStack() as stack:
-            if self._site is None:
-                inputs = _map_floats(inputs, as_leaf)
-            else:
+            if self._site is not None:
                 stack.callback(self._site.register_forward_hook(at_site).remove)
+                # No leaf, so nothing would stop the module from writing to it.
+                inputs = copied(inputs)
+            elif isinstance(inputs, dict):
+                inputs = {name: as_leaf(tensor) for name, tensor in inputs.items()}
+            else:
+                inputs = as_leaf(inputs)
             args, kwargs = ((), inputs) if isinstance(inputs, dict) else ((inputs,), None)
             outputs = first_output(functional_call(self.module, state, args, kwargs))
             if self._site is not None and len(leaves) != 1:
@@ -247,28 +230,12 @@ class _DeviceStates:
         return (self._load(checkpoint) for checkpoint in self._checkpoints)
 
 
-def _map_floats(inputs: Inputs, function: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
-    if isinstance(inputs, dict):
-        return {k: function(v) if v.is_floating_point() else v for k, v in inputs.items()}
-    return function(inputs) if inputs.is_floating_point() else inputs
-
-
 def _submodule(module: nn.Module, name: str) -> nn.Module:
     found = dict(module.named_modules()).get(name) if name else None
     if found is None:
         names = [n for n, _ in module.named_modules() if n]
         raise ValueError(f"wrt={name!r} names no submodule; there are {names}.")
     return found
-
-
-def _refuse_batch_statistics(module: nn.Module) -> None:
-    for name, submodule in module.named_modules():
-        is_batch_norm = isinstance(submodule, nn.modules.batchnorm._BatchNorm)
-        if is_batch_norm and not submodule.track_running_stats:
-            raise ValueError(
-                f"The layer {name!r} normalises by the statistics of the batch in eval mode too "
-                "(track_running_stats=False), so a row's score would depend on the other rows."
-            )
 
 
 # ------------------------------------------------------------------------------ the public verbs
@@ -313,15 +280,18 @@ def gradient_variance(
     statistics : GradientStatistics
         NaN where a gradient is not finite; `labels` are the codes that were used.
     """
+
+    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, of_block, per_element=formula != "rms")
+
     variances, magnitudes, used = [], [], []
-    per_element = formula != "rms"
-    for n, block_labels, moments in _blocks(
-        reader, X, labels, batch_size, per_element=per_element, progress=progress
+    for n, of_block, found in read_blocks(
+        reader.record, X, labels, moments, batch_size=batch_size, progress=progress
     ):
-        variances.append(moments.variance_of_gradients(formula)[:n].double().cpu())
-        magnitudes.append(moments.magnitude()[:n].double().cpu())
-        if block_labels is not None:
-            used.append(block_labels[:n].cpu())
+        variances.append(found.variance_of_gradients(formula)[:n].double().cpu())
+        magnitudes.append(found.magnitude()[:n].double().cpu())
+        if of_block is not None:
+            used.append(of_block[:n].cpu())
     variance = torch.cat(variances).numpy()
     variance[~np.isfinite(variance)] = np.nan
     codes = torch.cat(used).numpy() if used else None
@@ -332,82 +302,10 @@ def gradient_maps(
     reader: GradientReader, X: Rows, labels: NDArray[Any] | None, *, batch_size: int
 ) -> NDArray[np.float32]:
     """Return the standard deviation over checkpoints of every input's gradient, (n, ...)."""
-    maps = [
-        moments.standard_deviation()[:n].float().cpu()
-        for n, _, moments in _blocks(reader, X, labels, batch_size, per_element=True)
-    ]
+
+    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, of_block, per_element=True)
+
+    blocks = read_blocks(reader.record, X, labels, moments, batch_size=batch_size)
+    maps = [found.standard_deviation()[:n].float().cpu() for n, _, found in blocks]
     return torch.cat(maps).numpy()
-
-
-Block = tuple[int, torch.Tensor | None, RunningVariance]  # rows that count, labels, moments
-
-
-def _blocks(
-    reader: GradientReader,
-    X: Rows,
-    labels: NDArray[Any] | None,
-    batch_size: int,
-    *,
-    per_element: bool,
-    progress: Task = SILENT,
-) -> Iterator[Block]:
-    """Run the reader over the rows, in order, block by block."""
-    block_size = _block_size(X, batch_size)
-    all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
-    blocks = iter_blocks(
-        X,
-        block_size,
-        dtype=module_dtype(reader.module),
-        device=reader.device,
-        collate_fn=collate_fn(reader.record.net),
-    )
-    with reader.open(), progress.subtask("score", -(-n_rows(X) // block_size)) as scoring:
-        for rows, inputs in blocks:
-            block_labels = None if all_labels is None else all_labels[rows].to(reader.device)
-            with scoring.subtask("block"):
-                yield from _halving(reader, inputs, block_labels, per_element)
-
-
-def _halving(
-    reader: GradientReader, inputs: Inputs, labels: torch.Tensor | None, per_element: bool
-) -> Iterator[Block]:
-    """Read a block, in halves if it exceeds CUDA's memory."""
-    n = n_rows(inputs)
-    try:
-        # The matrix products of a few rows round otherwise than those of many; padded to a
-        # multiple, a row's score does not depend on how many rows came with it.
-        padded = torch.arange(-(-n // _ROW_MULTIPLE) * _ROW_MULTIPLE, device=reader.device) % n
-        block, block_labels = inputs, labels
-        if len(padded) > n:
-            block = _take(inputs, padded)
-            block_labels = None if labels is None else labels[padded]
-        if block_labels is None:
-            with torch.no_grad():
-                outputs = call_module(reader.module, block)
-                block_labels = predicted_codes(outputs, reader.record.outputs)
-        result = n, block_labels, reader.moments(block, block_labels, per_element=per_element)
-    except torch.cuda.OutOfMemoryError:
-        if n == 1:
-            raise
-        result = None
-    if result is not None:
-        yield result
-        return
-    torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
-    for half in (slice(0, n // 2), slice(n // 2, n)):
-        part_labels = None if labels is None else labels[half]
-        yield from _halving(reader, _take(inputs, half), part_labels, per_element)
-
-
-def _take(inputs: Inputs, rows: Any) -> Inputs:
-    if isinstance(inputs, dict):
-        return {name: value[rows] for name, value in inputs.items()}
-    return inputs[rows]
-
-
-def _block_size(X: Rows, batch_size: int) -> int:
-    if is_dataset(X):
-        return batch_size
-    arrays = list(X.values()) if isinstance(X, dict) else [X]
-    row_bytes = sum(array[:1].nbytes for array in arrays)
-    return max(1, min(batch_size, _BLOCK_BYTES // max(1, row_bytes)))

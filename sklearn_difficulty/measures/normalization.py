@@ -27,12 +27,12 @@ def group_statistics(
     Returns
     -------
     mean : ndarray of shape (n_groups,), float64
-        Mean score; 0 for a group without a score.
+        Mean score; NaN for a group without a score.
     std : ndarray of shape (n_groups,), float64
-        Population standard deviation (``ddof=0``). Exactly 0 for a group with no score,
-        with one score, or with scores that differ by no more than float32 rounding
+        Population standard deviation (``ddof=0``). Exactly 0 for a group with one score, or
+        with scores that differ by no more than float32 rounding
         (:math:`\text{std} \le 32\,\varepsilon_{32}\,|\text{mean}|`, with
-        :math:`\varepsilon_{32} = 2^{-23}`).
+        :math:`\varepsilon_{32} = 2^{-23}`). NaN for a group without a score.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def group_statistics(
     >>> from sklearn_difficulty.measures import group_statistics
     >>> mean, std = group_statistics([1.0, 3.0, 5.0, 5.0, float("nan")], [0, 0, 1, 1, 1], 3)
     >>> mean
-    array([2., 5., 0.])
+    array([ 2.,  5., nan])
     >>> std
-    array([1., 0., 0.])
+    array([ 1.,  0., nan])
     """
     scores, groups = _check_scores_and_groups(scores, groups, n_groups)
     infinite = np.flatnonzero(np.isinf(scores))
@@ -61,8 +61,8 @@ def group_statistics(
         )
     defined = ~np.isnan(scores)
     scores, groups = scores[defined], groups[defined]
-    # At least 1, so that a group without a score has mean 0 and std 0 and not 0 / 0.
-    count = np.maximum(np.bincount(groups, minlength=n_groups), 1)
+    count = np.bincount(groups, minlength=n_groups).astype(np.float64)
+    count[count == 0] = np.nan  # nothing is known of such a group
     mean = np.bincount(groups, weights=scores, minlength=n_groups) / count
     squares = np.bincount(groups, weights=(scores - mean[groups]) ** 2, minlength=n_groups)
     std = np.sqrt(squares / count)
@@ -93,13 +93,12 @@ def standardize(
         :math:`z_i = (s_i - m_g) / d_g` for a row :math:`i` with score :math:`s_i` in group
         :math:`g` of mean :math:`m_g` and standard deviation :math:`d_g`; without unit.
         Exactly 0 where :math:`d_g = 0`: a group without spread says nothing about which of
-        its rows are hard. NaN where the score is NaN.
+        its rows are hard. NaN where the score is NaN, or the group's statistics are.
 
     Raises
     ------
     ValueError
-        If the lengths differ, a group is not an integer in range, or `std` is negative or
-        NaN.
+        If the lengths differ, a group is not an integer in range, or `std` is negative.
 
     See Also
     --------
@@ -127,9 +126,8 @@ def standardize(
             "mean and std must hold one number for every group, got arrays of shapes "
             f"{mean.shape} and {std.shape}."
         )
-    # Written so that NaN fails it too.
-    if not np.all(std >= 0):
-        raise ValueError(f"std must not be negative or NaN, got {std}.")
+    if np.any(std < 0):
+        raise ValueError(f"std must not be negative, got {std}.")
     scores, groups = _check_scores_and_groups(scores, groups, len(mean))
     spread = std[groups]
     flat = spread == 0

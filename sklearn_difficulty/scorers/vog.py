@@ -20,7 +20,8 @@ from ..inference.gradients import (
 )
 from ..measures import group_statistics, standardize
 from ..progress import SILENT, Task
-from ..training.checkpoints import CheckpointPlan, CheckpointSpec
+from ..training.architectures import StandardizedNetwork
+from ..training.checkpoints import CheckpointSpec
 from ..training.needs import RecordNeeds
 from ..training.rows import Rows
 
@@ -85,12 +86,16 @@ class VoGScorer(BaseDifficultyScorer):
         Mean absolute gradient over checkpoints and inputs: the baseline that VoG must beat.
     raw_mean_, raw_std_ : ndarray of shape (n_classes,) or (1,)
         What scores are normalised by. Absent if `normalize` is None.
+    n_without_spread_ : int
+        Groups whose raw scores do not differ, so that all their rows get 0. Absent if `normalize`
+        is None.
     n_undefined_ : int
         Training rows whose gradient is not finite.
     classes_ : ndarray of shape (n_classes,) or None
         The classes; None for a regressor.
     estimator_ : skorch.NeuralNet or TrainingRecord
-        The fitted net, the record if there is no net.
+        The fitted net, the record if there is no net. The net knows classes as positions: its
+        ``predict`` returns indices into `classes_`.
     record_ : TrainingRecord
         What the training left behind; other scorers can read it.
     n_features_in_ : int
@@ -197,17 +202,18 @@ class VoGScorer(BaseDifficultyScorer):
         return gradient_maps(self._reader(), rows, targets, batch_size=self.batch_size)
 
     def _needs(self) -> RecordNeeds:
-        return RecordNeeds(CheckpointPlan.of(self.checkpoints), min_checkpoints=2)
+        return RecordNeeds.of_checkpoints(self.checkpoints, at_least=2)
 
     def _reader(self) -> GradientReader:
-        record = self.record_
+        record, wrt = self.record_, self.wrt
+        if wrt is None and isinstance(record.module, StandardizedNetwork):
+            wrt = "standardize"
         return GradientReader(
             record,
             record.select(self.checkpoints),
             target=self.target,
             channel_mean=self.channel_mean,
-            # Our networks standardise inside; their input is what comes out of that.
-            wrt=self.wrt or getattr(record.module, "input_site", None),
+            wrt=wrt,
         )
 
     def _statistics(
@@ -230,7 +236,8 @@ class VoGScorer(BaseDifficultyScorer):
             return statistics.variance
         groups, names = self._groups(statistics)
         self.raw_mean_, self.raw_std_ = group_statistics(statistics.variance, groups, len(names))
-        flat = np.intersect1d(np.flatnonzero(self.raw_std_ == 0), groups)
+        flat = np.flatnonzero(self.raw_std_ == 0)
+        self.n_without_spread_ = len(flat)
         if len(flat):
             warnings.warn(
                 f"The raw scores have no spread in {len(flat)} of {len(names)} groups, "

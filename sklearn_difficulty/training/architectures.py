@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
+
+_BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 
 __all__ = ["MLP", "ConvNet", "default_network"]
 
@@ -44,7 +47,18 @@ class Standardize(nn.Module):
         return (x.to(self.mean.dtype) - self.mean) / self.scale
 
 
-class MLP(nn.Module):
+class StandardizedNetwork(nn.Module):
+    """A network whose submodule `standardize` sees the input first.
+
+    Gradients are taken behind it unless told otherwise, so that the units of features do not
+    matter; and `config` holds the constructor arguments of a saved network.
+    """
+
+    standardize: Standardize
+    config: dict[str, Any]
+
+
+class MLP(StandardizedNetwork):
     """A multilayer perceptron with ReLU activations and standardised input.
 
     Parameters
@@ -84,7 +98,6 @@ class MLP(nn.Module):
             "n_outputs": n_outputs,
             "hidden_units": list(hidden_units),
         }
-        self.input_site = "standardize"  # where VoG takes gradients: units must not matter
         self.standardize = Standardize((n_inputs,), mean, scale)
         widths = [n_inputs, *hidden_units]
         layers: list[nn.Module] = []
@@ -97,7 +110,7 @@ class MLP(nn.Module):
         return self.layers(self.standardize(x))
 
 
-class ConvNet(nn.Module):
+class ConvNet(StandardizedNetwork):
     """Two convolutions, each followed by ReLU and pooling, and a linear layer.
 
     Parameters
@@ -138,7 +151,6 @@ class ConvNet(nn.Module):
             "channels": list(channels),
         }
         first, second = channels
-        self.input_site = "standardize"
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
         self.layers = nn.Sequential(
             nn.Conv2d(n_channels, first, 3, padding=1),
@@ -199,22 +211,24 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
     >>> VoGScorer(net, random_state=0).fit(X, y).difficulty_.shape
     (178,)
     """
-    rank = np.ndim(X)
+    X = np.asanyarray(X)
+    rank = X.ndim
     if rank not in (2, 4):
         raise ValueError(
             "There is a default network for X of shape (n_samples, n_features) or (n_samples, "
             f"n_channels, height, width); this X has {rank} dimension(s). Pass estimator, a skorch "
             "net that fits your data, or reshape X."
         )
-    X = np.asarray(X)
-    axes = (0,) if rank == 2 else (0, 2, 3)
-    scale = X.std(axis=axes, dtype=np.float64)
     module, size = (MLP, "n_inputs") if rank == 2 else (ConvNet, "n_channels")
+    scaler = StandardScaler()  # leaves (nearly) constant features alone
+    for start in range(0, len(X), _BLOCK_ROWS):
+        rows = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
+        scaler.partial_fit(rows if rank == 2 else np.moveaxis(rows, 1, 3).reshape(-1, X.shape[1]))
     return NeuralNetClassifier(
         module,
         module__n_outputs=len(np.unique(np.asarray(y))),
-        module__mean=X.mean(axis=axes, dtype=np.float64),
-        module__scale=np.where(scale > 0, scale, 1.0),  # constant features pass as zeros
+        module__mean=scaler.mean_,
+        module__scale=scaler.scale_,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         optimizer__momentum=0.9,

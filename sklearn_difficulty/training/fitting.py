@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import dis
 import math
-import random
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..progress import SILENT, Task
 from .network import (
+    check_outputs,
     collate_fn,
     find_recorder,
     module_dtype,
@@ -31,6 +30,7 @@ from .network import (
     predefined_validation_set,
     refuse_unwatched_monitors,
 )
+from .randomness import isolated_rng, seed_generators, spawn_seeds
 from .rows import (
     LabelledDataset,
     Rows,
@@ -40,41 +40,6 @@ from .rows import (
     float_targets,
     is_dataset,
 )
-
-
-def draw_seed(random_state: Any) -> int:
-    """Return an integer seed: the given one, one drawn from a RandomState, or a fresh one."""
-    if random_state is None:
-        # Fresh entropy, not NumPy's global generator, which stays as it was found.
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(np.iinfo(np.int32).max))
-    return int(random_state)
-
-
-@contextmanager
-def isolated_rng() -> Iterator[None]:
-    """Restore the global generators of torch, NumPy and Python when the block ends."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
-
-
-def _seed_global_generators(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-
-
-def _spawn_seeds(seed: int) -> tuple[int, int, int]:
-    """Seeds of independent streams for initialisation, row order and dropout."""
-    initialisation, order, dropout = np.random.SeedSequence(seed).spawn(3)
-    return tuple(int(s.generate_state(1)[0]) for s in (initialisation, order, dropout))  # type: ignore[return-value]
 
 
 def train(
@@ -113,7 +78,7 @@ def train(
     KeyboardInterrupt
         If the user interrupted; a callback that stops training ends it well instead.
     """
-    init_seed, order_seed, dropout_seed = _spawn_seeds(seed)
+    init_seed, order_seed, dropout_seed = spawn_seeds(seed)
     recorder = find_recorder(net.callbacks)
     assert recorder is not None
     own_order = _seeds_row_order(net)
@@ -127,23 +92,24 @@ def train(
     def fit_loop(X: Rows, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         dtype = module_dtype(net.module_)
         # A batch from a Dataset comes in the Dataset's dtype.
-        net.infer = lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
+        net.infer = _StandIn(
+            net, "infer", lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
+        )
         try:
             X, y = _matched_to_module(net, X, y, classes)
             net.callbacks_.append(("report_epochs", _ReportEpochs(progress)))
-            _seed_global_generators(dropout_seed)
+            seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
             if not _raised_by_callback(interrupt):
                 interruptions.append(interrupt)
             raise
 
-    net.fit_loop = fit_loop
+    net.fit_loop = _StandIn(net, "fit_loop", fit_loop)
     try:
-        with isolated_rng(), warnings.catch_warnings():
+        with isolated_rng(init_seed, net.device or "cpu"), warnings.catch_warnings():
             # Read-only arrays, such as memory maps, are only read here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            _seed_global_generators(init_seed)
             net.fit(LabelledDataset(X, targets) if is_dataset(X) else X, targets)
         if interruptions:
             raise interruptions[0]
@@ -162,6 +128,19 @@ def train(
     return net
 
 
+class _StandIn:
+    """Takes the place of a net's method during a fit, and is pickled as that method."""
+
+    def __init__(self, net: NeuralNet, name: str, function: Callable[..., Any]) -> None:
+        self.net, self.name, self.function = net, name, function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.net, self.name)
+
+
 def _seeds_row_order(net: NeuralNet) -> bool:
     is_loader = isinstance(net.iterator_train, type) and issubclass(net.iterator_train, DataLoader)
     return is_loader and net.get_params_for("iterator_train").get("generator") is None
@@ -173,7 +152,8 @@ def _matched_to_module(
     """Refuse what cannot be trained, and give all targets the form that the loss needs."""
     refuse_unwatched_monitors(net)
     outputs = outputs_of_first_rows(net, X)
-    output_kind(net, outputs, None if classes is None else len(classes))
+    name = type(plain_module(net.module_)).__name__
+    check_outputs(outputs, output_kind(net), None if classes is None else len(classes), name)
     if y is not None:
         y = _like_outputs(y, net, outputs)
     if isinstance(X, LabelledDataset) and y is not None:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a scorer must find in a training record; the needs of many merge into one fit."""
+"""What scorers must find in a training record; the needs of many merge into one fit."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .checkpoints import CheckpointPlan
+from .checkpoints import CheckpointPlan, CheckpointSpec
 from .recorder import RecordTraining
 
 if TYPE_CHECKING:
@@ -15,49 +16,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordNeeds:
-    """What a scorer must find in a record.
+    """What one or several scorers read from a record.
 
     Parameters
     ----------
-    checkpoints : CheckpointPlan
-        The epochs it reads.
-    min_checkpoints : int, default=0
-        How many of them it needs at least.
+    checkpoints : tuple of (CheckpointPlan, int)
+        For each of them the epochs it reads, and how many of these it needs at least.
     same_rows : bool, default=False
         Whether `fit` must get the very rows that the record was trained on. Scores that are read
         from checkpoints alone can be computed for other rows too, and warn.
     """
 
-    checkpoints: CheckpointPlan
-    min_checkpoints: int = 0
+    checkpoints: tuple[tuple[CheckpointPlan, int], ...] = ()
     same_rows: bool = False
 
+    @classmethod
+    def of_checkpoints(cls, checkpoints: CheckpointSpec, *, at_least: int) -> RecordNeeds:
+        """Return the needs of a scorer that reads `checkpoints` and nothing else."""
+        return cls(((CheckpointPlan.of(checkpoints), at_least),))
+
     def __or__(self, other: RecordNeeds) -> RecordNeeds:
-        return RecordNeeds(
-            self.checkpoints | other.checkpoints,
-            max(self.min_checkpoints, other.min_checkpoints),
-            self.same_rows or other.same_rows,
-        )
+        return RecordNeeds(self.checkpoints + other.checkpoints, self.same_rows or other.same_rows)
+
+    def recorder(self) -> RecordTraining:
+        """Return a recorder that keeps what is needed."""
+        union = CheckpointPlan()
+        for plan, _ in self.checkpoints:
+            union |= plan
+        return RecordTraining(checkpoints=union)
 
     def check(self, record: TrainingRecord) -> None:
         """Raise a ValueError that says which setting was missing when the record was made."""
-        found = record.select(self.checkpoints)
-        if len(found) < self.min_checkpoints:
-            raise ValueError(
-                f"This score needs at least {self.min_checkpoints} checkpoints of the training "
-                f"run, and the record offers {len(found)} "
-                f"(epochs {[c.epoch for c in found]} of {record.n_epochs}). Train for more "
-                "epochs, or record more of them: RecordTraining(checkpoints='all')."
-            )
+        self._check(
+            [checkpoint.epoch for checkpoint in record.checkpoints],
+            record.n_epochs,
+            f"the record offers {{}} of the {record.n_epochs} epochs that ran",
+        )
 
     def check_plan(self, recorder: RecordTraining, n_epochs: int) -> None:
         """Raise before training if the recorder that a net carries keeps too little."""
-        self.checkpoints.check_within(n_epochs)
-        kept = CheckpointPlan.of(recorder.checkpoints).planned(n_epochs)
-        chosen = self.checkpoints.select(kept, n_epochs)
-        if len(chosen) < self.min_checkpoints:
-            raise ValueError(
-                f"This score needs at least {self.min_checkpoints} checkpoints of the training "
-                f"run, but with max_epochs={n_epochs} its recorder keeps only epochs {chosen}. "
-                "Raise max_epochs, or record more of them: RecordTraining(checkpoints='all')."
-            )
+        for plan, _ in self.checkpoints:
+            plan.check_within(n_epochs)
+        self._check(
+            CheckpointPlan.of(recorder.checkpoints).planned(n_epochs),
+            n_epochs,
+            f"with max_epochs={n_epochs} its recorder keeps only epochs {{}}",
+        )
+
+    def _check(self, epochs: Iterable[int], last_epoch: int, found: str) -> None:
+        epochs = list(epochs)
+        for plan, at_least in self.checkpoints:
+            chosen = plan.select(epochs, last_epoch)
+            if len(chosen) < at_least:
+                raise ValueError(
+                    f"This score needs at least {at_least} checkpoints of the training run, but "
+                    f"{found.format(chosen)}. Train for more epochs, or record more of them: "
+                    "RecordTraining(checkpoints='all')."
+                )

@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetClassifier, helper
@@ -100,50 +102,68 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             submodule.training = mode
 
 
-def output_kind(net: NeuralNet, outputs: torch.Tensor, n_classes: int | None) -> OutputKind:
-    """Tell what a net's module returns, or raise if it does not suit the criterion or classes.
+def output_kind(net: NeuralNet) -> OutputKind:
+    """Tell what an initialized net's module is meant to return, from its criterion.
 
     Parameters
     ----------
     net : NeuralNet
         Initialized.
-    outputs : Tensor of shape (n, ...)
-        Its outputs for a few rows.
-    n_classes : int or None
-        Distinct labels; None for regression.
 
     Returns
     -------
     kind : str
         "logits", "binary_logit", "probabilities", "log_probabilities" or "values".
     """
-    if n_classes is None:
+    if is_regression(net):
         return "values"
-    name = type(plain_module(net.module_)).__name__
     if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        return "binary_logit"
+    if isinstance(net.criterion_, nn.NLLLoss):
+        # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
+        is_classifier = isinstance(net, NeuralNetClassifier)
+        return "probabilities" if is_classifier else "log_probabilities"
+    return "logits"
+
+
+def check_outputs(
+    outputs: torch.Tensor, kind: OutputKind, n_classes: int | None, module_name: str
+) -> None:
+    """Raise if a module does not return what its criterion and the classes ask for.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (n, ...)
+        For a few rows, in eval mode.
+    kind : str
+        What they are meant to be.
+    n_classes : int or None
+        None for regression, whose outputs may have any shape.
+    module_name : str
+        For the message.
+    """
+    if n_classes is None:
+        return
+    if kind == "binary_logit":
         if outputs[0].numel() != 1 or n_classes != 2:
             raise ValueError(
-                f"BCEWithLogitsLoss needs two classes and one logit a row; y has {n_classes} "
-                f"classes and {name} returns {tuple(outputs.shape[1:])} a row."
+                f"BCEWithLogitsLoss needs two classes and one logit a row; there are {n_classes} "
+                f"classes and {module_name} returns {tuple(outputs.shape[1:])} a row."
             )
-        return "binary_logit"
+        return
     if outputs.ndim != 2 or outputs.shape[1] != n_classes:
         raise ValueError(
-            f"{name} returns outputs of shape {tuple(outputs.shape)} for {len(outputs)} rows, but "
-            f"y has {n_classes} classes: it must return one column per class."
+            f"{module_name} returns outputs of shape {tuple(outputs.shape)} for {len(outputs)} "
+            f"rows, but there are {n_classes} classes: it must return one column per class (or, "
+            "for two classes, one logit, trained with nn.BCEWithLogitsLoss)."
         )
-    if isinstance(net.criterion_, nn.NLLLoss):
-        if bool((outputs >= 0).all()) and _sums_to_one(outputs):
-            return "probabilities"
-        # NeuralNetClassifier takes the logarithm itself, so log-probabilities train to NaN.
-        if not isinstance(net, NeuralNetClassifier) and _sums_to_one(outputs.exp()):
-            return "log_probabilities"
+    of_rows = outputs.exp() if kind == "log_probabilities" else outputs
+    if kind != "logits" and not (bool((of_rows >= 0).all()) and _sums_to_one(of_rows)):
         raise ValueError(
-            f"The criterion is NLLLoss (skorch's default), which expects {name} to end in softmax, "
-            "but its outputs are not probabilities. If they are logits, pass "
+            f"The criterion is NLLLoss (skorch's default), for which {module_name} must return "
+            f"{kind.replace('_', '-')}, but its outputs are none. If they are logits, pass "
             "criterion=nn.CrossEntropyLoss."
         )
-    return "logits"
 
 
 def _sums_to_one(outputs: torch.Tensor) -> bool:
@@ -162,6 +182,15 @@ def find_recorder(callbacks: Any) -> RecordTraining | None:
         if isinstance(callback, RecordTraining):
             return callback
     return None
+
+
+def classes_seen(recorder: RecordTraining) -> NDArray[Any] | None:
+    """Return the labels that the output columns stand for, as skorch understands them."""
+    seen, n_columns = recorder.classes_, recorder.n_outputs_
+    if n_columns is None or n_columns == 1 or (seen is not None and seen.dtype.kind not in "iu"):
+        return seen
+    # To skorch a label is the position of a column, also where y lacks some of them.
+    return np.arange(n_columns)
 
 
 def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:

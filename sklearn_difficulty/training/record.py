@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
-from skorch import NeuralNet, NeuralNetClassifier
+from skorch import NeuralNet
 from torch import nn
 
 from ..progress import SILENT, Task
@@ -22,33 +22,35 @@ from .checkpoints import (
     CheckpointSpec,
     load_state,
 )
-from .fitting import draw_seed, isolated_rng, train
+from .fitting import train
 from .needs import RecordNeeds
 from .network import (
     OutputKind,
-    collate_fn,
+    classes_seen,
     find_recorder,
     is_regression,
     output_kind,
-    outputs_of_first_rows,
     plain_module,
     training_clone,
 )
+from .network import collate_fn as net_collate_fn
+from .randomness import draw_seed
 from .recorder import RecordTraining
 from .rows import (
     Rows,
     RowsFingerprint,
     check_rows,
     codes_of,
-    dataset_labels,
     encode_labels,
     float_targets,
+    given_labels,
     is_dataset,
-    n_rows,
 )
 from .storage import DEFAULT_LOSS, read_record, write_record
 
 __all__ = ["TrainingRecord"]
+
+_NO_NEEDS = RecordNeeds()
 
 
 class TrainingRecord:
@@ -79,11 +81,15 @@ class TrainingRecord:
         Of the training rows; None if unknown.
     net : skorch.NeuralNet, default=None
         The fitted net, if there is one.
+    collate_fn : callable, default=None
+        Joins the items of a Dataset when rows are read, as in a DataLoader; None takes that of
+        the net, else torch's default.
 
     Attributes
     ----------
     module : torch.nn.Module
-        The final network, in eval mode.
+        The network as training left it, in eval mode: after the last epoch, unless a callback put
+        the best weights back. It decides about predicted classes.
     checkpoints : list of Checkpoint
         Each with an `epoch` and a ``state_dict()``.
     classes_ : ndarray of shape (n_classes,) or None
@@ -119,7 +125,10 @@ class TrainingRecord:
         n_epochs: int | None = None,
         rows: RowsFingerprint | None = None,
         net: NeuralNet | None = None,
+        collate_fn: Callable[..., Any] | None = None,
     ) -> None:
+        if classes is not None and len(np.unique(classes)) < len(classes):
+            raise ValueError(f"classes must be distinct; got {list(classes)}.")
         self.module = plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
         self.classes_ = None if classes is None else np.asarray(classes)
@@ -129,6 +138,7 @@ class TrainingRecord:
         self.n_epochs = last if n_epochs is None else n_epochs
         self.rows = rows
         self.net = net
+        self.collate_fn = net_collate_fn(net) if collate_fn is None else collate_fn
 
     def __sklearn_clone__(self) -> TrainingRecord:
         return self
@@ -218,17 +228,16 @@ class TrainingRecord:
                 "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
             )
         if not is_regression(net):
-            classes = _classes_seen(recorder) if classes is None else np.asarray(classes)
+            classes = classes_seen(recorder) if classes is None else np.asarray(classes)
             if classes is None:
                 raise ValueError(
                     "The net does not tell which classes it was fitted on; pass classes=[...]."
                 )
-        kind = _kind_by_criterion(net)
         return cls(
             copy.deepcopy(plain_module(net.module_)),
             recorder.checkpoints_,
             classes=classes,
-            outputs=kind,
+            outputs=output_kind(net),
             criterion=net.criterion_,
             n_epochs=recorder.n_epochs_,
             rows=recorder.rows_,
@@ -245,6 +254,7 @@ class TrainingRecord:
         outputs: OutputKind = "logits",
         criterion: nn.Module | None = None,
         epochs: Iterable[int] | None = None,
+        collate_fn: Callable[..., Any] | None = None,
     ) -> TrainingRecord:
         """Make a record from the checkpoints of a training loop of your own.
 
@@ -264,6 +274,8 @@ class TrainingRecord:
             The loss; None takes the usual one for such outputs.
         epochs : iterable of int, default=None
             The epoch of every state; None numbers them from 1.
+        collate_fn : callable, default=None
+            Joins the items of a Dataset when rows are read, as in a DataLoader.
 
         Returns
         -------
@@ -309,6 +321,7 @@ class TrainingRecord:
             classes=classes,
             outputs=outputs,
             criterion=DEFAULT_LOSS[outputs]() if criterion is None else criterion,
+            collate_fn=collate_fn,
         )
 
     # ------------------------------------------------------------------------------ reading one
@@ -334,6 +347,24 @@ class TrainingRecord:
         by_epoch = {checkpoint.epoch: checkpoint for checkpoint in self.checkpoints}
         chosen = CheckpointPlan.of(checkpoints).select(by_epoch, self.n_epochs)
         return [by_epoch[epoch] for epoch in chosen]
+
+    def targets(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return label codes or regression targets for rows, read with the record's classes.
+
+        Parameters
+        ----------
+        X : ndarray, dict of ndarrays or Dataset
+            Checked rows.
+        y : array-like or None
+            Labels that the record knows, or targets; None reads those of a Dataset.
+
+        Returns
+        -------
+        targets : ndarray
+            Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
+        """
+        y = given_labels(X, y, self.collate_fn)
+        return float_targets(y) if self.classes_ is None else codes_of(y, self.classes_)
 
     def difference(self, X: Rows, targets: NDArray[Any]) -> str | None:
         """Say in what rows differ from those that the record was trained on.
@@ -373,6 +404,7 @@ class TrainingRecord:
         module: nn.Module | None = None,
         *,
         criterion: nn.Module | None = None,
+        collate_fn: Callable[..., Any] | None = None,
     ) -> TrainingRecord:
         """Read a record that `save` wrote.
 
@@ -386,24 +418,24 @@ class TrainingRecord:
         criterion : torch.nn.Module, default=None
             The loss. Needed only to read scores of the loss from a record whose loss was not the
             usual one for such outputs with its default arguments.
+        collate_fn : callable, default=None
+            Joins the items of a Dataset when rows are read, as in a DataLoader.
 
         Returns
         -------
         record : TrainingRecord
             Without the skorch net.
         """
-        return cls(**read_record(Path(directory), module, criterion))
+        return cls(**read_record(Path(directory), module, criterion), collate_fn=collate_fn)
 
 
-def targets_for(
-    net: NeuralNet | TrainingRecord, X: Rows, y: Any
-) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes and what stands for y in training and scoring.
+def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+    """Return the classes that a net is to learn, and what stands for y in its training.
 
     Parameters
     ----------
-    net : NeuralNet or TrainingRecord
-        A net learns its classes from y; a record knows them already.
+    net : NeuralNet
+        Not yet trained.
     X : ndarray, dict of ndarrays or Dataset
         Checked rows.
     y : array-like or None
@@ -416,29 +448,8 @@ def targets_for(
     targets : ndarray
         Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
     """
-    is_record = isinstance(net, TrainingRecord)
-    skorch_net = net.net if is_record else net
-    if y is None and is_dataset(X):
-        with isolated_rng():
-            y = dataset_labels(X, collate_fn(skorch_net))
-    if y is None:
-        raise ValueError(
-            "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
-            "yields (x, y) can do without."
-        )
-    if hasattr(y, "__len__") and len(y) != n_rows(X):
-        raise ValueError(
-            f"X and y have inconsistent numbers of samples: {n_rows(X)} rows and {len(y)} labels."
-        )
-    classes: NDArray[Any] | None = None
-    targets: NDArray[Any]
-    if is_record and net.classes_ is not None:
-        classes, targets = net.classes_, codes_of(y, net.classes_)
-    elif is_record or is_regression(net):
-        targets = float_targets(y)
-    else:
-        classes, targets = encode_labels(y)
-    return classes, targets
+    y = given_labels(X, y, net_collate_fn(net))
+    return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
 
 def train_record(
@@ -450,7 +461,7 @@ def train_record(
     recorder: RecordTraining,
     random_state: Any,
     verbose: int,
-    needs: RecordNeeds | None = None,
+    needs: RecordNeeds = _NO_NEEDS,
     progress: Task = SILENT,
 ) -> TrainingRecord:
     """Train a clone of a net on checked rows and return its record.
@@ -465,7 +476,7 @@ def train_record(
         Used unless the net carries one of its own.
     random_state, verbose : object
         As in `TrainingRecord.from_fit`.
-    needs : RecordNeeds, default=None
+    needs : RecordNeeds
         Checked before training against the recorder that the net carries.
     progress : Task
         Gets one subtask per epoch.
@@ -477,41 +488,16 @@ def train_record(
     """
     net = training_clone(net, recorder, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
-    if needs is not None:
-        needs.check_plan(recorder, net.max_epochs)
+    needs.check_plan(recorder, net.max_epochs)
     train(net, X, targets, classes=classes, seed=draw_seed(random_state), progress=progress)
-    n_classes = None if classes is None else len(classes)
-    with isolated_rng():  # the items of a Dataset may be random
-        outputs = outputs_of_first_rows(net, X)
     return TrainingRecord(
-        net.module_,
+        copy.deepcopy(plain_module(net.module_)),
         recorder.checkpoints_,
         classes=classes,
-        outputs=output_kind(net, outputs, n_classes),
+        outputs=output_kind(net),
         criterion=net.criterion_,
         n_epochs=recorder.n_epochs_,
         # The recorder sees a Dataset through the wrapper that holds its labels.
         rows=RowsFingerprint.of(X, targets) if is_dataset(X) else recorder.rows_,
         net=net,
     )
-
-
-def _classes_seen(recorder: RecordTraining) -> NDArray[Any] | None:
-    """Return the labels that the output columns stand for, as skorch understands them."""
-    seen, n_columns = recorder.classes_, recorder.n_outputs_
-    if n_columns is None or n_columns == 1 or (seen is not None and seen.dtype.kind not in "iu"):
-        return seen
-    # To skorch a label is the position of a column, also where y lacks some of them.
-    return np.arange(n_columns)
-
-
-def _kind_by_criterion(net: NeuralNet) -> OutputKind:
-    if is_regression(net):
-        return "values"
-    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
-        return "binary_logit"
-    if isinstance(net.criterion_, nn.NLLLoss):
-        # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
-        is_classifier = isinstance(net, NeuralNetClassifier)
-        return "probabilities" if is_classifier else "log_probabilities"
-    return "logits"

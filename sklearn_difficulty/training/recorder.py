@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec, CheckpointStore
-from .rows import RowsFingerprint, check_rows
+from .rows import RowsFingerprint, check_rows, is_dataset, n_rows, take_rows, to_numpy
 
 __all__ = ["RecordTraining"]
 
@@ -98,12 +99,38 @@ class RecordTraining(Callback):
         self.past_epochs_ = len(net.history)  # not 0 after warm_start or partial_fit
         self.checkpoints_: list[Checkpoint] = []
         self.n_outputs_: int | None = None
-        self.classes_, self.rows_ = _describe(net, X, y)
+        self.classes_: NDArray[Any] | None = None
+        self.rows_: RowsFingerprint | None = None
+        self.given_: Any = (X, y)  # until it is known which rows are trained on
 
-    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Keep epoch 0, if it is wanted; other callbacks have set up the module by now."""
         if self.n_epochs_ == 0:
             self.store_.offer(0, net.module_)
+            self._describe_rows(net, dataset_train)
+
+    def _describe_rows(self, net: NeuralNet, dataset_train: Any) -> None:
+        """Note the classes and the fingerprint of the rows that are trained on, if they show."""
+        (X, y), self.given_ = self.given_, (None, None)
+        if y is None:
+            return
+        targets = np.asarray(to_numpy(y))
+        is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
+        if is_binary or (targets.dtype.kind != "f" and not is_regressor(net)):
+            self.classes_, codes = np.unique(targets, return_inverse=True)
+            if is_binary or targets.dtype.kind not in "iu":  # skorch takes integers as columns
+                targets = codes
+        try:
+            rows = check_rows(X)
+        except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not
+            return
+        if dataset_train is not None and len(dataset_train) < n_rows(rows):
+            # skorch has put some rows aside for validation.
+            indices = getattr(dataset_train, "indices", None)
+            if indices is None or is_dataset(rows):
+                return
+            rows, targets = take_rows(rows, indices), targets[indices]
+        self.rows_ = RowsFingerprint.of(rows, targets)
 
     def on_batch_end(self, net: NeuralNet, y_pred: Any = None, **kwargs: Any) -> None:
         """Learn how many columns the module returns."""
@@ -132,13 +159,15 @@ class RecordTraining(Callback):
         if sum("train_batch_count" in epoch for epoch in epochs) > self.n_epochs_:
             # A callback listed before this one stopped training at the end of the epoch.
             self._finish_epoch(net)
-        if not epochs:
-            self.store_.offer(0, net.module_)  # max_epochs=0
+        if not epochs:  # max_epochs=0
+            self.store_.offer(0, net.module_)
+            self._describe_rows(net, None)
         self.checkpoints_ = self.store_.finish(self.n_epochs_)
 
     def discard(self) -> None:
         """Remove what an unfinished fit has written."""
         if hasattr(self, "store_"):
+            self.given_ = (None, None)
             self.store_.discard()
             if self.folder_ is not None:
                 shutil.rmtree(self.folder_, ignore_errors=True)
@@ -151,22 +180,3 @@ class RecordTraining(Callback):
             # One folder a fit: clones of one net, in a grid search say, must not mix.
             self.folder_ = parent / f"fit-{secrets.token_hex(4)}"
             self.folder_.mkdir()
-
-
-def _describe(
-    net: NeuralNet, X: Any, y: Any
-) -> tuple[np.ndarray[Any, Any] | None, RowsFingerprint | None]:
-    """Return the classes and the fingerprint of what a net is trained on, as far as it shows."""
-    if y is None:
-        return None, None
-    targets = np.asarray(y)
-    classes = None
-    is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
-    if is_binary or (targets.dtype.kind != "f" and not is_regressor(net)):
-        classes, codes = np.unique(targets, return_inverse=True)
-        if is_binary or targets.dtype.kind not in "iu":  # skorch takes integers as columns
-            targets = codes
-    try:
-        return classes, RowsFingerprint.of(check_rows(X), targets)
-    except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not
-        return classes, None

@@ -22,6 +22,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from .randomness import isolated_rng
+
 Rows = Any  # ndarray, dict of str to ndarray, or map-style Dataset
 Inputs = torch.Tensor | dict[str, torch.Tensor]
 _HASHED_BYTES = 256 * 2**20
@@ -36,6 +38,13 @@ def is_dataset(X: Any) -> bool:
 def n_rows(X: Rows) -> int:
     """Return the number of rows."""
     return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
+
+
+def take_rows(X: Rows, index: Any) -> Rows:
+    """Return some rows of an array, a tensor or a dict of these."""
+    if isinstance(X, Mapping):
+        return {name: values[index] for name, values in X.items()}
+    return X[index]
 
 
 def check_rows(X: Any, *, estimator: Any = None) -> Rows:
@@ -74,11 +83,17 @@ def check_rows(X: Any, *, estimator: Any = None) -> Rows:
     return _check_one(X, "X", estimator, ensure_2d=True)
 
 
+def to_numpy(array: Any) -> Any:
+    """Return a tensor of any device and dtype as an ndarray; leave anything else as it is."""
+    if not isinstance(array, torch.Tensor):
+        return array
+    array = array.detach().cpu()
+    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+
+
 def _check_one(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArray[Any]:
-    if isinstance(array, torch.Tensor):
-        array = array.detach().cpu().numpy()
     array = check_array(
-        array,
+        to_numpy(array),
         dtype="numeric",
         allow_nd=True,
         ensure_2d=ensure_2d,
@@ -192,11 +207,11 @@ def _ordered_loader(
 def _to_device(block: Any, dtype: torch.dtype, device: torch.device) -> Any:
     if isinstance(block, Mapping):
         return {str(name): _to_device(value, dtype, device) for name, value in block.items()}
-    if isinstance(block, np.ndarray) and not block.flags.writeable:
-        block = block.copy()  # torch warns of read-only memory; nothing here writes to it
-    tensor = torch.as_tensor(block)
+    # Always a copy: a module that works in place must not write to the caller's rows.
+    tensor = torch.tensor(block) if isinstance(block, np.ndarray) else block
     is_number = tensor.is_floating_point() or tensor.dtype == torch.bool
-    return tensor.to(device=device, dtype=dtype if is_number else None)
+    dtype = dtype if is_number else tensor.dtype
+    return tensor.to(device=device, dtype=dtype, copy=isinstance(block, torch.Tensor))
 
 
 def dataset_labels(
@@ -209,8 +224,40 @@ def dataset_labels(
             raise ValueError(
                 "The Dataset does not yield (X, y) pairs, so its labels cannot be read; pass y."
             )
-        labels.append(np.asarray(batch[1]))
+        labels.append(np.asarray(to_numpy(batch[1])))
     return np.concatenate(labels)
+
+
+def given_labels(X: Rows, y: Any, collate_fn: Callable[..., Any] | None) -> Any:
+    """Return y, those of the Dataset if it is None, or raise if there are none or too few.
+
+    Parameters
+    ----------
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    y : array-like or None
+        As the user gave it.
+    collate_fn : callable or None
+        Joins the items of a Dataset.
+
+    Returns
+    -------
+    y : array-like
+        One label or target per row.
+    """
+    if y is None and is_dataset(X):
+        with isolated_rng(0):  # the items may be random
+            y = dataset_labels(X, collate_fn)
+    if y is None:
+        raise ValueError(
+            "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
+            "yields (x, y) can do without."
+        )
+    if hasattr(y, "__len__") and len(y) != n_rows(X):
+        raise ValueError(
+            f"X and y have inconsistent numbers of samples: {n_rows(X)} rows and {len(y)} labels."
+        )
+    return y
 
 
 class LabelledDataset(Dataset[Any]):
@@ -261,13 +308,12 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
             f"y contains labels that the network was not trained on: {strangers}. It knows "
             f"{classes.tolist()}."
         )
-    return np.searchsorted(classes, y).astype(np.int64)
+    order = np.argsort(classes)  # columns come in any order
+    return order[np.searchsorted(classes, y, sorter=order)].astype(np.int64)
 
 
 def _as_column(y: Any) -> NDArray[Any]:
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(to_numpy(y), warn=True)
     if y.dtype.kind == "f":
         bad = nonfinite_rows(y)
         if len(bad):
@@ -280,9 +326,7 @@ def _as_column(y: Any) -> NDArray[Any]:
 
 def float_targets(y: Any) -> NDArray[np.float32]:
     """Return regression targets as float32, (n,) or (n, n_outputs)."""
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
-    return check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
+    return check_array(to_numpy(y), dtype=np.float32, ensure_2d=False, input_name="y")
 
 
 @dataclass(frozen=True)
@@ -295,8 +339,8 @@ class RowsFingerprint:
         Number of rows.
     X : str
         Hash of the values as float32 or int64, so that a float64 copy is the same data. Beyond
-        256 MiB only evenly spaced rows are read. A Dataset, whose items may be random, hashes to
-        its type.
+        256 MiB only evenly spaced rows are read. Of a Dataset a few items are read, if they are
+        not random. Empty if nothing can be said.
     y : str
         Hash of the label codes or regression targets.
     """
@@ -309,23 +353,24 @@ class RowsFingerprint:
     def of(cls, X: Rows, targets: NDArray[Any]) -> RowsFingerprint:
         """Take the fingerprint of rows and their label codes (or regression targets)."""
         digest = hashlib.blake2b(digest_size=16)
-        if isinstance(X, Mapping):
-            for name in sorted(X):
-                digest.update(name.encode())
-                _hash_array(digest, np.asarray(X[name]))
-        elif isinstance(X, np.ndarray):
-            _hash_array(digest, X)
+        if is_dataset(X):
+            rows = _hash_items(X)
         else:
-            digest.update(type(X).__qualname__.encode())
+            for name, array in sorted(X.items()) if isinstance(X, Mapping) else [("", X)]:
+                digest.update(name.encode())
+                _hash_array(digest, np.asarray(array))
+            rows = f"array:{digest.hexdigest()}"
         label_digest = hashlib.blake2b(digest_size=16)
-        _hash_array(label_digest, np.asarray(targets))
-        return cls(n_rows(X), digest.hexdigest(), label_digest.hexdigest())
+        # (n,) and (n, 1) are the same targets.
+        _hash_array(label_digest, np.reshape(targets, (len(targets), -1)))
+        return cls(n_rows(X), rows, label_digest.hexdigest())
 
     def difference(self, other: RowsFingerprint) -> str | None:
         """Say in what the other rows differ, or None if they are the same."""
         if self.n != other.n:
             return f"{other.n} rows instead of {self.n}"
-        if self.X != other.X:
+        of_one_kind = self.X.partition(":")[0] == other.X.partition(":")[0]
+        if self.X != other.X and of_one_kind and self.X and other.X:
             return "another X"
         if self.y != other.y:
             return "other labels"
@@ -334,6 +379,25 @@ class RowsFingerprint:
     def to_json(self) -> dict[str, Any]:
         """Return the fields for a JSON file."""
         return asdict(self)
+
+
+def _hash_items(dataset: Any) -> str:
+    """Return a hash of a few items of a Dataset, an empty string if they are random."""
+    hashes = []
+    for seed in range(2):
+        digest = hashlib.blake2b(digest_size=16)
+        with isolated_rng(seed):
+            for index in np.linspace(0, len(dataset) - 1, num=8, dtype=int).tolist():
+                item = dataset[index]
+                x = item[0] if isinstance(item, (tuple, list)) else item
+                for name, value in sorted(x.items()) if isinstance(x, Mapping) else [("", x)]:
+                    digest.update(name.encode())
+                    try:
+                        _hash_array(digest, np.atleast_1d(np.asarray(to_numpy(value))))
+                    except (TypeError, ValueError):  # text, say, that collate_fn turns to numbers
+                        return ""
+        hashes.append(f"items:{digest.hexdigest()}")
+    return hashes[0] if hashes[0] == hashes[1] else ""
 
 
 def _hash_array(digest: Any, array: NDArray[Any]) -> None:

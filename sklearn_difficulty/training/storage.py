@@ -64,7 +64,10 @@ def _header(record: TrainingRecord) -> dict[str, Any]:
     classes = record.classes_
     return {
         "format": _FORMAT,
-        "module": {"name": name, "config": record.module.config if is_ours else None},
+        "module": {
+            "name": name,
+            "config": getattr(record.module, "config", None) if is_ours else None,
+        },
         "epochs": [checkpoint.epoch for checkpoint in record.checkpoints],
         "n_epochs": record.n_epochs,
         "classes": None if classes is None else classes.tolist(),

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows through a trained network, block by block: what every reading of a network shares.
+
+A reading is a function of one block. `read_blocks` gives it the rows in order, on the device, in
+eval mode and with seeded generators; it pads small blocks, halves those that exceed CUDA's memory,
+and looks up the predicted class where no label is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..progress import SILENT, Task
+from ..training.network import (
+    call_module,
+    check_outputs,
+    evaluation_mode,
+    module_device,
+    module_dtype,
+)
+from ..training.randomness import isolated_rng
+from ..training.record import TrainingRecord
+from ..training.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows, take_rows
+from .targets import predicted_codes
+
+Result = TypeVar("Result")
+Reading = Callable[[Inputs, torch.Tensor | None], Result]
+
+_ROW_MULTIPLE = 16
+_CUDA_BLOCK_BYTES = 2**26
+# Activations of a convolutional net are some tens of times its input; past the caches, and past
+# the size that malloc hands out again without asking the system, a CPU takes twice as long.
+_CPU_IMAGE_BLOCK_BYTES = 2**19
+
+
+class Block(NamedTuple):
+    """The reading of one block; tensors may have further, padded rows."""
+
+    n: int
+    labels: torch.Tensor | None
+    result: Any
+
+
+def read_blocks(
+    record: TrainingRecord,
+    X: Rows,
+    labels: NDArray[Any] | None,
+    reading: Reading[Result],
+    *,
+    batch_size: int,
+    progress: Task = SILENT,
+) -> Iterator[Block]:
+    """Yield the reading of every block of rows, in order.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Whose module is put in eval mode meanwhile, and is otherwise left alone.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows. They are copied block by block: no module can write to them.
+    labels : ndarray or None
+        Label codes (n,), or regression targets; None takes the final network's prediction, or
+        None for a regressor.
+    reading : callable
+        From inputs and labels, both on the device, to anything that holds one entry per row.
+    batch_size : int
+        Rows a block, at most.
+    progress : Task
+        Gets one subtask per block.
+
+    Yields
+    ------
+    block : Block
+        How many rows count, the labels that were used, and what `reading` returned.
+    """
+    module, device = record.module, module_device(record.module)
+    block_size = rows_per_block(X, batch_size, device)
+    all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
+    blocks = iter_blocks(
+        X,
+        block_size,
+        dtype=module_dtype(module),
+        device=device,
+        collate_fn=record.collate_fn,
+    )
+    # The same seed for every reading: also a network that draws, or a Dataset of random items,
+    # gives a row the same score twice.
+    with _reading_mode(module, device), isolated_rng(0, device):
+        with progress.subtask("score", -(-n_rows(X) // block_size)) as scoring:
+            for rows, inputs in blocks:
+                if rows.start == 0:
+                    _check_first_rows(record, inputs)
+                of_block = None if all_labels is None else all_labels[rows].to(device)
+                with scoring.subtask("block"):
+                    multiple = min(_ROW_MULTIPLE, block_size)
+                    yield from _read(record, inputs, of_block, reading, multiple)
+
+
+@contextmanager
+def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(evaluation_mode(module))
+        if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
+            # cuDNN has no backward pass for recurrent layers in eval mode.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
+    """Compare what the module returns with what the record says, before anything is computed."""
+    _refuse_batch_statistics(record.module)
+    n_classes = None if record.classes_ is None else len(record.classes_)
+    with torch.no_grad():
+        outputs = call_module(record.module, take_rows(copied(inputs), slice(0, 2)))
+    check_outputs(outputs, record.outputs, n_classes, type(record.module).__name__)
+
+
+def _refuse_batch_statistics(module: nn.Module) -> None:
+    for name, submodule in module.named_modules():
+        is_batch_norm = isinstance(submodule, nn.modules.batchnorm._BatchNorm)
+        if is_batch_norm and not submodule.track_running_stats:
+            raise ValueError(
+                f"The layer {name!r} normalises by the statistics of the batch in eval mode too "
+                "(track_running_stats=False), so a row's score would depend on the other rows."
+            )
+
+
+def _read(
+    record: TrainingRecord,
+    inputs: Inputs,
+    labels: torch.Tensor | None,
+    reading: Reading[Result],
+    multiple: int,
+) -> Iterator[Block]:
+    """Read a block, in halves if it exceeds CUDA's memory."""
+    n = n_rows(inputs)
+    try:
+        # The matrix products of a few rows round otherwise than those of many; padded to a
+        # multiple, a row's score does not depend on how many rows came with it.
+        padded = torch.arange(-(-n // multiple) * multiple) % n
+        block, of_block = inputs, labels
+        if len(padded) > n:
+            block = take_rows(inputs, padded)
+            of_block = None if labels is None else labels[padded]
+        if of_block is None:
+            with torch.no_grad():
+                of_block = predicted_codes(
+                    call_module(record.module, copied(block)), record.outputs
+                )
+        result = Block(n, of_block, reading(block, of_block))
+    except torch.cuda.OutOfMemoryError:
+        if n == 1:
+            raise
+        result = None
+    if result is not None:
+        yield result
+        return
+    torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
+    for half in (slice(0, n // 2), slice(n // 2, n)):
+        part, of_part = take_rows(inputs, half), None if labels is None else labels[half]
+        yield from _read(record, part, of_part, reading, min(multiple, max(1, n // 2)))
+
+
+def copied(inputs: Inputs) -> Inputs:
+    """Return a copy of a block, for a pass that may write to it."""
+    if isinstance(inputs, dict):
+        return {name: tensor.clone() for name, tensor in inputs.items()}
+    return inputs.clone()
+
+
+def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
+    """Return how many rows a block has: `batch_size`, or what fits the device's budget."""
+    if is_dataset(X):
+        return batch_size
+    arrays = list(X.values()) if isinstance(X, dict) else [X]
+    row_bytes = max(1, sum(array[:1].nbytes for array in arrays))
+    is_image = any(array.ndim >= 4 for array in arrays)
+    on_cpu = device.type == "cpu" and is_image
+    budget = _CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES
+    return max(min(batch_size, _ROW_MULTIPLE), min(batch_size, budget // row_bytes))
