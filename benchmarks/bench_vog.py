@@ -27,6 +27,7 @@ from _common import argument_parser, peak_rss_mib, prepare, write_results
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
+from sklearn_difficulty.inference.blocks import rows_per_block
 from sklearn_difficulty.inference.gradients import GradientReader, gradient_variance
 
 CHECKPOINTS = (3, 10, 30)
@@ -72,9 +73,10 @@ def case(network, n_checkpoints, device):
 def input_gradients(modules, X, labels, device):
     """Yield the gradients of every block at every checkpoint: the bare loop."""
     labels = torch.from_numpy(labels).to(device)
-    for start in range(0, len(X), BLOCK):
-        x = torch.from_numpy(X[start : start + BLOCK]).to(device).requires_grad_()
-        rows = labels[start : start + BLOCK, None]
+    size = rows_per_block(X, BLOCK, torch.device(device))  # the blocks that ours takes
+    for start in range(0, len(X), size):
+        x = torch.from_numpy(X[start : start + size]).to(device).requires_grad_()
+        rows = labels[start : start + size, None]
         for t, module in enumerate(modules):
             (gradient,) = torch.autograd.grad(module(x).gather(1, rows).sum(), x)
             yield t, start, gradient
@@ -95,7 +97,7 @@ def ours(modules, record, X, labels, device):
 def stored(modules, record, X, labels, device):
     gradients = np.empty((len(modules), *X.shape), dtype=np.float32)
     for t, start, gradient in input_gradients(modules, X, labels, device):
-        gradients[t, start : start + BLOCK] = gradient.cpu().numpy()
+        gradients[t, start : start + len(gradient)] = gradient.cpu().numpy()
     scores = []
     for row in range(len(X)):
         series = [gradient[row] for gradient in gradients]

@@ -5,8 +5,10 @@ Does the error rate rise with VoG?
 
 The VoG papers report that misclassification rises with VoG. This page draws what was measured on
 Fashion-MNIST by ``benchmarks/bench_vog_error_rate.py``: how often held-out rows are misclassified,
-in ten equal groups by the score, which is read without the label. It holds for the gradients of the
-probability and of the loss; for those of the logit, which define VoG, it hardly does.
+in ten equal groups by the score, which is read without the label, for a small convolutional
+network. It holds for the gradients of the probability and of the loss; for those of the logit,
+which define VoG, it hardly does. The :ref:`user guide <variance_of_gradients>` has two more
+networks, in one of which it holds for the logit too.
 """
 
 import json

@@ -36,7 +36,13 @@ class VoGScorer(BaseDifficultyScorer):
     default networks: per standard deviation of a feature); by default it is then expressed in
     standard deviations from the mean of the row's class.
 
-    **What it finds.** FINDINGS
+    **What it finds.** Rows near the decision boundary, where that is known: on two Gaussian
+    clusters it rises towards the boundary in 8 of 8 seeds. Misclassified held-out rows of
+    Fashion-MNIST, read without labels: AUROC 0.52 to 0.67 with the logit, 0.74 to 0.81 with the
+    probability and with the loss (three networks, all epochs), where one minus the largest softmax
+    reaches 0.85 to 0.88. Wrong labels: **not** with the logit, which ranks them as easy (AUROC 0.20
+    to 0.41 on digits and Fashion-MNIST); with ``target="loss"`` 0.75 to 0.93, and the mere size of
+    that gradient (`gradient_magnitude_`) 0.84 to 0.97. The user guide says when and why.
 
     Parameters
     ----------
