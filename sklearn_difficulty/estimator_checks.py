@@ -13,7 +13,7 @@ import io
 import pickle
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from .training import TrainingRecord
+from .training.randomness import isolated_rng
 
 __all__ = ["check_difficulty_scorer"]
 
@@ -34,13 +35,14 @@ def check_difficulty_scorer(scorer: Any) -> list[str]:
 
     The contract: larger = harder; `difficulty_` holds the training rows in their order; every
     number depends on its row and the fit alone; a seed determines the scores; the global random
-    generators, the data and the user's network are left as they were; labels may be of any type;
-    undefined scores are NaN and counted; bad input is answered by an error that says what to do.
+    generators, torch's flags, the data and the user's network are left as they were; labels may be
+    of any type; undefined scores are NaN and counted; bad input is answered by an error that says
+    what to do.
 
     Parameters
     ----------
     scorer : estimator
-        Unfitted. It is cloned for every check and fitted about twenty-five times on 60 rows of 5
+        Unfitted. It is cloned for every check and fitted about thirty times, mostly on 60 rows of 5
         features in 3 classes, so give it a small network.
 
     Returns
@@ -89,12 +91,41 @@ def _reads_unseen_rows(scorer: Any) -> bool:
     return hasattr(scorer, "score_samples")
 
 
-def _generator_states() -> dict[str, str]:
+def _record_of(fitted: Any) -> TrainingRecord | None:
+    record = getattr(fitted, "record_", None)
+    return record if isinstance(record, TrainingRecord) else None
+
+
+def _surroundings() -> dict[str, Any]:
+    """Return what a fit must leave as it was: the global random generators and torch's flags."""
     return {
-        "torch": str(torch.random.get_rng_state().tolist()),
-        "numpy": str(np.random.get_state()),  # noqa: NPY002 (that it is left alone is checked)
-        "python": str(random.getstate()),
+        "the generator of torch": torch.random.get_rng_state().tolist(),
+        "the generator of numpy": str(np.random.get_state()),  # noqa: NPY002 (only looked at)
+        "the generator of random": random.getstate(),
+        "cudnn.benchmark": torch.backends.cudnn.benchmark,
+        "cudnn.deterministic": torch.backends.cudnn.deterministic,
+        "torch.use_deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "torch.set_default_dtype": torch.get_default_dtype(),
+        "torch.set_num_threads": torch.get_num_threads(),
+        "torch.set_grad_enabled": torch.is_grad_enabled(),
     }
+
+
+@contextlib.contextmanager
+def _forward_passes(fail_at: int | None = None) -> Iterator[list[str]]:
+    """List the forward passes of every torch module, and fail at one of them."""
+    passes: list[str] = []
+
+    def note(module: torch.nn.Module, inputs: Any, outputs: Any) -> None:
+        passes.append(type(module).__name__)
+        if len(passes) == fail_at:
+            raise RuntimeError("This forward pass was made to fail.")
+
+    hook = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield passes
+    finally:
+        hook.remove()
 
 
 def _error_of(action: Callable[[], Any]) -> str:
@@ -169,12 +200,21 @@ def check_fitted_attributes(scorer: Any) -> None:
 
 
 def check_same_seed_same_scores(scorer: Any) -> None:
-    """Check that two fits with one integer seed agree bit for bit."""
+    """Check that two fits with one integer seed agree bit for bit, and so do unseen rows."""
     X, y = _data()
-    first, second = (clone(scorer).fit(X, y).difficulty_ for _ in range(2))
-    assert np.array_equal(first, second, equal_nan=True), (
+    fits, unseen = [], []
+    for seed in (1, 2):
+        with isolated_rng(seed):  # nothing may come from the global generators
+            fitted = clone(scorer).fit(X, y)
+            fits.append(fitted.difficulty_)
+            unseen.append(fitted.score_samples(X) if _reads_unseen_rows(fitted) else np.empty(0))
+    assert np.array_equal(fits[0], fits[1], equal_nan=True), (
         "Two fits with random_state=0 differ. Seed initialisation, row order and dropout, each "
-        "from a stream of its own."
+        "from a stream of its own, and the scoring after it."
+    )
+    assert np.array_equal(unseen[0], unseen[1], equal_nan=True), (
+        "score_samples differs between two calls. Seed what it draws; the global generators are "
+        "not seeded by random_state."
     )
 
 
@@ -197,17 +237,17 @@ def check_labels_of_any_type(scorer: Any) -> None:
 
 
 def check_surroundings_untouched(scorer: Any) -> None:
-    """Check that global random generators, the data and the given network are as before."""
+    """Check that global generators and flags, the data and the given network are as before."""
     X, y = _data()
     X_before, y_before = X.copy(), y.copy()
-    before = _generator_states()
+    before = _surroundings()
     scorer.fit(X, y)
     if _reads_unseen_rows(scorer):
         scorer.score_samples(X)
-    moved = [name for name, state in _generator_states().items() if state != before[name]]
-    assert not moved, (
-        f"The global random generators of {moved} have moved. Draw from generators of your own, or "
-        "restore theirs (torch.random.fork_rng)."
+    changed = [name for name, state in _surroundings().items() if state != before[name]]
+    assert not changed, (
+        f"fit or score_samples changed {changed} for the whole process. Draw from generators of "
+        "your own, or restore what you set (torch.random.fork_rng, torch.backends.cudnn.flags)."
     )
     assert np.array_equal(X, X_before), "fit or score_samples wrote to X."
     assert np.array_equal(y, y_before), "fit or score_samples wrote to y."
@@ -215,6 +255,22 @@ def check_surroundings_untouched(scorer: Any) -> None:
     assert not getattr(given, "initialized_", False), (
         "fit trained the network that it was given; it must train a clone."
     )
+
+
+def check_failed_fit_restores_surroundings(scorer: Any) -> None:
+    """Check that a fit that fails half-way or at its end restores generators and flags."""
+    X, y = _data()
+    with _forward_passes() as passes:
+        clone(scorer).fit(X, y)
+    for fail_at in (len(passes) // 2, len(passes)):  # while training, and while scoring
+        before = _surroundings()
+        with contextlib.suppress(Exception), _forward_passes(fail_at):
+            clone(scorer).fit(X, y)
+        changed = [name for name, state in _surroundings().items() if state != before[name]]
+        assert not changed, (
+            f"A fit that failed in forward pass {fail_at} of {len(passes)} left {changed} changed. "
+            "Restore them in a finally clause."
+        )
 
 
 def check_silent(scorer: Any) -> None:
@@ -285,7 +341,25 @@ def check_rows_do_not_see_each_other(scorer: Any) -> None:
             )
 
 
-def check_labels_are_used(scorer: Any) -> None:
+def check_given_labels_matter(scorer: Any) -> None:
+    """Check that unseen rows are scored with the labels given for them.
+
+    A score that does not depend on the label, such as the entropy of the prediction, says so by
+    the class attribute ``_ignores_labels_of_unseen_rows = True``.
+    """
+    X, y = _data()
+    scorer.fit(X, y)
+    ignores = getattr(type(scorer), "_ignores_labels_of_unseen_rows", False)
+    if ignores or not _reads_unseen_rows(scorer):
+        return
+    given, others = (scorer.score_samples(X, labels) for labels in (y, (y + 1) % 3))
+    assert not np.allclose(given, others, equal_nan=True), (
+        "score_samples(X, y) is the same for every y. Score rows with the labels given for them, "
+        "or set the class attribute _ignores_labels_of_unseen_rows = True if they do not matter."
+    )
+
+
+def check_unknown_labels_are_refused(scorer: Any) -> None:
     """Check that labels unknown to the fit are refused by name."""
     X, y = _data()
     scorer.fit(X, y)
@@ -301,16 +375,21 @@ def check_labels_are_used(scorer: Any) -> None:
 def check_survives_pickle(scorer: Any) -> None:
     """Check that a pickled scorer keeps its scores, and that its pickle holds no copy of X."""
     X, y = _data()
-    wide = np.hstack([X, np.random.default_rng(0).normal(size=(60, 2000)).astype(np.float32)])
+    wide = np.random.default_rng(0).normal(size=(120, 2000)).astype(np.float32)
     scorer.fit(X, y)
     copy = pickle.loads(pickle.dumps(scorer))
     assert np.array_equal(copy.difficulty_, scorer.difficulty_, equal_nan=True), (
         "difficulty_ does not survive pickling."
     )
     if scorer.estimator is None:
-        fitted = _seeded(scorer).fit(wide, y)
-        needle = wide.tobytes()[:4096]
-        assert needle not in pickle.dumps(fitted), "The pickle of a fitted scorer holds X."
+        # The network does not grow with the number of rows, and half a byte holds no number of X.
+        small, large = (
+            len(pickle.dumps(_seeded(scorer).fit(wide[:n], np.tile(y, 2)[:n]))) for n in (60, 120)
+        )
+        assert large - small < wide[60:].size / 2, (
+            f"The pickle of a fitted scorer grows by {(large - small) // 60} bytes a row of "
+            f"{wide.shape[1]} features: it seems to hold X. Keep what describes a row, or a hash."
+        )
 
 
 # -------------------------------------------------------------------------------------- bad input
@@ -335,12 +414,38 @@ def check_one_class_is_refused(scorer: Any) -> None:
 # ------------------------------------------------------------------------------- records in place
 
 
+def check_scores_stand_in_the_order_of_rows(scorer: Any) -> None:
+    """Check that rows in another order get the same scores from a record, in that order."""
+    X, y = _data()
+    record = _record_of(scorer.fit(X, y))
+    if record is None:
+        return
+    reader = clone(scorer).set_params(estimator=record)
+    order = np.random.default_rng(0).permutation(60)
+    straight = clone(reader).fit(X, y).difficulty_
+    try:
+        shuffled = clone(reader).fit(X[order], y[order]).difficulty_
+    except ValueError as error:
+        if "other rows" in str(error):  # it needs the very rows of the training
+            return
+        raise
+    np.testing.assert_allclose(
+        shuffled,
+        straight[order],
+        rtol=1e-4,
+        atol=1e-5,
+        err_msg=(
+            "The rows in another order do not get the same scores in that order. difficulty_[i] "
+            "must be the score of row i of X."
+        ),
+    )
+
+
 def check_reads_a_record(scorer: Any) -> None:
     """Check that a record in place of the network is not trained again, copied or tuned."""
     X, y = _data()
-    scorer.fit(X, y)
-    record = getattr(scorer, "record_", None)
-    if not isinstance(record, TrainingRecord):
+    record = _record_of(scorer.fit(X, y))
+    if record is None:
         return
     reader = clone(scorer).set_params(estimator=record)
     assert clone(reader).estimator is record, "clone copied the record; it must pass it on."
@@ -371,13 +476,16 @@ _CHECKS: tuple[Check, ...] = (
     check_same_seed_same_scores,
     check_labels_of_any_type,
     check_surroundings_untouched,
+    check_failed_fit_restores_surroundings,
     check_silent,
     check_both_or_neither_for_unseen_rows,
     check_transform_and_names,
     check_rows_do_not_see_each_other,
-    check_labels_are_used,
+    check_given_labels_matter,
+    check_unknown_labels_are_refused,
     check_survives_pickle,
     check_nonfinite_rows_are_named,
     check_one_class_is_refused,
+    check_scores_stand_in_the_order_of_rows,
     check_reads_a_record,
 )

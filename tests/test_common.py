@@ -4,15 +4,19 @@
 import importlib
 import inspect
 import pkgutil
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
 
 import sklearn_difficulty
-from sklearn_difficulty import VoGScorer, estimator_checks
+from sklearn_difficulty import TrainingRecord, VoGScorer, estimator_checks
 from sklearn_difficulty.base import BaseDifficultyScorer
+from sklearn_difficulty.training.randomness import isolated_rng
 
 # The one table of small instances; a public estimator without an entry fails the first test.
 INSTANCES = {
@@ -69,48 +73,275 @@ def test_difficulty_checks(scorer, check):
 
 def broken(**overrides):
     """A VoGScorer with some of its methods replaced."""
-    return type("Broken", (VoGScorer,), {"__doc__": VoGScorer.__doc__, **overrides})(checkpoints=2)
+    body = {"__doc__": VoGScorer.__doc__, "__module__": __name__, **overrides}
+    return type("Broken", (VoGScorer,), body)(checkpoints=2)
 
 
-def unsorted_difficulty(self, X, targets, progress):
-    return VoGScorer._score_training_rows(self, X, targets, progress).repeat(2)
+def fit_after(prepare):
+    """A fit that first does something to the scorer, X and y, and goes on with what it returns."""
+
+    def fit(self, X, y=None, **metadata):
+        return VoGScorer.fit(self, *prepare(self, X, y), **metadata)
+
+    return fit
 
 
-def from_the_batch(self, X, y=None):
-    scores = VoGScorer.score_samples(self, X, y)
-    return (scores - scores.mean()) / (scores.std() + 1e-3)
+def fit_before(finish):
+    """A fit that does something to the scorer and X in the end."""
+
+    def fit(self, X, y=None, **metadata):
+        VoGScorer.fit(self, X, y, **metadata)
+        finish(self, X)
+        return self
+
+    return fit
 
 
-def shouting_fit(self, X, y=None, **metadata):
+def scored(change):
+    """Training scores that are changed before they are kept."""
+
+    def _score_training_rows(self, X, targets, progress):
+        return change(VoGScorer._score_training_rows(self, X, targets, progress))
+
+    return {"_score_training_rows": _score_training_rows}
+
+
+def unseen(change):
+    """Unseen rows of which the scores are changed."""
+
+    def score_samples(self, X, y=None):
+        return change(VoGScorer.score_samples(self, X, y))
+
+    return {"score_samples": score_samples}
+
+
+def positional_init(self, estimator=None, checkpoints=10, *, random_state=None):
+    VoGScorer.__init__(self, estimator, checkpoints=checkpoints, random_state=random_state)
+
+
+def seeded_init(
+    self, estimator=None, *, checkpoints=10, undefined="nan", random_state=0, verbose=0
+):
+    VoGScorer.__init__(self, estimator, checkpoints=checkpoints, random_state=random_state)
+
+
+def print_epoch(self, X, y):
     print("epoch 1")
-    return VoGScorer.fit(self, X, y, **metadata)
+    return X, y
 
 
-def fit_that_imputes(self, X, y=None, **metadata):
-    return VoGScorer.fit(self, np.nan_to_num(X, posinf=0), y, **metadata)
+def draw(self, X, y):
+    np.random.rand()
+    return X, y
 
 
-def seedless_fit(self, X, y=None, **metadata):
-    return VoGScorer.fit(self.set_params(random_state=None), X, y, **metadata)
+def set_benchmark(self, X, y):
+    torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+    return X, y
+
+
+def write(self, X, y):
+    X[0] += 1
+    return X, y
+
+
+def fit_that_restores_in_the_end(self, X, y=None, **metadata):
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    VoGScorer.fit(self, X, y, **metadata)
+    torch.set_rng_state(state)
+    return self
+
+
+def reading_that_restores_in_the_end(self, X, targets, progress):
+    state = np.random.get_state()
+    np.random.seed(0)
+    scores = VoGScorer._score_training_rows(self, X, targets, progress)
+    np.random.set_state(state)
+    return scores
+
+
+def forget_seed(self, X, y):
+    return self.set_params(random_state=None) and X, y
+
+
+def seed_from_numpy(self, X, y):
+    state = np.random.get_state()
+    self.set_params(random_state=np.random.randint(1000))
+    np.random.set_state(state)
+    return X, y
+
+
+def invent_a_class(self, X, y):
+    y = np.array(y)
+    y[0] += (y == y[0]).all()
+    return X, y
+
+
+def train_further(self, X):
+    if isinstance(self.estimator, TrainingRecord):
+        with torch.no_grad():
+            next(self.record_.module.parameters()).mul_(1.01)
+
+
+def copy_record(self, X):
+    self.record_ = copy(self.record_)
+
+
+def keep_rows(dtype):
+    return {"fit": fit_before(lambda self, X: setattr(self, "rows_", X.astype(dtype)))}
+
+
+def forgetting_state(self):
+    return {**VoGScorer.__getstate__(self), "difficulty_": np.zeros(60, np.float32)}
+
+
+def ignore_labels(self, X, y=None):
+    if y is not None:
+        self.record_.targets(X, y)
+    return VoGScorer.score_samples(self, X)
+
+
+def replace_unknown_labels(self, X, y=None):
+    known = None if y is None else np.where(np.isin(y, self.classes_), y, self.classes_[0])
+    return VoGScorer.score_samples(self, X, known)
+
+
+# Every check with scorers that it must catch, and a part of what it says about them.
+MUTANTS = [
+    ("docstring_states_sign", {"__doc__": "Variance of gradients."}, "larger = harder"),
+    ("only_estimator_is_positional", {"__init__": positional_init}, r"\['checkpoints'\]"),
+    ("common_parameters", {"__init__": positional_init}, "has the parameter 'undefined'"),
+    ("common_parameters", {"__init__": seeded_init}, "default of 'random_state' must be None"),
+    ("difficulty_of_training_rows", scored(lambda s: s.repeat(2)), "one number per training row"),
+    ("difficulty_of_training_rows", scored(np.zeros_like), "say nothing"),
+    ("difficulty_of_training_rows", scored(lambda s: s / (s > 0)), "holds inf"),
+    (
+        "fitted_attributes",
+        {"fit": fit_before(lambda self, X: delattr(self, "n_features_in_"))},
+        r"must set \['n_features_in_'\]",
+    ),
+    (
+        "fitted_attributes",
+        {"fit": fit_before(lambda self, X: delattr(self, "record_"))},
+        "keep what it trained",
+    ),
+    ("same_seed_same_scores", {"fit": fit_after(forget_seed)}, "from a stream of its own"),
+    ("same_seed_same_scores", {"fit": fit_after(seed_from_numpy)}, "from a stream of its own"),
+    (
+        "same_seed_same_scores",
+        scored(lambda s: s + np.random.normal(size=len(s))),
+        "and the scoring after it",
+    ),
+    (
+        "same_seed_same_scores",
+        unseen(lambda s: s + np.random.normal(size=len(s))),
+        "score_samples differs between two calls",
+    ),
+    (
+        "labels_of_any_type",
+        {"fit": fit_after(lambda self, X, y: (X, np.unique(y, return_inverse=True)[1]))},
+        "hold the labels as given",
+    ),
+    (
+        "labels_of_any_type",
+        {"fit": fit_after(lambda self, X, y: (X if y.dtype == int else X**3, y))},
+        "Encode the labels",
+    ),
+    ("surroundings_untouched", {"fit": fit_after(draw)}, "the generator of numpy"),
+    ("surroundings_untouched", {"fit": fit_after(set_benchmark)}, "cudnn.benchmark"),
+    ("surroundings_untouched", {"fit": fit_after(write)}, "wrote to X"),
+    (
+        "failed_fit_restores_surroundings",
+        {"fit": fit_that_restores_in_the_end},
+        "the generator of torch",
+    ),
+    (
+        "failed_fit_restores_surroundings",
+        {"_score_training_rows": reading_that_restores_in_the_end},
+        "the generator of numpy",
+    ),
+    ("silent", {"fit": fit_after(print_epoch)}, "must be silent"),
+    (
+        "both_or_neither_for_unseen_rows",
+        {"score_samples": property(lambda self: self.hidden)},
+        "or they cannot",
+    ),
+    (
+        "transform_and_names",
+        {"_column_names": property(lambda self: ["vog", "size"])},
+        "one column per name",
+    ),
+    (
+        "transform_and_names",
+        {"transform": lambda self, X, y=None: -VoGScorer.transform(self, X, y)},
+        "must be score_samples",
+    ),
+    (
+        "rows_do_not_see_each_other",
+        unseen(lambda s: (s - s.mean()) / (s.std() + 1e-3)),
+        "on the other rows",
+    ),
+    ("given_labels_matter", {"score_samples": ignore_labels}, "the same for every y"),
+    ("unknown_labels_are_refused", {"score_samples": replace_unknown_labels}, "label 99"),
+    ("survives_pickle", {"__getstate__": forgetting_state}, "does not survive"),
+    ("survives_pickle", keep_rows(np.float64), "seems to hold X"),
+    ("survives_pickle", keep_rows(np.float16), "seems to hold X"),
+    ("survives_pickle", keep_rows(np.int8), "seems to hold X"),
+    (
+        "nonfinite_rows_are_named",
+        {"fit": fit_after(lambda self, X, y: (np.nan_to_num(X, posinf=0), y))},
+        "naming the row",
+    ),
+    ("one_class_is_refused", {"fit": fit_after(invent_a_class)}, "must be refused"),
+    ("scores_stand_in_the_order_of_rows", scored(lambda s: s[::-1].copy()), "score of row i"),
+    ("scores_stand_in_the_order_of_rows", scored(np.sort), "score of row i"),
+    ("reads_a_record", {"fit": fit_before(train_further)}, "changed its weights"),
+    ("reads_a_record", {"fit": fit_before(copy_record)}, "must keep that record"),
+]
+
+
+@pytest.fixture
+def restored_surroundings():
+    """Put back what the broken scorers leave behind."""
+    benchmark = torch.backends.cudnn.benchmark
+    with isolated_rng(7):
+        yield
+    torch.backends.cudnn.benchmark = benchmark
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+@pytest.mark.usefixtures("restored_surroundings")
+@pytest.mark.parametrize(("check", "overrides", "message"), MUTANTS)
+def test_difficulty_checks_catch(check, overrides, message, monkeypatch):
+    # The class must be found again by its name to be pickled.
+    scorer = broken(**overrides).set_params(random_state=0)
+    monkeypatch.setitem(globals(), "Broken", type(scorer))
+    with pytest.raises(AssertionError, match=message):
+        getattr(estimator_checks, f"check_{check}")(scorer)
+
+
+def test_every_difficulty_check_can_fail():
+    checks = {check.__name__ for check in estimator_checks._CHECKS}
+    assert {f"check_{check}" for check, *_ in MUTANTS} == checks
+    defined = {name for name in vars(estimator_checks) if name.startswith("check_")}
+    assert defined - {"check_difficulty_scorer"} == checks
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(
-    ("check", "overrides", "message"),
-    [
-        ("docstring_states_sign", {"__doc__": "Variance of gradients."}, "larger = harder"),
-        (
-            "difficulty_of_training_rows",
-            {"_score_training_rows": unsorted_difficulty},
-            "one number per training row",
-        ),
-        ("same_seed_same_scores", {"fit": seedless_fit}, "from a stream of its own"),
-        ("silent", {"fit": shouting_fit}, "must be silent"),
-        ("rows_do_not_see_each_other", {"score_samples": from_the_batch}, "on the other rows"),
-        ("nonfinite_rows_are_named", {"fit": fit_that_imputes}, "naming the row"),
-    ],
-)
-def test_difficulty_checks_catch(check, overrides, message):
-    scorer = broken(**overrides).set_params(random_state=0)
-    with pytest.raises(AssertionError, match=message):
-        getattr(estimator_checks, f"check_{check}")(scorer)
+def test_scores_without_labels_say_so():
+    scorer = broken(score_samples=ignore_labels, _ignores_labels_of_unseen_rows=True)
+    estimator_checks.check_given_labels_matter(scorer.set_params(random_state=0))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scorers_that_need_the_very_rows_are_not_given_others():
+    class Strict(VoGScorer):
+        def _needs(self):
+            return replace(super()._needs(), same_rows=True)
+
+    scorer = Strict(checkpoints=2, random_state=0)
+    estimator_checks.check_scores_stand_in_the_order_of_rows(scorer)
+    record = scorer.record_
+    with pytest.raises(ValueError, match=r"trained on other rows \(another X\); pass the net"):
+        Strict(record, checkpoints=2).fit(np.ones((60, 5)), np.arange(60) % 3)

@@ -101,6 +101,33 @@ def test_public_methods(path):
     assert not problems(path, METHOD_CHECKS)
 
 
+def placeholders(text):
+    """Return the words that stand where something has still to be written."""
+    return re.findall(
+        r"\b(?:PLACEHOLDER|FINDINGS|TODO)\b|^[^\w\n]*DEMO[^\w\n]*$", text, flags=re.MULTILINE
+    )
+
+
+def test_placeholders_are_found():
+    text = "A\n\nDEMO\n**What it finds.** FINDINGS\n(TODO)\n.. PLACEHOLDER\n"
+    assert placeholders(text) == ["DEMO", "FINDINGS", "TODO", "PLACEHOLDER"]
+    assert not placeholders("make demo; DEMO DAY; findings\nTODOS")
+
+
+@pytest.mark.parametrize("path", sorted([PACKAGE, *PUBLIC, *PUBLIC_MEMBERS]))
+def test_public_docstrings_have_no_placeholder(path):
+    module_name, _, names = path.partition(".")
+    obj = importlib.import_module(module_name)
+    for name in names.split(".") if names else []:
+        obj = getattr(obj, name)
+    assert not placeholders(obj.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGES.md"])
+def test_pages_have_no_placeholder(name):
+    assert not placeholders((ROOT / name).read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("module_name", sorted(module.__name__ for module in package_modules()))
 def test_internal_docstrings_invent_no_parameter(module_name):
     """Internal functions may leave parameters out, but not name ones that they do not have."""

@@ -156,14 +156,15 @@ def _read(
                 )
         result = Block(n, of_block, reading(block, of_block))
     except torch.cuda.OutOfMemoryError:
-        if n == 1:
+        if n == multiple == 1:
             raise
         result = None
     if result is not None:
         yield result
         return
     torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
-    for half in (slice(0, n // 2), slice(n // 2, n)):
+    # A single row is read again without its padding.
+    for half in (slice(0, n // 2), slice(n // 2, n)) if n > 1 else (slice(0, 1),):
         part, of_part = take_rows(inputs, half), None if labels is None else labels[half]
         yield from _read(record, part, of_part, reading, min(multiple, max(1, n // 2)))
 

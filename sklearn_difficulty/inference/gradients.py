@@ -152,7 +152,7 @@ class GradientReader:
 
         def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
             if not tensor.is_floating_point():
-                return tensor
+                return tensor.clone()  # the next checkpoint reads it again
             leaf = tensor.detach().requires_grad_()
             leaves.append(leaf)
             return leaf.clone() if self._shields_leaves else leaf

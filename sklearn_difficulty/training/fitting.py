@@ -212,6 +212,9 @@ class _ReportEpochs(Callback):
         self.progress_ = progress
         self.open_: Any = None
 
+    def __reduce__(self) -> Any:
+        return Callback, ()  # progress belongs to this fit, and cannot be pickled
+
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         self.open_ = self.progress_.subtask("epoch")
         self.task_ = self.open_.__enter__()

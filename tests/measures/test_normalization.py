@@ -19,8 +19,8 @@ rows = st.lists(st.tuples(st.integers(-500, 500), st.integers(0, 4)), min_size=1
 
 def test_hand_case():
     mean, std = group_statistics([1, 3, 10, 20, 30, 7], [0, 0, 2, 2, 2, 3], 5)
-    assert_allclose(mean, [2, 0, 20, 7, 0], rtol=1e-15)
-    assert_allclose(std, [1, 0, (200 / 3) ** 0.5, 0, 0], rtol=1e-15)
+    assert_allclose(mean, [2, NAN, 20, 7, NAN], rtol=1e-15)
+    assert_allclose(std, [1, NAN, (200 / 3) ** 0.5, 0, NAN], rtol=1e-15)
     assert mean.dtype == std.dtype == np.float64
     z = standardize([1, 3, 10, 20, 30, 7], [0, 0, 2, 2, 2, 3], mean, std)
     assert_allclose(z, [-1, 1, -(1.5**0.5), 0, 1.5**0.5, 0], rtol=1e-15, atol=1e-15)
@@ -59,8 +59,8 @@ def test_nan_scores_are_left_out_and_stay_nan():
         warnings.simplefilter("error")
         mean, std = group_statistics(scores, groups, 3)
         z = standardize(scores, groups, mean, std)
-    assert_array_equal(mean, [2, 0, 5])
-    assert_array_equal(std, [1, 0, 0])
+    assert_array_equal(mean, [2, NAN, 5])
+    assert_array_equal(std, [1, NAN, 0])
     assert_array_equal(z, [-1, NAN, 1, NAN, 0, 0, NAN])
 
 
@@ -104,9 +104,14 @@ def test_identical_checkpoints_normalise_to_zero():
 
 def test_no_rows():
     mean, std = group_statistics([], [], 2)
-    assert_array_equal(mean, [0, 0])
-    assert_array_equal(std, [0, 0])
+    assert_array_equal(mean, [NAN, NAN])
+    assert_array_equal(std, [NAN, NAN])
     assert standardize([], [], mean, std).shape == (0,)
+
+
+def test_new_rows_of_a_group_without_a_score_have_none():
+    mean, std = group_statistics([1.0, 3.0], [0, 0], 2)
+    assert_array_equal(standardize([2.0, 2.0], [0, 1], mean, std), [0, NAN])
 
 
 @pytest.mark.parametrize(
@@ -136,8 +141,8 @@ def test_infinite_scores_have_no_statistics():
     [
         ([0, 0], [1], r"shapes \(2,\) and \(1,\)"),
         (0.0, 1.0, r"shapes \(\) and \(\)"),
-        ([0, 0], [1, -1], "negative or NaN"),
-        ([0, 0], [1, NAN], "negative or NaN"),
+        ([0, 0], [1, -1], r"negative, got \[ 1\. -1\.\]"),
+        ([0, 0], [NAN, -1], "negative"),
     ],
 )
 def test_errors_of_statistics(mean, std, message):

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -160,18 +161,18 @@ def test_units_of_the_features_do_not_matter_to_the_default_network():
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_scores_are_in_the_rows_order(flowers, shuffle):
-    """With learning rate 0 a row's score is its own, wherever it stands."""
+    """A training row's score is what the row gets alone, however training shuffled the rows."""
     X, y = flowers
-    net = tiny_net(lr=0.0, iterator_train__shuffle=shuffle)
-    states = [TinyMLP().state_dict() for _ in range(3)]
-    record = TrainingRecord.from_checkpoints(TinyMLP(), states, classes=np.unique(y))
-    order = np.random.default_rng(0).permutation(len(X))
-    straight = VoGScorer(record).fit(X, y).difficulty_
-    shuffled = VoGScorer(record).fit(X[order], y[order]).difficulty_
-    np.testing.assert_allclose(shuffled, straight[order], atol=1e-4)
+    mixed = np.random.default_rng(0).permutation(len(X))  # iris is sorted by class
+    X, y = X[mixed], y[mixed]
+    net = tiny_net(iterator_train__shuffle=shuffle)
+    scorer = VoGScorer(net, batch_size=16, random_state=0).fit(X, y)
+    alone = np.concatenate([scorer.score_samples(X[i : i + 1], y[i : i + 1]) for i in range(150)])
+    assert len(np.unique(alone)) > 100
+    np.testing.assert_allclose(scorer.difficulty_, alone, atol=1e-4)
     # A frozen training at lr 0 leaves identical checkpoints: every raw score is exactly 0.
     with pytest.warns(UserWarning, match="no spread in 3 of 3"):
-        still = VoGScorer(net, random_state=0).fit(X, y)
+        still = VoGScorer(clone(net).set_params(lr=0.0), random_state=0).fit(X, y)
     assert (still.raw_difficulty_ == 0).all()
     assert (still.difficulty_ == 0).all()
     assert (still.gradient_magnitude_ > 0).all()
@@ -301,6 +302,41 @@ def test_frame_and_tensor(flowers):
     assert scorer.feature_names_in_.tolist() == list("abcd")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_tensors_of_any_dtype_and_labels_as_tensor(flowers, dtype):
+    X, y = flowers
+    codes = np.unique(y, return_inverse=True)[1]
+    tensor = torch.from_numpy(X).to(dtype)
+    expected = VoGScorer(tiny_net(), random_state=0).fit(tensor.float().numpy(), codes)
+    scorer = VoGScorer(tiny_net(), random_state=0).fit(tensor, torch.from_numpy(codes))
+    np.testing.assert_allclose(scorer.difficulty_, expected.difficulty_, atol=1e-5)
+    assert scorer.classes_.tolist() == [0, 1, 2]
+    unseen = scorer.score_samples(tensor[:9], torch.from_numpy(codes[:9]))
+    np.testing.assert_allclose(unseen, scorer.difficulty_[:9], atol=1e-4)
+
+
+def test_own_module_with_a_part_called_standardize(flowers):
+    """Only the default networks are read behind their standardisation."""
+
+    class Own(TinyMLP):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+            self.add_module(name, nn.Linear(4, 4))
+
+        def forward(self, x):
+            return super().forward(getattr(self, self.name)(x))
+
+    X, y = flowers
+    ours, twin = (
+        VoGScorer(tiny_net(module=Own, module__name=name), random_state=0).fit(X, y)
+        for name in ("standardize", "another")
+    )
+    assert np.array_equal(ours.difficulty_, twin.difficulty_)
+    inside = VoGScorer(ours.record_, wrt="standardize").fit(X, y)
+    assert not np.allclose(inside.difficulty_, ours.difficulty_, atol=1e-2)
+
+
 def test_scoring_view_replaces_the_rows_when_scoring(flowers):
     X, y = flowers
     augmented = X + np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
@@ -311,6 +347,11 @@ def test_scoring_view_replaces_the_rows_when_scoring(flowers):
     assert np.array_equal(scorer.difficulty_, plain.difficulty_)
     with pytest.raises(ValueError, match="same rows"):
         VoGScorer(tiny_net()).fit(X, y, scoring_view=X[:10])
+    with pytest.raises(ValueError, match="X has 3 features, but VoGScorer is expecting 4"):
+        VoGScorer(tiny_net()).fit(X, y, scoring_view=X[:, :3])
+    as_images = VoGScorer(tiny_net(module=nn.Sequential(nn.Flatten(), TinyMLP())))
+    with pytest.raises(ValueError, match=r"shape \(4, 2, 1\).*fitted on rows of shape \(4, 1, 1\)"):
+        as_images.fit(X[..., None, None], y, scoring_view=np.ones((150, 4, 2, 1)))
 
 
 # -------------------------------------------------------------------- one training, many readings
@@ -353,7 +394,7 @@ def test_record_that_lacks_what_is_asked_for(record, flowers):
     with pytest.raises(ValueError, match=r"needs epochs \[9\].*checkpoints=\[1, 9\]"):
         VoGScorer(record, checkpoints=[1, 9]).fit(*flowers)
     single = TrainingRecord.from_fit(tiny_net(), *flowers, checkpoints=1)
-    with pytest.raises(ValueError, match=r"at least 2 checkpoints.*offers 1"):
+    with pytest.raises(ValueError, match=r"at least 2 checkpoints.*offers \[4\] of the 4 epochs"):
         VoGScorer(single).fit(*flowers)
 
 
@@ -377,6 +418,59 @@ def test_nothing_to_tune(record, estimator, message):
         scorer.set_params(estimator__lr=0.1)
     scorer.set_params(estimator=tiny_net(), estimator__lr=0.3)
     assert scorer.estimator.lr == 0.3
+
+
+# ----------------------------------------------------------------------- one fit, then another
+
+
+def fitted_attributes(scorer):
+    return {name for name in vars(scorer) if name.endswith("_")}
+
+
+def test_fit_forgets_the_one_before(record, flowers):
+    pd = pytest.importorskip("pandas")
+    X, y = flowers
+    scorer = VoGScorer(record).fit(pd.DataFrame(X, columns=list("abcd")), y)
+    assert {"raw_mean_", "raw_std_", "n_without_spread_"} <= fitted_attributes(scorer)
+    scorer.set_params(normalize=None).fit(X, y)
+    assert fitted_attributes(scorer) == fitted_attributes(
+        VoGScorer(record, normalize=None).fit(X, y)
+    )
+    assert not {"raw_mean_", "raw_std_", "n_without_spread_"} & fitted_attributes(scorer)
+    assert not hasattr(scorer, "feature_names_in_")
+
+
+def test_fit_on_a_dataset_forgets_the_width_of_an_array(flowers):
+    X, y = flowers
+    wide = np.hstack([X, X])
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(wide))
+    scorer = VoGScorer(tiny_net(), random_state=0).fit(X, y)
+    scorer.set_params(estimator__module__n_inputs=8).fit(dataset, y)
+    assert not hasattr(scorer, "n_features_in_")
+    np.testing.assert_allclose(scorer.score_samples(wide, y), scorer.difficulty_, atol=1e-5)
+    tables = VoGScorer(tiny_net(module=TinyMLP), random_state=0).fit({"x": X}, y)
+    tables.fit(X, y)
+    assert tables.score_samples(X[:2]).shape == (2,)
+
+
+@pytest.mark.parametrize("failure", ["rows", "labels", "training", "scoring"])
+def test_failed_refit_leaves_the_scorer_unfitted(flowers, failure):
+    X, y = flowers
+    scorer = VoGScorer(tiny_net(), random_state=0).fit(X, y)
+    if failure == "training":
+        scorer.set_params(estimator__lr=1e38)
+    if failure == "scoring":
+        scorer.set_params(wrt="decoder")
+    rows = np.where(X == X[3], np.nan, X) if failure == "rows" else X
+    with pytest.raises(ValueError, match=r"NaN|diverged|two classes|names no submodule"):
+        scorer.fit(rows, y[:1].repeat(150) if failure == "labels" else y)
+    assert not hasattr(scorer, "difficulty_")
+    for call in (scorer.score_samples, scorer.transform, scorer.gradient_maps):
+        with pytest.raises(NotFittedError):
+            call(X)
+    with pytest.raises(NotFittedError):
+        scorer.get_feature_names_out()
+    scorer.set_params(wrt=None, estimator__lr=0.1).fit(X, y).score_samples(X)
 
 
 # -------------------------------------------------------------------------- a scikit-learn citizen
@@ -462,6 +556,41 @@ def test_class_with_one_row_is_counted_and_warned_of(flowers):
         scorer = VoGScorer(net, random_state=0).fit(X, y)
     assert scorer.difficulty_[0] == 0
     assert np.isfinite(scorer.difficulty_).all()
+    assert scorer.n_without_spread_ == 1
+    assert VoGScorer(scorer.record_, normalize="dataset").fit(X, y).n_without_spread_ == 0
+    assert not hasattr(VoGScorer(scorer.record_, normalize=None).fit(X, y), "n_without_spread_")
+
+
+@pytest.mark.parametrize("undefined", ["nan", "max"])
+def test_class_without_training_rows_has_no_scale(record, flowers, undefined):
+    X, y = flowers
+    seen = y != "virginica"
+    scorer = VoGScorer(record, undefined=undefined)
+    with pytest.warns(UserWarning, match="other rows"):
+        scorer.fit(X[seen], y[seen])
+    assert np.isnan(scorer.raw_mean_).tolist() == [False, False, True]
+    assert scorer.n_without_spread_ == scorer.n_undefined_ == 0
+    stand_in = "NaN" if undefined == "nan" else "the largest training score"
+    with pytest.warns(UserWarning, match=rf"2 row\(s\) have no.*\[1, 2\]: {stand_in} is returned"):
+        scores = scorer.score_samples(X[[0, 100, 101]], y[[0, 100, 101]])
+    assert np.isfinite(scores[0])
+    expected = np.nan if undefined == "nan" else scorer.difficulty_.max()
+    assert np.array_equal(scores[1:], [expected] * 2, equal_nan=True)
+
+
+@pytest.mark.parametrize("undefined", ["nan", "max"])
+def test_no_defined_score_at_all(flowers, undefined):
+    class Root(TinyMLP):
+        def forward(self, x):
+            return super().forward(x) + (x - x.detach()).abs().sqrt().sum(1, keepdim=True)
+
+    X, y = flowers
+    scorer = VoGScorer(tiny_net(module=Root), undefined=undefined, random_state=0)
+    with pytest.warns(UserWarning, match=r"150 row\(s\) have no defined.*: NaN is returned"):
+        scorer.fit(X, y)
+    assert scorer.n_undefined_ == np.isnan(scorer.difficulty_).sum() == 150
+    with pytest.warns(UserWarning, match=r"3 row\(s\).*: NaN is returned"):
+        assert np.isnan(scorer.score_samples(X[:3], y[:3])).all()
 
 
 def test_linear_network_has_nothing_to_say(flowers):
@@ -512,6 +641,8 @@ def test_undefined_scores(undefined):
         ({"target": "accuracy"}, "flowers", "codes", "'target' parameter"),
         ({"estimator": nn.Linear(4, 3)}, "flowers", "codes", "'estimator' parameter"),
         ({"wrt": "decoder"}, "flowers", "codes", "names no submodule"),
+        ({"wrt": ""}, "flowers", "codes", "wrt='' names no submodule"),
+        ({"random_state": -1}, "flowers", "codes", "random_state.*-1"),
     ],
 )
 def test_bad_input(params, X, y, message):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.utils.data import Dataset
 
 
 class Tiny(nn.Module):
@@ -18,6 +19,28 @@ class Tiny(nn.Module):
 
     def forward(self, x):
         return self.layers(x)
+
+
+class Ragged(Dataset):
+    """Sequences of unequal length, which only `pad` can join."""
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return torch.full((1 + index % 4,), 1.0 + index % 2), index % 2
+
+
+def pad(items):
+    rows = nn.utils.rnn.pad_sequence([torch.as_tensor(x) for x, _ in items], batch_first=True)
+    rows = nn.functional.pad(rows, (0, 4 - rows.shape[1]))
+    return rows, torch.tensor([y for _, y in items])
+
+
+@pytest.fixture
+def ragged():
+    """Return a Dataset of sequences of unequal length, and what joins them."""
+    return Ragged(), pad
 
 
 @pytest.fixture(autouse=True)

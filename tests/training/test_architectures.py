@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The default networks: good enough, insensitive to units, made again from their config."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,3 +100,30 @@ def test_config_makes_the_same_module(module):
 def test_integer_input_is_standardised_in_floating_point():
     module = MLP(1, 1, hidden_units=(), mean=[0.5], scale=[0.25])
     assert module.standardize(torch.tensor([[1]])).item() == 2.0
+
+
+@pytest.mark.parametrize("value", [0.1, 1e6 + 0.1])
+def test_features_that_differ_by_rounding_alone_are_left_alone(value):
+    X = np.full((5000, 2), value)  # more rows than one block
+    X[:, 1] = np.random.default_rng(0).normal(size=5000)
+    assert np.ptp(X[:, 0]) == 0
+    X[::3, 0] = np.nextafter(value, np.inf)
+    net = default_network(X, np.arange(5000) % 2)
+    assert net.module__scale[0] == 1
+    assert_allclose(net.module__scale[1], X[:, 1].std())
+
+
+def test_memory_map_is_read_in_blocks(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, (100_000, 50))
+    X[:] = np.random.default_rng(0).normal(3, 2, size=X.shape)
+    X.flush()
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        net = default_network(X, np.arange(len(X)) % 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 2  # a float64 copy is twice as large as X
+    assert_allclose(net.module__mean, np.mean(X, axis=0, dtype=np.float64), rtol=1e-6)
+    assert_allclose(net.module__scale, np.std(X, axis=0, dtype=np.float64), rtol=1e-6)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training a clone: seeds, interrupts, labels, dtypes, Datasets; nothing else is touched."""
 
-import contextlib
 import os
+import pickle
 import random
 import signal
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.helper import predefined_split
 from torch import nn
@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from sklearn_difficulty import VoGScorer
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
-from sklearn_difficulty.training.fitting import draw_seed, isolated_rng, train
+from sklearn_difficulty.training.fitting import train
 from sklearn_difficulty.training.network import training_clone
 
 
@@ -139,23 +139,6 @@ def test_trained_net_has_nothing_of_ours_left(make_net, data):
     assert not {"fit_loop", "infer", "iterator_train__generator"} & set(vars(net))
     assert "iterator_train__generator" not in net.get_params()
     assert "report_epochs" not in dict(net.callbacks_)
-
-
-@pytest.mark.parametrize("random_state", [3, np.int64(3), np.random.RandomState(3), None])
-def test_draw_seed(random_state):
-    before = np.random.get_state()[1].copy()
-    seeds = {draw_seed(random_state) for _ in range(3)}
-    assert len(seeds) == (1 if isinstance(random_state, (int, np.integer)) else 3)
-    assert_array_equal(np.random.get_state()[1], before)
-
-
-def test_isolated_rng_restores_after_an_exception():
-    before = global_state()
-    with contextlib.suppress(ZeroDivisionError), isolated_rng():
-        torch.manual_seed(0), np.random.seed(0), random.seed(0)
-        assert global_state() != before
-        divide()
-    assert global_state() == before
 
 
 @pytest.mark.parametrize("how", [divide, press_ctrl_c])
@@ -388,7 +371,7 @@ def test_single_logit(make_net, data, y, cls, criterion, kind, tiny_module):
 def test_single_logit_for_three_classes(make_net, data):
     net = make_net(cls=NeuralNetBinaryClassifier, module__n_outputs=1)
     net.set_params(criterion=nn.BCEWithLogitsLoss)
-    with pytest.raises(ValueError, match="y has 3 classes"):
+    with pytest.raises(ValueError, match=r"needs two classes.*there are 3 classes"):
         TrainingRecord.from_fit(net, *data)
 
 
@@ -530,6 +513,28 @@ def test_silence(make_net, data, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("position", ["first", "last"])
+def test_callback_that_pickles_the_net_in_training(make_net, data, tmp_path, position):
+    checkpoint = Checkpoint(
+        monitor=None,
+        dirname=tmp_path,
+        f_pickle="{last_epoch[epoch]}.pkl",
+        **dict.fromkeys(("f_params", "f_optimizer", "f_criterion", "f_history")),
+    )
+    recorder = RecordTraining()
+    callbacks = [checkpoint, recorder] if position == "first" else [recorder, checkpoint]
+    scorer = VoGScorer(make_net(callbacks=callbacks), random_state=0).fit(*data)
+    assert len(list(tmp_path.iterdir())) == 4
+    again = pickle.loads((tmp_path / "4.pkl").read_bytes())
+    assert_allclose(again.predict_proba(data[0]), scorer.estimator_.predict_proba(data[0]))
+    assert not {"fit_loop", "infer"} & set(vars(scorer.estimator_))
+    # It can go on where it was, without anything of the fit that wrote it.
+    again = pickle.loads((tmp_path / "2.pkl").read_bytes())
+    again.partial_fit(*data)
+    assert len(again.history) == 2 + 4
+    assert torch.isfinite(again.module_(torch.tensor(data[0]))).all()
+
+
 # --------------------------------------------------------------------------------------- Datasets
 
 
@@ -582,30 +587,16 @@ def test_given_y_replaces_that_of_the_dataset(make_net, data):
     assert torch.equal(weights(record), weights(plain))
 
 
-class Ragged(Dataset):
-    """Sequences of unequal length, which only `pad` can join."""
-
-    def __len__(self):
-        return 24
-
-    def __getitem__(self, index):
-        return torch.full((1 + index % 4,), 1.0 + index % 2), index % 2
-
-
-def pad(items):
-    rows = nn.utils.rnn.pad_sequence([torch.as_tensor(x) for x, _ in items], batch_first=True)
-    rows = nn.functional.pad(rows, (0, 4 - rows.shape[1]))
-    return rows, torch.tensor([y for _, y in items])
-
-
 @pytest.mark.parametrize("iterators", [("train", "valid"), ("train",)])
-def test_custom_collate_fn(make_net, iterators):
+def test_custom_collate_fn(make_net, ragged, iterators):
+    rows, pad = ragged
     net = make_net(module__n_outputs=2)
     net.set_params(**{f"iterator_{name}__collate_fn": pad for name in iterators})
-    record = TrainingRecord.from_fit(net, Ragged())
+    record = TrainingRecord.from_fit(net, rows)
+    assert record.collate_fn is pad
     assert record.classes_.tolist() == [0, 1]
-    scorer = VoGScorer(net, random_state=0).fit(Ragged())
-    assert np.isfinite(scorer.score_samples(Ragged())).all()
+    scorer = VoGScorer(net, random_state=0).fit(rows)
+    assert np.isfinite(scorer.score_samples(rows)).all()
 
 
 def test_iterable_dataset_is_refused(make_net):

@@ -7,12 +7,12 @@ from torch import nn
 
 from sklearn_difficulty import VoGScorer
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
-from sklearn_difficulty.training.checkpoints import Checkpoint, CheckpointPlan
+from sklearn_difficulty.training.checkpoints import Checkpoint
 from sklearn_difficulty.training.needs import RecordNeeds
 
 
-def needs(spec, **settings):
-    return RecordNeeds(CheckpointPlan.of(spec), **settings)
+def needs(spec, at_least=1):
+    return RecordNeeds.of_checkpoints(spec, at_least=at_least)
 
 
 def record_of(*epochs, n_epochs=None):
@@ -21,18 +21,37 @@ def record_of(*epochs, n_epochs=None):
 
 
 def test_union():
-    merged = needs(3, min_checkpoints=2) | needs("late", same_rows=True) | needs([0])
-    assert merged.checkpoints.specs == (3, "late", (0,))
-    assert (merged.min_checkpoints, merged.same_rows) == (2, True)
+    merged = needs(3, at_least=2) | needs("late") | needs([0]) | RecordNeeds(same_rows=True)
+    assert merged.recorder().checkpoints.specs == (3, "late", (0,))
+    assert merged.same_rows
+    assert not (needs(3) | needs("late")).same_rows
     merged.check(record_of(0, 3, 4, 5, 6))
     with pytest.raises(ValueError, match=r"checkpoints='late' needs epochs \[5\]"):
         merged.check(record_of(0, 3, 4, 6))
 
 
+def test_union_counts_the_checkpoints_of_each_reader():
+    # Together the two see three epochs; the first one alone sees a single one.
+    merged = needs([4], at_least=2) | needs([5, 6])
+    with pytest.raises(ValueError, match=r"at least 2.*offers \[4\] of the 6 epochs"):
+        merged.check(record_of(4, 5, 6))
+    with pytest.raises(ValueError, match=r"at least 2.*keeps only epochs \[4\]"):
+        merged.check_plan(RecordTraining("all"), 6)
+
+
+def test_recorder_keeps_what_all_readers_need(make_net, data):
+    merged = needs(2, at_least=2) | needs("early") | needs([0])
+    record = TrainingRecord.from_fit(
+        make_net(max_epochs=8), *data, checkpoints=merged.recorder().checkpoints
+    )
+    assert [c.epoch for c in record.checkpoints] == [0, 1, 2, 3, 4, 8]
+    merged.check(record)
+
+
 def test_check_counts_checkpoints():
-    needs(10, min_checkpoints=2).check(record_of(1, 9))
-    with pytest.raises(ValueError, match=r"at least 2.*offers 1 \(epochs \[9\] of 9\)"):
-        needs(10, min_checkpoints=2).check(record_of(9))
+    needs(10, at_least=2).check(record_of(1, 9))
+    with pytest.raises(ValueError, match=r"at least 2.*offers \[9\] of the 9 epochs"):
+        needs(10, at_least=2).check(record_of(9))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +68,7 @@ def test_check_counts_checkpoints():
     ],
 )
 def test_plan_of_a_recorder(spec, kept, n_epochs, message):
-    check = needs(spec, min_checkpoints=2)
+    check = needs(spec, at_least=2)
     if message is None:
         check.check_plan(RecordTraining(kept), n_epochs)
         return
@@ -68,7 +87,7 @@ class NeverTrain(Callback):
         (10, [RecordTraining(1)], 4, "at least 2 checkpoints"),
         ("early", [RecordTraining("late")], 20, r"needs epochs \[1, 2, 3\]"),
         ([0, 2], [RecordTraining("all")], 4, r"needs epochs \[0\]"),
-        (10, [], 1, "Raise max_epochs"),
+        (10, [], 1, r"keeps only epochs \[1\]. Train for more epochs"),
         ([1, 9], [], 4, "epoch 9, but the network trains for 4 epochs"),
     ],
 )

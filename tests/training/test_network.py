@@ -17,6 +17,7 @@ from torch import nn
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
 from sklearn_difficulty.training.network import (
     call_module,
+    check_outputs,
     collate_fn,
     evaluation_mode,
     find_recorder,
@@ -45,14 +46,16 @@ LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
 )
 def test_kind_of_output(make_net, cls, criterion, outputs, n_classes, kind):
     net = make_net(cls=cls, criterion=criterion).initialize()
-    assert output_kind(net, outputs, n_classes) == kind
+    assert output_kind(net) == kind
+    check_outputs(outputs, kind, n_classes, "Tiny")
 
 
 @pytest.mark.parametrize(
     ("criterion", "outputs", "n_classes", "message"),
     [
-        (nn.NLLLoss, LOGITS, 3, "NLLLoss.*softmax.*pass criterion=nn.CrossEntropyLoss"),
-        (nn.NLLLoss, LOGITS.log_softmax(1), 3, "not probabilities"),
+        (nn.NLLLoss, LOGITS, 3, "NLLLoss.*return probabilities.*criterion=nn.CrossEntropyLoss"),
+        (nn.NLLLoss, LOGITS.log_softmax(1), 3, "Tiny must return probabilities"),
+        (nn.NLLLoss, nn.functional.softplus(LOGITS), 3, "Tiny must return probabilities"),
         (nn.CrossEntropyLoss, LOGITS, 4, r"shape \(2, 3\).*4 classes.*one column per class"),
         (nn.CrossEntropyLoss, LOGITS[:, :1], 2, "one column per class"),
         (nn.CrossEntropyLoss, LOGITS[:, 0], 2, "one column per class"),
@@ -63,7 +66,14 @@ def test_kind_of_output(make_net, cls, criterion, outputs, n_classes, kind):
 def test_unsuitable_output(make_net, criterion, outputs, n_classes, message):
     net = make_net(criterion=criterion).initialize()
     with pytest.raises(ValueError, match=message):
-        output_kind(net, outputs, n_classes)
+        check_outputs(outputs, output_kind(net), n_classes, "Tiny")
+
+
+@pytest.mark.parametrize("outputs", [LOGITS, LOGITS.softmax(1)])
+def test_plain_net_under_nllloss_must_return_log_probabilities(make_net, outputs):
+    kind = output_kind(make_net(cls=NeuralNet, criterion=nn.NLLLoss).initialize())
+    with pytest.raises(ValueError, match="must return log-probabilities"):
+        check_outputs(outputs, kind, 3, "Tiny")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -147,6 +148,71 @@ def test_from_net_of_a_dataset(make_net, data):
     assert np.isfinite(VoGScorer(record).fit(*data).difficulty_).all()
 
 
+def default_split_fit(make_net, data):
+    """Fit a net as its user would: skorch puts a fifth of the rows aside."""
+    X, y = np.tile(data[0], (4, 1))[:150], np.tile(data[1], 4)[:150]
+    X = X + np.arange(150, dtype="f4")[:, None] / 1000  # no two rows are alike
+    net = make_net(callbacks=[RecordTraining()]).fit(X, y)
+    return net, X, y, net.get_split_datasets(X, y)[0].indices
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "dict"])
+def test_rows_that_skorch_put_aside_are_no_training_rows(make_net, data, kind):
+    net, X, y, trained = default_split_fit(make_net, data)
+    assert len(trained) == 120
+    if kind == "tensor":
+        net.fit(torch.tensor(X), torch.tensor(y))
+    elif kind == "dict":
+        net.fit({"x": X}, y)
+    of_kind = {"x": X} if kind == "dict" else X
+    with pytest.warns(UserWarning, match="150 rows instead of 120"):
+        VoGScorer(FrozenEstimator(net)).fit(of_kind, y)
+    of_kind = {"x": X[trained]} if kind == "dict" else X[trained]
+    with warnings.catch_warnings(action="error"):
+        VoGScorer(FrozenEstimator(net)).fit(of_kind, y[trained])
+    others = np.setdiff1d(np.arange(150), trained)
+    with pytest.warns(UserWarning, match="another X"):
+        VoGScorer(FrozenEstimator(net)).fit(X[np.r_[others, trained[:90]]], y[trained])
+
+
+@pytest.mark.parametrize("kind", ["net", "frozen"])
+def test_the_record_does_not_follow_the_net(make_net, data, kind):
+    X, y = data
+    net = make_net(callbacks=[RecordTraining()], train_split=None, max_epochs=8)
+    given = net if kind == "net" else FrozenEstimator(net.fit(X, y))
+    scorer = VoGScorer(given, random_state=0).fit(X, y)
+    assert not scorer.record_.module.training
+    before = scorer.score_samples(X), scorer.gradient_maps(X)
+    epochs = [c.epoch for c in scorer.record_.checkpoints]
+    scorer.estimator_.set_params(lr=5.0).partial_fit(X, (y + 1) % 3)
+    assert scorer.estimator_.module_ is not scorer.record_.module
+    assert not scorer.record_.module.training
+    assert [c.epoch for c in scorer.record_.checkpoints] == epochs
+    assert_array_equal(scorer.score_samples(X), before[0])
+    assert_array_equal(scorer.gradient_maps(X), before[1])
+
+
+@pytest.mark.filterwarnings("ignore:This record was trained on other rows")
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_from_net_with_another_number_of_classes(make_net, data, n_classes):
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    record = TrainingRecord.from_net(net, classes=range(n_classes))
+    X, y = data[0], data[1] % 2
+    with pytest.raises(ValueError, match=rf"Tiny.*there are {n_classes} classes: it must return"):
+        VoGScorer(record).fit(X, y)
+
+
+def test_from_net_of_a_module_that_belies_its_loss(make_net, data):
+    net = make_net(
+        criterion=nn.NLLLoss,
+        module__last=nn.Softplus(),
+        callbacks=[RecordTraining()],
+        train_split=None,
+    ).fit(*data)
+    with pytest.raises(ValueError, match=r"NLLLoss.*Tiny must return probabilities"):
+        VoGScorer(TrainingRecord.from_net(net), target="loss").fit(*data)
+
+
 # ------------------------------------------------------------------------------ from_checkpoints
 
 
@@ -209,6 +275,40 @@ def test_from_checkpoints_bad_arguments(settings, message):
     arguments = {"states": [module.state_dict()] * 2, "classes": [0, 1, 2], **settings}
     with pytest.raises(ValueError, match=message):
         TrainingRecord.from_checkpoints(module, arguments.pop("states"), **arguments)
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 1], ["bag", "coat", "bag"]])
+def test_duplicate_classes_are_refused(make_net, data, classes):
+    module = nn.Linear(4, 3)
+    with pytest.raises(ValueError, match="classes must be distinct"):
+        TrainingRecord.from_checkpoints(module, [module.state_dict()], classes=classes)
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    with pytest.raises(ValueError, match="classes must be distinct"):
+        TrainingRecord.from_net(net, classes=classes)
+
+
+@pytest.mark.parametrize("normalize", ["class", None])
+@pytest.mark.parametrize("names", [["shirt", "bag", "coat"], [5, 9, 2]])
+def test_classes_may_come_in_the_order_of_the_columns(record, data, tiny_module, names, normalize):
+    X, y = data
+    order = np.argsort(names)
+    states = [dict(c.state_dict()) for c in record.checkpoints]
+    by_column = TrainingRecord.from_checkpoints(tiny_module(), states, classes=names)
+    for state in states:
+        for name in ("layers.3.weight", "layers.3.bias"):
+            state[name] = state[name][order.tolist()]
+    is_sorted = TrainingRecord.from_checkpoints(tiny_module(), states, classes=sorted(names))
+    labels = np.array(names)[y]
+    assert_array_equal(by_column.targets(X, labels), y)
+    scores = []
+    for made in (by_column, is_sorted):
+        scorer = VoGScorer(made, normalize=normalize).fit(X, labels)
+        scores.append(
+            [scorer.difficulty_, scorer.score_samples(X), scorer.score_samples(X, labels)]
+        )
+    np.testing.assert_allclose(*scores, rtol=1e-4, atol=1e-5)
+    plain = VoGScorer(record, normalize=normalize).fit(X, y)
+    assert_array_equal(scores[0][0], plain.difficulty_)
 
 
 def test_from_checkpoints_of_another_architecture():

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
 from torch import nn
 
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
@@ -33,6 +34,22 @@ def test_in_the_users_own_fit(make_net, data, recorder):
     assert found.classes_.tolist() == [0, 1, 2]
     last = found.checkpoints_[-1].state_dict()
     assert all(torch.equal(last[k], v) for k, v in net.module_.state_dict().items())
+
+
+@pytest.mark.parametrize("split", [None, ValidSplit(4)])
+def test_labels_may_be_a_tensor(make_net, data, split):
+    X, y = data
+    settings = {"callbacks": [RecordTraining], "train_split": split}
+    plain = make_net(**settings).fit(X, y)
+    found = make_net(**settings).fit(torch.tensor(X), torch.tensor(y))
+    assert recorded(found).classes_.tolist() == [0, 1, 2]
+    assert recorded(found).rows_ == recorded(plain).rows_
+    assert recorded(found).rows_.n == (48 if split is None else 36)
+
+
+def test_recorder_lets_go_of_the_rows(make_net, data):
+    net = make_net(callbacks=[RecordTraining]).fit(*data)
+    assert recorded(net).given_ == (None, None)
 
 
 def test_checkpoints_are_those_of_their_epoch(make_net, data):

@@ -21,9 +21,12 @@ from sklearn_difficulty.training.rows import (
     dataset_labels,
     encode_labels,
     float_targets,
+    given_labels,
     iter_blocks,
     n_rows,
     nonfinite_rows,
+    take_rows,
+    to_numpy,
 )
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3) / 8  # exact in float32
@@ -45,6 +48,14 @@ def test_every_kind_becomes_arrays(rows):
     checked = check_rows(rows)
     assert n_rows(checked) == 4
     assert_array_equal(checked["a"] if isinstance(rows, dict) else checked, X)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int8])
+def test_tensors_of_any_dtype_become_arrays(dtype):
+    tensor = torch.tensor(8 * X).to(dtype)
+    for rows in (tensor, tensor.to(torch.float32).requires_grad_()):
+        assert_array_equal(check_rows(rows), 8 * X)
+    assert_array_equal(check_rows({"x": tensor})["x"], 8 * X)
 
 
 @pytest.mark.parametrize("array", [X, X.astype(int), np.zeros((4, 1, 2, 2), "u1")])
@@ -146,6 +157,25 @@ def test_labels_of_datasets():
         dataset_labels(TensorDataset(torch.tensor(X)))
 
 
+def test_labels_are_those_given_or_those_of_the_dataset():
+    dataset = TensorDataset(torch.tensor(X), torch.tensor(Y))
+    assert given_labels(X, "abba", None) == "abba"
+    assert given_labels(dataset, "abba", None) == "abba"
+    assert_array_equal(given_labels(dataset, None, None), Y)
+    for rows in (X, {"x": X}):
+        with pytest.raises(ValueError, match="requires y to be passed"):
+            given_labels(rows, None, None)
+    with pytest.raises(ValueError, match="4 rows and 3 labels"):
+        given_labels(dataset, "abb", None)
+
+
+def test_rows_are_taken_of_every_kind():
+    for index in (slice(1, 3), [1, 2]):
+        assert_array_equal(take_rows(X, index), X[1:3])
+        assert_array_equal(take_rows({"x": torch.tensor(X)}, index)["x"], X[1:3])
+    assert to_numpy([1]) == [1]
+
+
 @pytest.mark.parametrize("n_columns", [1, 2])
 def test_labelled_dataset_replaces_labels(n_columns):
     dataset = TensorDataset(*[torch.tensor(X), torch.tensor(Y)][:n_columns])
@@ -189,6 +219,12 @@ def test_bad_labels(y, message):
         encode_labels(y)
 
 
+@pytest.mark.parametrize("names", [["coat", "bag", "shirt"], [7, 3, 5], [0.5, 2.0, -1.0]])
+def test_classes_in_any_order_give_their_own_positions(names):
+    positions = np.array([2, 0, 1, 1, 2])
+    assert_array_equal(codes_of(np.array(names)[positions], np.array(names)), positions)
+
+
 def test_unknown_labels_are_named():
     with pytest.raises(ValueError, match=r"not trained on: \['c'\]. It knows \['a', 'b'\]"):
         codes_of(["a", "c"], np.array(["a", "b"]))
@@ -197,6 +233,8 @@ def test_unknown_labels_are_named():
 def test_regression_targets():
     assert float_targets([1, 2]).dtype == np.float32
     assert float_targets(torch.ones(2, 3)).shape == (2, 3)
+    assert float_targets(torch.ones(2, requires_grad=True)).dtype == np.float32
+    assert_array_equal(float_targets(torch.ones(2, dtype=torch.bfloat16)), [1, 1])
     with pytest.raises(ValueError, match="y contains NaN"):
         float_targets([1.0, np.nan])
 
@@ -237,12 +275,50 @@ def test_dict_order_does_not_matter_but_names_do():
     assert first != RowsFingerprint.of({"b": X, "a": 2 * X}, Y)
 
 
-def test_a_dataset_is_not_read():
-    class Unread(TensorDataset):
-        def __getitem__(self, index):
-            raise AssertionError
+class Counting(TensorDataset):
+    """Counts the items that are read."""
 
-    RowsFingerprint.of(Unread(torch.zeros(4, 2)), Y)
+    n_read = 0
+
+    def __getitem__(self, index):
+        self.n_read += 1
+        return super().__getitem__(index)
+
+
+def test_a_few_items_of_a_dataset_are_read():
+    long = torch.arange(1000.0)[:, None]
+    dataset = Counting(long)
+    ours = RowsFingerprint.of(dataset, np.zeros(1000, int))
+    assert dataset.n_read <= 16
+    for other, difference in ((long.double(), None), (long + 1, "another X"), (-long, "another X")):
+        theirs = RowsFingerprint.of(TensorDataset(other), np.zeros(1000, int))
+        assert ours.difference(theirs) == difference
+    # One is seen through its items, the other as a whole: nothing can be said about X.
+    as_array = RowsFingerprint.of(long.numpy() + 1, np.zeros(1000, int))
+    assert ours.difference(as_array) is None
+
+
+@pytest.mark.parametrize("draw", [torch.rand, lambda n: np.random.rand(n)])
+def test_random_items_have_no_fingerprint(draw):
+    class Augmented(TensorDataset):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[0] + torch.as_tensor(draw(3))
+
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    ours = RowsFingerprint.of(Augmented(torch.tensor(X)), Y)
+    assert ours.X == ""
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert ours.difference(RowsFingerprint.of(TensorDataset(torch.tensor(X)), Y)) is None
+    assert ours.difference(RowsFingerprint.of(X, 1 - Y)) == "other labels"
+
+
+def test_items_that_are_no_numbers_have_no_fingerprint():
+    class Words(TensorDataset):
+        def __getitem__(self, index):
+            return "a word", 0
+
+    assert RowsFingerprint.of(Words(torch.zeros(4, 2)), Y).X == ""
 
 
 def test_large_arrays_are_sampled_evenly(monkeypatch):

@@ -143,6 +143,23 @@ def test_scores_of_an_unknown_loss_ask_for_it(make_net, data, tiny_module, tmp_p
     )
 
 
+def test_collate_fn_is_passed_again(make_net, ragged, tiny_module, tmp_path):
+    rows, pad = ragged
+    net = make_net(module__n_outputs=2, iterator_train__collate_fn=pad)
+    record = TrainingRecord.from_fit(net, rows, random_state=0)
+    record.save(tmp_path / "record")
+    module = tiny_module(n_outputs=2)
+    again = TrainingRecord.load(tmp_path / "record", module, collate_fn=pad)
+    ours, theirs = (VoGScorer(r).fit(rows) for r in (record, again))
+    assert_array_equal(theirs.difficulty_, ours.difficulty_)
+    assert_array_equal(theirs.score_samples(rows), ours.score_samples(rows))
+    states = [c.state_dict() for c in record.checkpoints]
+    own = TrainingRecord.from_checkpoints(module, states, classes=[0, 1], collate_fn=pad)
+    assert_array_equal(VoGScorer(own).fit(rows).difficulty_, ours.difficulty_)
+    with pytest.raises(RuntimeError, match="equal size"):
+        VoGScorer(TrainingRecord.load(tmp_path / "record", module)).fit(rows)
+
+
 @pytest.mark.parametrize("there", ["file", "full directory"])
 def test_nothing_is_overwritten(record, tmp_path, there):
     target = tmp_path / "record"

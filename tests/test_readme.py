@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The README's Python runs as written, from top to bottom."""
+
+import re
+from pathlib import Path
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+
+
+def test_python_runs():
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 2
+    names = {"__name__": "readme"}
+    for block in blocks:
+        exec(block, names)
+    assert names["scorer"].difficulty_.shape == (1347,)
+    assert names["record"].n_epochs == 20
+
+
+def test_commands_are_targets_of_the_makefile():
+    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
