@@ -232,7 +232,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        return default_network(X, y)
+        return default_network(X, y).set_params(verbose=self.verbose)
 
     def _compare_rows(
         self, record: TrainingRecord, X: Rows, targets: NDArray[Any], needs: RecordNeeds

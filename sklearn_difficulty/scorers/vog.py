@@ -80,7 +80,8 @@ class VoGScorer(BaseDifficultyScorer):
     random_state : int, RandomState or None, default=None
         Seeds initialisation, row order and dropout of the training. None takes fresh entropy.
     verbose : int, default=0
-        0 trains silently; otherwise the net prints what it is set to print.
+        0 trains silently; otherwise the net prints what it is set to print, the default network
+        a line per epoch.
 
     Attributes
     ----------

@@ -672,3 +672,9 @@ def test_unseen_rows_of_another_shape(record, flowers):
     images = VoGScorer(checkpoints=2).fit(X[:50].reshape(-1, 1, 8, 8), y[:50])
     with pytest.raises(ValueError, match=r"shape \(1, 9, 9\).*\(1, 8, 8\)"):
         images.transform(np.ones((2, 1, 9, 9)))
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_default_network_prints_its_epochs_on_request(flowers, capsys, verbose):
+    VoGScorer(checkpoints=2, verbose=verbose, random_state=0).fit(*flowers)
+    assert ("train_loss" in capsys.readouterr().out) == bool(verbose)
