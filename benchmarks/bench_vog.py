@@ -8,8 +8,9 @@ Three ways to score n rows at K checkpoints, on the two reference networks:
 - stored: keep all gradients, then reduce them row by row in Python, as the released code does.
 
 Each round runs bare, ours and bare again; the table shows the median of ours/bare over the rounds
-and, as a yardstick for the noise of the machine, that of bare/bare. Peak memory is read in a fresh
-process each.
+and, as a yardstick for the noise of the machine, that of bare/bare. The number of rows shrinks as K
+grows, so that every line is the same work. Peak memory, beyond data and weights, is read in a fresh
+process each, at one number of rows for all K.
 
     python benchmarks/bench_vog.py            # both networks on the CPU
     python benchmarks/bench_vog.py --device cuda
@@ -23,7 +24,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from _common import argument_parser, peak_rss_mib, prepare, write_results
+from _common import argument_parser, prepare, write_results
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
@@ -51,15 +52,16 @@ def conv():
     )
 
 
+# maker, rows for K = 3, rows for the memory, shape of a row, target
 NETWORKS = {
-    "mlp 784-256-10": (mlp, 20_000, (784,), 1.30),
-    "conv 32-64": (conv, 4_000, (1, 28, 28), 1.10),
+    "mlp 784-256-10": (mlp, 20_000, 4_000, (784,), 1.30),
+    "conv 32-64": (conv, 4_000, 800, (1, 28, 28), 1.10),
 }
 
 
-def case(network, n_checkpoints, device):
+def case(network, n, n_checkpoints, device):
     """Return modules (one per checkpoint), their record, rows and labels."""
-    make, n, shape, _ = NETWORKS[network]
+    make, _, _, shape, _ = NETWORKS[network]
     torch.manual_seed(0)
     modules = [make().eval().requires_grad_(False).to(device) for _ in range(n_checkpoints)]
     record = TrainingRecord.from_checkpoints(
@@ -124,24 +126,35 @@ def peak_of(way, network, n_checkpoints, args):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def resident_mib(field):
+    """Return VmRSS (now) or VmHWM (the peak) of this process; Linux only."""
+    with open("/proc/self/status") as status:
+        (line,) = (line for line in status if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
 def measure_peak(way, network, n_checkpoints, device):
-    arguments = (*case(network, n_checkpoints, device), device)
+    n = NETWORKS[network][2]
+    arguments = (*case(network, n, n_checkpoints, device), device)
     # Kernels and thread pools are set up once, whatever is computed.
     modules, record, X, labels, _ = arguments
-    WAYS["ours"](modules, record, X[:BLOCK], labels[:BLOCK], device)
+    WAYS["bare"](modules, record, X[:BLOCK], labels[:BLOCK], device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() / 2**20
         WAYS[way](*arguments)
         return torch.cuda.max_memory_allocated() / 2**20 - before
-    before = peak_rss_mib()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # sets the peak back to what is resident now
+    before = resident_mib("VmRSS")
     WAYS[way](*arguments)
-    return peak_rss_mib() - before
+    return resident_mib("VmHWM") - before
 
 
 def run(network, n_checkpoints, args):
-    _, n, _, target = NETWORKS[network]
-    arguments = (*case(network, n_checkpoints, args.device), args.device)
+    _, n, _, _, target = NETWORKS[network]
+    n = n * CHECKPOINTS[0] // n_checkpoints
+    arguments = (*case(network, n, n_checkpoints, args.device), args.device)
     np.testing.assert_allclose(ours(*arguments), stored(*arguments), rtol=1e-4)
     rounds = []
     for _ in range(args.rounds):

@@ -55,6 +55,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def _needs(self) -> RecordNeeds:
         """Return what the record must hold."""
 
+    def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
+        """Read two rows of the untrained network, so that what cannot be read is refused early."""
+
     @abstractmethod
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         """Return the raw difficulty (n,) of the rows that were trained on, from `record_`."""
@@ -201,7 +204,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             return record, targets
         net = self._default_net(X, y) if self.estimator is None else self.estimator
         classes, targets = targets_for(net, X, y)
-        with progress.subtask("train", None) as training:
+        with progress.subtask("train", net.max_epochs) as training:
             record = train_record(
                 net,
                 X,
@@ -211,6 +214,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
                 random_state=self.random_state,
                 verbose=self.verbose,
                 needs=needs,
+                rehearse=self._rehearse,
                 progress=training,
             )
         needs.check(record)
@@ -275,8 +279,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         if isinstance(rows, Mapping):
             shape: Any = {name: array.shape[1:] for name, array in rows.items()}
         else:
-            validate_data(self, X, skip_check_array=True, reset=reset)
             shape = rows.shape[1:]
+            if reset or len(shape) == 1:
+                validate_data(self, X, skip_check_array=True, reset=reset)
         if reset:
             self._row_shape = shape
         elif shape != getattr(self, "_row_shape", shape):

@@ -62,7 +62,11 @@ class Task:
         if self._context is None:
             yield self
             return
-        context = self._context.subcontext(task_name=name, max_subtasks=n_subtasks)
+        try:
+            context = self._context.subcontext(task_name=name, max_subtasks=n_subtasks)
+        except ValueError:  # more than were announced
+            yield SILENT
+            return
         context.call_on_fit_task_begin(estimator=self._estimator)
         task = Task(self._estimator, context)
         yield task

@@ -186,9 +186,14 @@ class GradientReader:
                     "The rows hold integers, which have no gradient. Name the module that embeds "
                     "them, e.g. wrt='embedding', or pass floats if they are measurements."
                 )
-            gradients = torch.autograd.grad(
-                self._function(outputs, labels).sum(), leaves, materialize_grads=True
-            )
+            total = self._function(outputs, labels).sum()
+            if not total.requires_grad:
+                raise ValueError(
+                    f"The output does not depend on {self._wrt or 'the input'} in a way that can "
+                    "be differentiated. Is there a no_grad or a detach in forward? Name a module "
+                    "behind it with wrt."
+                )
+            gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
         return self._reduce(gradients)
 
     def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:

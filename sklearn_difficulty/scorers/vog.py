@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -21,8 +22,9 @@ from ..inference.gradients import (
 from ..measures import group_statistics, standardize
 from ..progress import SILENT, Task
 from ..training.architectures import StandardizedNetwork
-from ..training.checkpoints import CheckpointSpec
+from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.needs import RecordNeeds
+from ..training.record import TrainingRecord
 from ..training.rows import Rows
 
 __all__ = ["VoGScorer"]
@@ -73,7 +75,8 @@ class VoGScorer(BaseDifficultyScorer):
         ids; it must be called once in a forward pass and return one tensor. None is the input,
         all floating arrays of it; for the default networks the input after standardisation.
     batch_size : int, default=512
-        Rows scored at once, at most. It changes the speed, not the scores.
+        Rows scored at once, at most. It changes the speed, not the scores, of a network that
+        treats every row by itself in eval mode.
     undefined : {"nan", "max"}, default="nan"
         What stands for the score of a row whose gradient is not finite: NaN, or the largest score
         of the training rows.
@@ -206,28 +209,34 @@ class VoGScorer(BaseDifficultyScorer):
             row's raw score with ``formula="rms"``.
         """
         rows, targets = self._check_unseen(X, y)
-        return gradient_maps(self._reader(), rows, targets, batch_size=self.batch_size)
+        return gradient_maps(self._reader(self.record_), rows, targets, batch_size=self.batch_size)
 
     def _needs(self) -> RecordNeeds:
         return RecordNeeds.of_checkpoints(self.checkpoints, at_least=2)
 
-    def _reader(self) -> GradientReader:
-        record, wrt = self.record_, self.wrt
+    def _reader(
+        self, record: TrainingRecord, checkpoints: Sequence[Checkpoint] | None = None
+    ) -> GradientReader:
+        wrt = self.wrt
         if wrt is None and isinstance(record.module, StandardizedNetwork):
             wrt = "standardize"
         return GradientReader(
             record,
-            record.select(self.checkpoints),
+            record.select(self.checkpoints) if checkpoints is None else checkpoints,
             target=self.target,
             channel_mean=self.channel_mean,
             wrt=wrt,
         )
 
+    def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
+        reader = self._reader(record, record.checkpoints)
+        gradient_variance(reader, X, targets, formula=self.formula, batch_size=self.batch_size)
+
     def _statistics(
         self, X: Rows, targets: NDArray[Any] | None, progress: Task = SILENT
     ) -> GradientStatistics:
         return gradient_variance(
-            self._reader(),
+            self._reader(self.record_),
             X,
             targets,
             formula=self.formula,
@@ -248,8 +257,10 @@ class VoGScorer(BaseDifficultyScorer):
         if len(flat):
             warnings.warn(
                 f"The raw scores have no spread in {len(flat)} of {len(names)} groups, "
-                f"{names[flat][:5].tolist()}; the normalised score is 0 there. A linear network, "
-                "whose gradient is the same everywhere, or a class with a single row does that.",
+                f"{names[flat][:5].tolist()}; the normalised score is 0 there. That happens to a "
+                "class with a single row, to a linear network, whose gradient is the same "
+                "everywhere, and to one that did not learn (lr too small) or is saturated (lr too "
+                "large).",
                 stacklevel=5,
             )
         return standardize(statistics.variance, groups, self.raw_mean_, self.raw_std_)

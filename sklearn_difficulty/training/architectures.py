@@ -7,6 +7,7 @@ constructor arguments in `config`, so that a saved record can be read without it
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -218,6 +219,12 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
             "There is a default network for X of shape (n_samples, n_features) or (n_samples, "
             f"n_channels, height, width); this X has {rank} dimension(s). Pass estimator, a skorch "
             "net that fits your data, or reshape X."
+        )
+    if rank == 4 and X.shape[3] in (1, 3, 4) and X.shape[1] not in (1, 3, 4):
+        warnings.warn(
+            f"X of shape {X.shape} is taken as {X.shape[1]} channels; if the last axis holds the "
+            "channels, pass np.moveaxis(X, 3, 1).",
+            stacklevel=2,
         )
     module, size = (MLP, "n_inputs") if rank == 2 else (ConvNet, "n_channels")
     scaler = StandardScaler()  # leaves (nearly) constant features alone

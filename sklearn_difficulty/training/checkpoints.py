@@ -300,10 +300,23 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
 
+def refuse_prefix(state: Mapping[str, Any], module: torch.nn.Module) -> None:
+    """Raise if the names of a state are those of the module behind a common prefix."""
+    expected, name = set(module.state_dict()), next(iter(state), "")
+    prefixes = [name[: i + 1] for i, character in enumerate(name) if character == "."]
+    for prefix in prefixes if set(state) != expected else ():
+        if {n.removeprefix(prefix) for n in state} == expected:
+            raise ValueError(
+                f"The names of the state start with {prefix!r}, those of the module do not. Pass "
+                f"{{name.removeprefix({prefix!r}): value for name, value in state.items()}}."
+            )
+
+
 def load_state(source: Any) -> dict[str, torch.Tensor]:
     """Read a state dict given as a mapping, a safetensors file or a weights-only torch file."""
     if isinstance(source, Mapping):
-        return _copy_tensors(source)
+        nested = source.get("state_dict")  # as in the files of PyTorch Lightning
+        return _copy_tensors(nested if isinstance(nested, Mapping) else source)
     path = Path(source)
     if path.suffix == ".safetensors":
         return load_file(path)

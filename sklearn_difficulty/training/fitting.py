@@ -49,6 +49,7 @@ def train(
     *,
     classes: NDArray[Any] | None,
     seed: int,
+    before_training: Callable[[NeuralNet], None] = lambda net: None,
     progress: Task = SILENT,
 ) -> NeuralNet:
     """Train a clone made by `training_clone`, in place.
@@ -65,6 +66,8 @@ def train(
         What the codes stand for; None for regression.
     seed : int
         Seeds initialisation, row order and dropout.
+    before_training : callable
+        Called with the net when it is ready for its first epoch.
     progress : Task
         Gets one subtask per epoch.
 
@@ -97,6 +100,7 @@ def train(
         )
         try:
             X, y = _matched_to_module(net, X, y, classes)
+            before_training(net)
             net.callbacks_.append(("report_epochs", _ReportEpochs(progress)))
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)

@@ -15,6 +15,7 @@ and what is done instead:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetClassifier, helper
+from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -157,12 +159,18 @@ def check_outputs(
             f"rows, but there are {n_classes} classes: it must return one column per class (or, "
             "for two classes, one logit, trained with nn.BCEWithLogitsLoss)."
         )
+    if kind == "logits" and bool((outputs >= 0).all()) and _sums_to_one(outputs):
+        warnings.warn(
+            f"{module_name} returns rows that sum to 1, as if it ended in softmax, where logits "
+            "are expected. Return logits; nn.CrossEntropyLoss takes the softmax itself.",
+            stacklevel=2,
+        )
     of_rows = outputs.exp() if kind == "log_probabilities" else outputs
     if kind != "logits" and not (bool((of_rows >= 0).all()) and _sums_to_one(of_rows)):
         raise ValueError(
             f"The criterion is NLLLoss (skorch's default), for which {module_name} must return "
-            f"{kind.replace('_', '-')}, but its outputs are none. If they are logits, pass "
-            "criterion=nn.CrossEntropyLoss."
+            f"{kind.replace('_', '-')}, and what it returns is something else. If these are "
+            "logits, pass criterion=nn.CrossEntropyLoss."
         )
 
 
@@ -220,6 +228,15 @@ def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) ->
     """
     copy = clone(net)
     if predefined_validation_set(copy) is None:
+        split = copy.train_split
+        is_default = isinstance(split, ValidSplit) and split.cv == 5
+        if split is not None and not is_default:
+            warnings.warn(
+                f"train_split={split!r} is left out: every row is trained on and "
+                "scored. To watch a validation set, pass "
+                "train_split=skorch.helper.predefined_split(valid_dataset).",
+                stacklevel=2,
+            )
         copy.set_params(train_split=None)
     if getattr(copy, "classes", None) is not None:
         copy.set_params(classes=None)  # labels reach the clone as codes
@@ -267,10 +284,11 @@ def outputs_of_first_rows(net: NeuralNet, X: Rows) -> torch.Tensor:
             return first_output(net.infer(inputs))
         except RuntimeError as error:
             if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
-                error.add_note(
-                    f"X holds {inputs.dtype} and was passed on as such, since integers may be "
-                    "token ids. If they are measurements, pass X.astype('float32')."
-                )
+                raise ValueError(
+                    f"The network does not take X: {error}. X holds {inputs.dtype} and was passed "
+                    "on as such, since integers may be token ids. If they are measurements, pass "
+                    "X.astype('float32')."
+                ) from error
             raise
 
 

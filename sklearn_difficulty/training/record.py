@@ -4,23 +4,28 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from torch import nn
+from torch.utils.data import Subset
 
 from ..progress import SILENT, Task
 from .checkpoints import (
     Checkpoint,
     CheckpointPlan,
     CheckpointSpec,
+    copy_state,
     load_state,
+    refuse_prefix,
 )
 from .fitting import train
 from .needs import RecordNeeds
@@ -45,6 +50,7 @@ from .rows import (
     float_targets,
     given_labels,
     is_dataset,
+    take_rows,
 )
 from .storage import DEFAULT_LOSS, read_record, write_record
 
@@ -303,6 +309,10 @@ class TrainingRecord:
                 "classes is None, which means regression, but outputs are "
                 f"{outputs!r}. Pass classes=[...], or outputs='values' for a regressor."
             )
+        if isinstance(states, Mapping):
+            raise TypeError(
+                "states is a single state dict; pass a list of them, one per checkpoint."
+            )
         module = copy.deepcopy(plain_module(module))
         tensors = [load_state(state) for state in states]
         if not tensors:
@@ -314,7 +324,16 @@ class TrainingRecord:
                 f"{numbers} for {len(tensors)} states."
             )
         for tensor in tensors:
+            refuse_prefix(tensor, module)
             module.load_state_dict(tensor)  # raises, naming the keys, if they do not fit
+        first, *others = tensors
+        if others and all(torch.equal(s[k], v) for s in others for k, v in first.items()):
+            warnings.warn(
+                f"All {len(tensors)} checkpoints are identical, so nothing that changes over "
+                "training can be read from them. Did you collect state_dict() without cloning its "
+                "tensors?",
+                stacklevel=2,
+            )
         return cls(
             module,
             [Checkpoint(e, t) for e, t in zip(numbers, tensors, strict=True)],
@@ -462,6 +481,7 @@ def train_record(
     random_state: Any,
     verbose: int,
     needs: RecordNeeds = _NO_NEEDS,
+    rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object] | None = None,
     progress: Task = SILENT,
 ) -> TrainingRecord:
     """Train a clone of a net on checked rows and return its record.
@@ -478,6 +498,9 @@ def train_record(
         As in `TrainingRecord.from_fit`.
     needs : RecordNeeds
         Checked before training against the recorder that the net carries.
+    rehearse : callable, default=None
+        Called before the first epoch with a record of the untrained network, two rows and their
+        targets: what cannot be read should be refused before hours of training.
     progress : Task
         Gets one subtask per epoch.
 
@@ -486,10 +509,32 @@ def train_record(
     record : TrainingRecord
         Of the finished fit.
     """
+
+    def rehearsal(net: NeuralNet) -> None:
+        if rehearse is not None:
+            untrained = TrainingRecord(
+                net.module_,
+                [Checkpoint(0, copy_state(net.module_))],
+                classes=classes,
+                outputs=output_kind(net),
+                criterion=net.criterion_,
+                net=net,
+            )
+            first = Subset(X, range(min(2, len(X)))) if is_dataset(X) else take_rows(X, slice(2))
+            rehearse(untrained, first, targets[:2])
+
     net = training_clone(net, recorder, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
     needs.check_plan(recorder, net.max_epochs)
-    train(net, X, targets, classes=classes, seed=draw_seed(random_state), progress=progress)
+    train(
+        net,
+        X,
+        targets,
+        classes=classes,
+        seed=draw_seed(random_state),
+        before_training=rehearsal,
+        progress=progress,
+    )
     return TrainingRecord(
         copy.deepcopy(plain_module(net.module_)),
         recorder.checkpoints_,

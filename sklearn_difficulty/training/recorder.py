@@ -175,7 +175,7 @@ class RecordTraining(Callback):
     def _make_folder(self) -> None:
         self.folder_: Path | None = None
         if self.checkpoint_dir is not None:
-            parent = Path(self.checkpoint_dir)
+            parent = Path(self.checkpoint_dir).resolve()
             parent.mkdir(parents=True, exist_ok=True)
             # One folder a fit: clones of one net, in a grid search say, must not mix.
             self.folder_ = parent / f"fit-{secrets.token_hex(4)}"

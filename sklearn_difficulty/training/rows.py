@@ -67,6 +67,8 @@ def check_rows(X: Any, *, estimator: Any = None) -> Rows:
             "X is an IterableDataset, whose rows have no index to score them by. Pass a "
             "map-style Dataset (with __len__ and __getitem__) or an array."
         )
+    if isinstance(X, DataLoader):
+        raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")
     if is_dataset(X):
         if len(X) == 0:
             raise ValueError("X is a Dataset without rows.")

@@ -94,6 +94,7 @@ def read_record(
     folder: Path, module: nn.Module | None, criterion: nn.Module | None
 ) -> dict[str, Any]:
     """Return the constructor arguments of a saved record; see `TrainingRecord.load`."""
+    folder = folder.resolve()  # the checkpoints are read later, from whatever directory
     header = json.loads((folder / "record.json").read_text())
     if header["format"] != _FORMAT:
         raise ValueError(
@@ -101,6 +102,8 @@ def read_record(
         )
     name, config = header["module"]["name"], header["module"]["config"]
     if module is not None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
         module = copy.deepcopy(plain_module(module))
     elif config is not None:
         module = ARCHITECTURES[name](**config)

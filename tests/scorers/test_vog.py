@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
@@ -678,3 +679,62 @@ def test_unseen_rows_of_another_shape(record, flowers):
 def test_default_network_prints_its_epochs_on_request(flowers, capsys, verbose):
     VoGScorer(checkpoints=2, verbose=verbose, random_state=0).fit(*flowers)
     assert ("train_loss" in capsys.readouterr().out) == bool(verbose)
+
+
+# ---------------------------------------------------------------- refused before hours of training
+
+
+class NoGradient(TinyMLP):
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+class EndsInSoftmax(TinyMLP):
+    def forward(self, x):
+        return super().forward(x).softmax(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("params", "net", "message"),
+    [
+        ({"wrt": "nope"}, {}, "names no submodule"),
+        ({}, {"module": NoGradient}, "no_grad or a detach in forward"),
+        ({}, {"module": EndsInSoftmax, "criterion": nn.NLLLoss}, "before the softmax"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_training(flowers, params, net, message):
+    epochs = []
+
+    class CountEpochs(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(1)
+
+    with pytest.raises(ValueError, match=message):
+        VoGScorer(tiny_net(**net, callbacks=[CountEpochs()]), **params).fit(*flowers)
+    assert not epochs
+
+
+def test_rehearsal_leaves_the_training_as_it_is(flowers):
+    X, y = flowers
+    scorer = VoGScorer(tiny_net(), random_state=0).fit(X, y)
+    record = TrainingRecord.from_fit(tiny_net(), X, y, random_state=0)
+    weights = zip(scorer.record_.module.parameters(), record.module.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_softmax_under_cross_entropy_is_warned_of(flowers):
+    with pytest.warns(UserWarning, match="as if it ended in softmax"):
+        VoGScorer(tiny_net(module=EndsInSoftmax), random_state=0).fit(*flowers)
+
+
+def test_images_with_channels_last_are_warned_of():
+    X = np.random.default_rng(0).random((20, 12, 12, 3))
+    with pytest.warns(UserWarning, match="taken as 12 channels"):
+        VoGScorer(checkpoints=2).fit(X, np.arange(20) % 2)
+
+
+def test_images_of_another_channel_count():
+    X = np.random.default_rng(0).random((20, 3, 12, 12))
+    scorer = VoGScorer(checkpoints=2).fit(X, np.arange(20) % 2)
+    with pytest.raises(ValueError, match=r"shape \(12, 12, 3\).*\(3, 12, 12\)"):
+        scorer.transform(np.moveaxis(X, 1, 3))

@@ -229,3 +229,9 @@ def test_collate_fn_is_found(make_net):
     for iterator in ("valid", "train"):
         net = make_net(**{f"iterator_{iterator}__collate_fn": collate})
         assert collate_fn(net) is collate
+
+
+def test_a_split_of_the_users_own_is_left_out_with_a_warning():
+    net = NeuralNetClassifier(nn.Linear(3, 2), train_split=ValidSplit(0.3))
+    with pytest.warns(UserWarning, match=r"is left out.*predefined_split"):
+        training_clone(net, RecordTraining(), verbose=0)

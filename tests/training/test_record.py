@@ -373,3 +373,45 @@ def test_compiled_net(make_net, data):
     assert states_equal(compiled.checkpoints[0].state_dict(), plain.checkpoints[0].state_dict())
     expected = VoGScorer(plain).fit(*data).difficulty_
     np.testing.assert_allclose(VoGScorer(compiled).fit(*data).difficulty_, expected, rtol=1e-4)
+
+
+def states_of(module, n):
+    return [{k: v + i for k, v in module.state_dict().items()} for i in range(n)]
+
+
+def test_identical_checkpoints_are_warned_of():
+    module = torch.nn.Linear(3, 2)
+    with pytest.warns(UserWarning, match="without cloning"):
+        TrainingRecord.from_checkpoints(module, [module.state_dict()] * 3, classes=[0, 1])
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.net."])
+def test_prefixed_names_are_explained(prefix):
+    module = torch.nn.Linear(3, 2)
+    states = [{prefix + k: v for k, v in s.items()} for s in states_of(module, 2)]
+    with pytest.raises(ValueError, match=rf"start with '{prefix}'.*removeprefix"):
+        TrainingRecord.from_checkpoints(module, states, classes=[0, 1])
+
+
+def test_lightning_files_are_read():
+    module = torch.nn.Linear(3, 2)
+    files = [{"state_dict": s, "epoch": i} for i, s in enumerate(states_of(module, 2))]
+    record = TrainingRecord.from_checkpoints(module, files, classes=[0, 1])
+    assert [c.epoch for c in record.checkpoints] == [1, 2]
+
+
+def test_one_state_is_no_list_of_states():
+    module = torch.nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="pass a list"):
+        TrainingRecord.from_checkpoints(module, module.state_dict(), classes=[0, 1])
+
+
+def test_records_on_disk_do_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+    module = torch.nn.Linear(3, 2)
+    monkeypatch.chdir(tmp_path)
+    TrainingRecord.from_checkpoints(module, states_of(module, 2), classes=[0, 1]).save("kept")
+    record = TrainingRecord.load("kept", module)
+    with pytest.raises(TypeError, match=r"pass Linear\(\.\.\.\)"):
+        TrainingRecord.load("kept", torch.nn.Linear)
+    monkeypatch.chdir("/")
+    assert set(record.checkpoints[0].state_dict()) == {"weight", "bias"}

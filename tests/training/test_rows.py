@@ -330,3 +330,9 @@ def test_large_arrays_are_sampled_evenly(monkeypatch):
     assert RowsFingerprint.of(X, Y).X == RowsFingerprint.of(changed, Y).X
     changed[2] += 1
     assert RowsFingerprint.of(X, Y).X != RowsFingerprint.of(changed, Y).X
+
+
+def test_a_data_loader_is_not_a_dataset():
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(3, 2)))
+    with pytest.raises(TypeError, match="pass its dataset"):
+        check_rows(loader)
