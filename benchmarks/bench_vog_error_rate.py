@@ -45,7 +45,6 @@ from sklearn_difficulty.training import MLP, ConvNet
 
 WINDOWS = ("early", "late", "all")
 TARGETS = ("logit", "probability", "loss")
-SCORES = ("vog_class", "vog_raw", "magnitude_class", "magnitude_raw")
 Scores = dict[str, NDArray[Any]]
 
 
