@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A tiny problem and tiny nets, shared by the tests of training."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_raises():
+    # A shell starts background jobs with SIGINT ignored, and Python then installs no handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
