@@ -20,16 +20,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..progress import SILENT, Task
 from .network import (
-    check_outputs,
     collate_fn,
     find_recorder,
     module_dtype,
-    output_kind,
     outputs_of_first_rows,
     plain_module,
     predefined_validation_set,
     refuse_unwatched_monitors,
 )
+from .outputs import check_outputs, output_kind
 from .randomness import isolated_rng, seed_generators, spawn_seeds
 from .rows import (
     LabelledDataset,
@@ -40,6 +39,7 @@ from .rows import (
     float_targets,
     is_dataset,
 )
+from .standin import StandIn
 
 
 def train(
@@ -95,7 +95,7 @@ def train(
     def fit_loop(X: Rows, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         dtype = module_dtype(net.module_)
         # A batch from a Dataset comes in the Dataset's dtype.
-        net.infer = _StandIn(
+        net.infer = StandIn(
             net, "infer", lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
         )
         try:
@@ -109,7 +109,7 @@ def train(
                 interruptions.append(interrupt)
             raise
 
-    net.fit_loop = _StandIn(net, "fit_loop", fit_loop)
+    net.fit_loop = StandIn(net, "fit_loop", fit_loop)
     try:
         with isolated_rng(init_seed, net.device or "cpu"), warnings.catch_warnings():
             # Read-only arrays, such as memory maps, are only read here.
@@ -118,7 +118,7 @@ def train(
         if interruptions:
             raise interruptions[0]
     except BaseException:
-        recorder.discard()
+        recorder.discard(net)
         raise
     finally:
         for stand_in in ("fit_loop", "infer"):
@@ -130,19 +130,6 @@ def train(
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
     return net
-
-
-class _StandIn:
-    """Takes the place of a net's method during a fit, and is pickled as that method."""
-
-    def __init__(self, net: NeuralNet, name: str, function: Callable[..., Any]) -> None:
-        self.net, self.name, self.function = net, name, function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
-
-    def __reduce__(self) -> Any:
-        return getattr, (self.net, self.name)
 
 
 def _seeds_row_order(net: NeuralNet) -> bool:

@@ -20,7 +20,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from .randomness import isolated_rng
 
@@ -41,7 +41,9 @@ def n_rows(X: Rows) -> int:
 
 
 def take_rows(X: Rows, index: Any) -> Rows:
-    """Return some rows of an array, a tensor or a dict of these."""
+    """Return some rows, by a slice or an array of positions; of a Dataset, as a Subset."""
+    if is_dataset(X):
+        return Subset(X, np.arange(len(X))[index].tolist())
     if isinstance(X, Mapping):
         return {name: values[index] for name, values in X.items()}
     return X[index]

@@ -17,16 +17,14 @@ from torch import nn
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
 from sklearn_difficulty.training.network import (
     call_module,
-    check_outputs,
     collate_fn,
     evaluation_mode,
     find_recorder,
     frozen_net,
-    is_regression,
     module_dtype,
-    output_kind,
     training_clone,
 )
+from sklearn_difficulty.training.outputs import check_outputs, is_regression, output_kind
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
 

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The net that ``estimator=None`` stands for: one that suits the shape and scale of X."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from .architectures import MLP, ConvNet
+
+_BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
+
+__all__ = ["default_network"]
+
+
+def default_network(X: Any, y: Any) -> NeuralNetClassifier:
+    """Return the untrained net that ``estimator=None`` stands for.
+
+    Rows of features get a multilayer perceptron with 256 and 128 hidden units, images of shape
+    (channels, height, width) a network of two convolutions. Both standardise their input by the
+    mean and standard deviation of `X` (per feature or channel) and train for 20 epochs by SGD
+    with momentum 0.9 on shuffled batches.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
+        The training rows, for their shape and scale.
+    y : array-like of shape (n_samples,)
+        Their labels, for the number of classes.
+
+    Returns
+    -------
+    net : skorch.NeuralNetClassifier
+        Silent, on the CPU; change it with ``set_params``.
+
+    Raises
+    ------
+    ValueError
+        If X has another rank.
+
+    See Also
+    --------
+    MLP, ConvNet : The modules.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_difficulty import VoGScorer
+    >>> from sklearn_difficulty.training import default_network
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_network(X, y).set_params(max_epochs=5, module__hidden_units=(32,))
+    >>> VoGScorer(net, random_state=0).fit(X, y).difficulty_.shape
+    (178,)
+    """
+    X = np.asanyarray(X)
+    rank = X.ndim
+    if rank not in (2, 4):
+        raise ValueError(
+            "There is a default network for X of shape (n_samples, n_features) or (n_samples, "
+            f"n_channels, height, width); this X has {rank} dimension(s). Pass estimator, a skorch "
+            "net that fits your data, or reshape X."
+        )
+    if rank == 4 and X.shape[3] in (1, 3, 4) and X.shape[1] not in (1, 3, 4):
+        warnings.warn(
+            f"X of shape {X.shape} is taken as {X.shape[1]} channels; if the last axis holds the "
+            "channels, pass np.moveaxis(X, 3, 1).",
+            stacklevel=2,
+        )
+    module, settings = (
+        (MLP, {"n_inputs": X.shape[1], "hidden_units": (256, 128)})
+        if rank == 2
+        else (ConvNet, {"n_channels": X.shape[1]})
+    )
+    scaler = StandardScaler()  # leaves (nearly) constant features alone
+    for start in range(0, len(X), _BLOCK_ROWS):
+        rows = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
+        scaler.partial_fit(rows if rank == 2 else np.moveaxis(rows, 1, 3).reshape(-1, X.shape[1]))
+    return NeuralNetClassifier(
+        module,
+        module__n_outputs=len(np.unique(np.asarray(y))),
+        module__mean=scaler.mean_,
+        module__scale=scaler.scale_,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        lr=0.02,
+        batch_size=32,
+        max_epochs=20,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+        **{f"module__{name}": value for name, value in settings.items()},
+    )
