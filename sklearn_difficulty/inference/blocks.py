@@ -18,13 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..progress import SILENT, Task
-from ..training.network import (
-    call_module,
-    check_outputs,
-    evaluation_mode,
-    module_device,
-    module_dtype,
-)
+from ..training.network import call_module, evaluation_mode, module_device, module_dtype
+from ..training.outputs import check_outputs
 from ..training.randomness import isolated_rng
 from ..training.record import TrainingRecord
 from ..training.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows, take_rows

@@ -3,33 +3,26 @@
 
 The order of the work: blocks of rows outside, checkpoints inside, so that the state of a block is
 one running mean (and, where the formula needs it, one running sum of squares) whatever the number
-of checkpoints. A block costs one forward and one backward pass per checkpoint; parameters are
-passed in by `functional_call` without requiring gradients, so that no weight gradient is computed.
+of checkpoints. A block costs one forward and one backward pass per checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import get_config
-from torch import nn
-from torch.func import functional_call
 
 from ..progress import SILENT, Task
 from ..training.checkpoints import Checkpoint
-from ..training.network import first_output, module_device
 from ..training.record import TrainingRecord
 from ..training.rows import Inputs, Rows
-from .blocks import copied, read_blocks
+from .blocks import read_blocks
+from .sites import GradientSite
+from .states import DeviceStates, State
 from .targets import target_function
-
-State = dict[str, torch.Tensor]
-
 
 # ------------------------------------------------------------------------------ running variance
 
@@ -107,7 +100,7 @@ class GradientReader:
     channel_mean : bool
         Average gradients of rank 4 or more over axis 1, the channels.
     wrt : str or None
-        Name of the submodule at whose output the gradient is taken; None for the input.
+        As for `GradientSite`.
     """
 
     def __init__(
@@ -120,13 +113,10 @@ class GradientReader:
         wrt: str | None,
     ) -> None:
         self.record = record
-        self.module = record.module
         self.channel_mean = channel_mean
         self._function = target_function(record, target)
-        self._wrt = wrt
-        self._site = None if wrt is None else _submodule(self.module, wrt)
-        self._shields_leaves = False
-        self._states = _DeviceStates(self.module, checkpoints, module_device(self.module))
+        self._site = GradientSite(record, wrt)
+        self._states = DeviceStates(record.module, checkpoints)
 
     def moments(
         self, inputs: Inputs, labels: torch.Tensor | None, *, per_element: bool
@@ -134,66 +124,14 @@ class GradientReader:
         """Return the running variance over all checkpoints for one block of rows."""
         variance = RunningVariance(per_element=per_element)
         for state in self._states:
-            variance.update(self._gradient(state, inputs, labels))
+            variance.update(self._backward(state, inputs, labels))
         return variance
 
-    def _gradient(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
-        try:
-            return self._backward(state, inputs, labels)
-        except RuntimeError as error:
-            if self._shields_leaves or "in-place" not in str(error):
-                raise
-        # The module writes to what it is given, which torch forbids for leaves: pass copies on.
-        self._shields_leaves = True
-        return self._backward(state, inputs, labels)
-
     def _backward(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
-        leaves: list[torch.Tensor] = []
-
-        def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
-            if not tensor.is_floating_point():
-                return tensor.clone()  # the next checkpoint reads it again
-            leaf = tensor.detach().requires_grad_()
-            leaves.append(leaf)
-            return leaf.clone() if self._shields_leaves else leaf
-
-        def at_site(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor:
-            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
-                raise ValueError(
-                    f"wrt={self._wrt!r} returns {type(output).__name__}, not one floating tensor; "
-                    "name a module that does."
-                )
-            return as_leaf(output)
-
-        with torch.enable_grad(), ExitStack() as stack:
-            if self._site is not None:
-                stack.callback(self._site.register_forward_hook(at_site).remove)
-                # No leaf, so nothing would stop the module from writing to it.
-                inputs = copied(inputs)
-            elif isinstance(inputs, dict):
-                inputs = {name: as_leaf(tensor) for name, tensor in inputs.items()}
-            else:
-                inputs = as_leaf(inputs)
-            args, kwargs = ((), inputs) if isinstance(inputs, dict) else ((inputs,), None)
-            outputs = first_output(functional_call(self.module, state, args, kwargs))
-            if self._site is not None and len(leaves) != 1:
-                raise ValueError(
-                    f"wrt={self._wrt!r} is called {len(leaves)} times in a forward pass; the "
-                    "gradient is defined for a module that is called once."
-                )
-            if not leaves:
-                raise ValueError(
-                    "The rows hold integers, which have no gradient. Name the module that embeds "
-                    "them, e.g. wrt='embedding', or pass floats if they are measurements."
-                )
+        outputs, leaves = self._site.forward(state, inputs)
+        with torch.enable_grad():
             total = self._function(outputs, labels).sum()
-            if not total.requires_grad:
-                raise ValueError(
-                    f"The output does not depend on {self._wrt or 'the input'} in a way that can "
-                    "be differentiated. Is there a no_grad or a detach in forward? Name a module "
-                    "behind it with wrt."
-                )
-            gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
+        gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
         return self._reduce(gradients)
 
     def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -204,43 +142,6 @@ class GradientReader:
         if len(parts) > 1:
             return torch.cat([g.reshape(len(g), -1) for g in parts], dim=1)
         return parts[0].contiguous()
-
-
-class _DeviceStates:
-    """The checkpoints as states on the device: all at once if they fit, else one at a time."""
-
-    def __init__(
-        self, module: nn.Module, checkpoints: Sequence[Checkpoint], device: torch.device
-    ) -> None:
-        self._checkpoints = checkpoints
-        self._device = device
-        # Tied tensors have one name here; functional_call refuses two values for one tensor.
-        self._names = {name for name, _ in module.named_parameters()}
-        self._names |= {name for name, _ in module.named_buffers()}
-        self._resident: list[State] | None = None
-        n_bytes = sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
-        if n_bytes * len(checkpoints) <= get_config()["working_memory"] * 2**20:
-            self._resident = [self._load(checkpoint) for checkpoint in checkpoints]
-
-    def _load(self, checkpoint: Checkpoint) -> State:
-        return {
-            name: tensor.to(self._device)
-            for name, tensor in checkpoint.state_dict().items()
-            if name in self._names
-        }
-
-    def __iter__(self) -> Iterator[State]:
-        if self._resident is not None:
-            return iter(self._resident)
-        return (self._load(checkpoint) for checkpoint in self._checkpoints)
-
-
-def _submodule(module: nn.Module, name: str) -> nn.Module:
-    found = dict(module.named_modules()).get(name) if name else None
-    if found is None:
-        names = [n for n, _ in module.named_modules() if n]
-        raise ValueError(f"wrt={name!r} names no submodule; there are {names}.")
-    return found
 
 
 # ------------------------------------------------------------------------------ the public verbs

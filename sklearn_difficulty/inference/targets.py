@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ..training.network import OutputKind, module_device
+from ..training.network import module_device
+from ..training.outputs import OutputKind
 from ..training.record import TrainingRecord
 
 

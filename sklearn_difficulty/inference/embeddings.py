@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The embeddings of rows: what a network computes at its probes, one flat vector per row.
+
+One forward pass reads any number of probes, and ends as soon as the last of them is reached. Values
+are copied at the moment they are computed, since a module behind the probe may write to them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..progress import SILENT, Task
+from ..training.network import call_module, module_device
+from ..training.outputs import class_probabilities
+from ..training.record import TrainingRecord
+from ..training.rows import Inputs, Rows, n_rows, take_rows
+from .blocks import copied, read_blocks
+from .probes import Probe, SumCounter
+
+
+class _AllRead(BaseException):
+    """Ends a forward pass whose rest is not needed; no module may catch it."""
+
+
+class EmbeddingReader:
+    """Reads the embeddings of rows at the probes of a record's network.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network.
+    pool : int, default=None
+        Average maps of rank 4 and more to at most so many positions along every spatial axis.
+    unit_length : bool, default=False
+        Scale every embedding to Euclidean length one; zero stays zero.
+    """
+
+    def __init__(
+        self, record: TrainingRecord, *, pool: int | None = None, unit_length: bool = False
+    ) -> None:
+        self.record = record
+        self.pool = pool
+        self.unit_length = unit_length
+
+    def widths(self, X: Rows, probes: Sequence[Probe]) -> list[int]:
+        """Return the number of values per row at every probe."""
+        return [e.shape[1] for e in self.embed(take_rows(X, slice(0, 2)), probes, batch_size=2)]
+
+    def embed(
+        self,
+        X: Rows,
+        probes: Sequence[Probe],
+        *,
+        batch_size: int,
+        progress: Task = SILENT,
+    ) -> list[torch.Tensor]:
+        """Return one float32 matrix (n_rows, width) per probe, on the network's device.
+
+        Parameters
+        ----------
+        X : ndarray, dict of ndarrays or Dataset
+            Checked rows.
+        probes : sequence of Probe
+            What to read.
+        batch_size : int
+            Rows a forward pass, at most.
+        progress : Task
+            Gets one subtask per block.
+
+        Returns
+        -------
+        embeddings : list of Tensor
+            In the order of `probes`.
+        """
+
+        def reading(inputs: Inputs, _labels: Any) -> list[torch.Tensor]:
+            return self._read(inputs, probes)
+
+        embeddings: list[torch.Tensor] = []
+        start = 0
+        # Any codes will do: given some, no pass is made for the predicted ones.
+        codes = np.zeros(n_rows(X), dtype=np.int64)
+        for n, _, values in read_blocks(
+            self.record, X, codes, reading, batch_size=batch_size, progress=progress
+        ):
+            if not embeddings:
+                device = module_device(self.record.module)
+                embeddings = [torch.empty(len(codes), v.shape[1], device=device) for v in values]
+            for probe, embedding, value in zip(probes, embeddings, values, strict=True):
+                if value.shape[1] != embedding.shape[1]:
+                    raise ValueError(
+                        f"The embeddings at {probe.name!r} have {value.shape[1]} values for some "
+                        f"rows and {embedding.shape[1]} for others, so there is no distance "
+                        "between them. Pad the rows to one length."
+                    )
+                embedding[start : start + n] = value[:n]
+            start += n
+        return embeddings
+
+    def _read(self, inputs: Inputs, probes: Sequence[Probe]) -> list[torch.Tensor]:
+        module, n = self.record.module, n_rows(inputs)
+        found: dict[Probe, torch.Tensor] = {}
+        of_modules = {(p.module, p.call): p for p in probes if p.kind == "module"}
+        of_sums = {p.call: p for p in probes if p.kind == "sum"}
+        calls: Counter[str] = Counter()
+
+        def keep(probe: Probe, value: Any) -> None:
+            found[probe] = self._flat(probe, value, n)
+            if len(found) == len(probes):
+                raise _AllRead
+
+        def hook(name: str) -> Any:
+            def on_output(_module: nn.Module, _args: Any, output: Any) -> None:
+                calls[name] += 1
+                if probe := of_modules.get((name, calls[name] - 1)):
+                    keep(probe, output)
+
+            return on_output
+
+        def on_sum(number: int, _left: Any, _right: Any, value: torch.Tensor) -> None:
+            if probe := of_sums.get(number):
+                keep(probe, value)
+
+        with torch.no_grad(), ExitStack() as stack:
+            for name in dict.fromkeys(name for name, _ in of_modules):
+                site = module.get_submodule(name)
+                stack.callback(site.register_forward_hook(hook(name)).remove)
+            # Also without sums to read: seeing it, nn.TransformerEncoder keeps to plain tensors.
+            stack.enter_context(SumCounter(on_sum))
+            try:
+                for probe in probes:
+                    if probe.kind == "input":
+                        keep(probe, _joined_floats(inputs))
+                outputs = call_module(module, copied(inputs))
+                for probe in probes:
+                    if probe.kind == "output":
+                        keep(probe, class_probabilities(outputs, self.record.outputs))
+            except _AllRead:
+                return [found[probe] for probe in probes]
+        missing = [probe.name for probe in probes if probe not in found]
+        raise ValueError(
+            f"The forward pass did not come by {missing} for some rows, although it did for the "
+            "first ones. A network that takes another way for other rows has no depth: probe the "
+            "modules that every row passes."
+        )
+
+    def _flat(self, probe: Probe, value: Any, n: int) -> torch.Tensor:
+        """Return a copy of the values as a matrix of floats, pooled and scaled as asked for."""
+        if isinstance(value, (tuple, list)):
+            value = value[0]
+        if len(value) != n or not value.is_floating_point():
+            raise ValueError(
+                f"What is computed at {probe.name!r} is no floating tensor with one entry per row "
+                "along axis 0."
+            )
+        value = value.detach().clone()
+        if value.dtype in (torch.float16, torch.bfloat16):
+            value = value.float()
+        if self.pool is not None and value.ndim >= 4:
+            value = _pooled(value, self.pool)
+        value = value.flatten(1) if value.ndim > 1 else value[:, None]
+        return nn.functional.normalize(value, dim=1) if self.unit_length else value
+
+
+def _joined_floats(inputs: Inputs) -> torch.Tensor:
+    if isinstance(inputs, torch.Tensor):
+        return inputs
+    floats = [
+        tensor.reshape(len(tensor), -1) for tensor in inputs.values() if tensor.is_floating_point()
+    ]
+    return torch.cat(floats, dim=1)
+
+
+def _pooled(maps: torch.Tensor, size: int) -> torch.Tensor:
+    sizes: Any = [min(size, length) for length in maps.shape[2:]]
+    is_flat = len(sizes) == 2
+    pool = nn.functional.adaptive_avg_pool2d if is_flat else nn.functional.adaptive_avg_pool3d
+    return pool(maps, sizes)
+
+
+def predicted_classes(
+    record: TrainingRecord, X: Rows, *, batch_size: int, progress: Task = SILENT
+) -> NDArray[np.int64]:
+    """Return the position of the class that the network predicts for every row."""
+    blocks = read_blocks(
+        record, X, None, lambda _inputs, _labels: None, batch_size=batch_size, progress=progress
+    )
+    return np.concatenate([b.labels[: b.n].cpu().numpy() for b in blocks if b.labels is not None])
