@@ -21,7 +21,6 @@ from ..inference.gradients import (
 )
 from ..measures import group_statistics, standardize
 from ..progress import SILENT, Task
-from ..training.architectures import StandardizedNetwork
 from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.needs import RecordNeeds
 from ..training.record import TrainingRecord
@@ -217,15 +216,12 @@ class VoGScorer(BaseDifficultyScorer):
     def _reader(
         self, record: TrainingRecord, checkpoints: Sequence[Checkpoint] | None = None
     ) -> GradientReader:
-        wrt = self.wrt
-        if wrt is None and isinstance(record.module, StandardizedNetwork):
-            wrt = "standardize"
         return GradientReader(
             record,
             record.select(self.checkpoints) if checkpoints is None else checkpoints,
             target=self.target,
             channel_mean=self.channel_mean,
-            wrt=wrt,
+            wrt=self.wrt,
         )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:

@@ -571,7 +571,7 @@ def test_class_without_training_rows_has_no_scale(record, flowers, undefined):
         scorer.fit(X[seen], y[seen])
     assert np.isnan(scorer.raw_mean_).tolist() == [False, False, True]
     assert scorer.n_without_spread_ == scorer.n_undefined_ == 0
-    stand_in = "NaN" if undefined == "nan" else "the largest training score"
+    stand_in = "NaN" if undefined == "nan" else "the largest score"
     with pytest.warns(UserWarning, match=rf"2 row\(s\) have no.*\[1, 2\]: {stand_in} is returned"):
         scores = scorer.score_samples(X[[0, 100, 101]], y[[0, 100, 101]])
     assert np.isfinite(scores[0])
@@ -621,7 +621,7 @@ def test_undefined_scores(undefined):
         assert np.isnan(scorer.difficulty_[[3, 60]]).all()
     else:
         assert (scorer.difficulty_[[3, 60]] == others.max()).all()
-        with pytest.warns(UserWarning, match="largest training score"):
+        with pytest.warns(UserWarning, match="largest score"):
             assert scorer.score_samples(X[3:4]) == others.max()
 
 
