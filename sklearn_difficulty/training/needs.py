@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .checkpoints import CheckpointPlan, CheckpointSpec
 from .recorder import RecordTraining
 
 if TYPE_CHECKING:
     from .record import TrainingRecord
+
+Mode = Literal["training", "evaluation"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,21 @@ class RecordNeeds:
     same_rows : bool, default=False
         Whether `fit` must get the very rows that the record was trained on. Scores that are read
         from checkpoints alone can be computed for other rows too, and warn.
+    mode : {"training", "evaluation"} or None, default=None
+        Where trajectories must come from; None if none are read.
+    logits : bool, default=False
+        Whether trajectories must hold all logits.
     """
 
     checkpoints: tuple[tuple[CheckpointPlan, int], ...] = ()
     same_rows: bool = False
+    mode: Mode | None = None
+    logits: bool = False
+
+    @classmethod
+    def of_trajectories(cls, mode: Mode, *, logits: bool = False) -> RecordNeeds:
+        """Return the needs of a scorer that reads trajectories and nothing else."""
+        return cls(same_rows=True, mode=mode, logits=logits)
 
     @classmethod
     def of_checkpoints(cls, checkpoints: CheckpointSpec, *, at_least: int) -> RecordNeeds:
@@ -36,14 +49,25 @@ class RecordNeeds:
         return cls(((CheckpointPlan.of(checkpoints), at_least),))
 
     def __or__(self, other: RecordNeeds) -> RecordNeeds:
-        return RecordNeeds(self.checkpoints + other.checkpoints, self.same_rows or other.same_rows)
+        modes = {self.mode, other.mode} - {None}
+        if len(modes) > 1:
+            raise ValueError(
+                "One training run records either in mode='training' or in mode='evaluation'; both "
+                "are asked for. Use one mode for all scores, or two runs."
+            )
+        return RecordNeeds(
+            self.checkpoints + other.checkpoints,
+            self.same_rows or other.same_rows,
+            next(iter(modes), None),
+            self.logits or other.logits,
+        )
 
     def recorder(self) -> RecordTraining:
         """Return a recorder that keeps what is needed."""
         union = CheckpointPlan()
         for plan, _ in self.checkpoints:
             union |= plan
-        return RecordTraining(checkpoints=union)
+        return RecordTraining(union, mode=self.mode or "training", keep_logits=self.logits)
 
     def check(self, record: TrainingRecord) -> None:
         """Raise a ValueError that says which setting was missing when the record was made."""
@@ -52,6 +76,16 @@ class RecordNeeds:
             record.n_epochs,
             f"the record offers {{}} of the {record.n_epochs} epochs that ran",
         )
+        if self.mode is None:
+            return
+        trajectory = record.trajectory
+        if trajectory is None:
+            why = f": {record.trajectory_problem}" if record.trajectory_problem else ""
+            raise ValueError(
+                f"This score is read from trajectories, and the record holds none{why}. Train with "
+                "TrainingRecord.from_fit or RecordTraining, on a DataLoader."
+            )
+        self._check_recording(trajectory.mode, trajectory.logits is not None)
 
     def check_plan(self, recorder: RecordTraining, n_epochs: int) -> None:
         """Raise before training if the recorder that a net carries keeps too little."""
@@ -62,6 +96,19 @@ class RecordNeeds:
             n_epochs,
             f"with max_epochs={n_epochs} its recorder keeps only epochs {{}}",
         )
+        if self.mode is not None:
+            self._check_recording(recorder.mode, recorder.keep_logits)
+
+    def _check_recording(self, mode: Mode, keeps_logits: bool) -> None:
+        if mode != self.mode:
+            raise ValueError(
+                f"This score asks for trajectories of mode={self.mode!r}, and these are recorded "
+                f"with mode={mode!r}. Set the scorer's mode to that, or record in the other."
+            )
+        if self.logits and not keeps_logits:
+            raise ValueError(
+                "This score needs all logits of every epoch; record them with keep_logits=True."
+            )
 
     def _check(self, epochs: Iterable[int], last_epoch: int, found: str) -> None:
         epochs = list(epochs)

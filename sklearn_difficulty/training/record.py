@@ -6,9 +6,10 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from torch import nn
-from torch.utils.data import Subset
 
 from ..progress import SILENT, Task
 from .checkpoints import (
@@ -29,16 +29,9 @@ from .checkpoints import (
 )
 from .fitting import train
 from .needs import RecordNeeds
-from .network import (
-    OutputKind,
-    classes_seen,
-    find_recorder,
-    is_regression,
-    output_kind,
-    plain_module,
-    training_clone,
-)
+from .network import classes_seen, find_recorder, plain_module, training_clone
 from .network import collate_fn as net_collate_fn
+from .outputs import OutputKind, is_regression, output_kind
 from .randomness import draw_seed
 from .recorder import RecordTraining
 from .rows import (
@@ -51,8 +44,10 @@ from .rows import (
     given_labels,
     is_dataset,
     take_rows,
+    to_numpy,
 )
 from .storage import DEFAULT_LOSS, read_record, write_record
+from .trajectory import Trajectory, TrajectoryRecorder
 
 __all__ = ["TrainingRecord"]
 
@@ -60,18 +55,19 @@ _NO_NEEDS = RecordNeeds()
 
 
 class TrainingRecord:
-    """What one training run left behind: the network and its checkpoints.
+    """What one training run left behind: the network, its checkpoints, and its trajectories.
 
     Train once, read many scores: every scorer takes a record in place of a network and then does
     not train. Make one with `from_fit`, from a net that was fitted with `RecordTraining`
-    (`from_net`), from a training loop of your own (`from_checkpoints`), or from disk (`load`).
+    (`from_net`), from a training loop of your own (`from_checkpoints`, `from_trajectory`,
+    `from_logits`), or from disk (`load`).
 
     A record clones to itself: scikit-learn's ``clone`` neither copies nor forgets it.
 
     Parameters
     ----------
-    module : torch.nn.Module
-        The trained network.
+    module : torch.nn.Module or None
+        The trained network, if there is one.
     checkpoints : sequence of Checkpoint
         In order of epoch.
     classes : array-like of shape (n_classes,), default=None
@@ -90,6 +86,10 @@ class TrainingRecord:
     collate_fn : callable, default=None
         Joins the items of a Dataset when rows are read, as in a DataLoader; None takes that of
         the net, else torch's default.
+    trajectory : Trajectory, default=None
+        What the training said about every row in every epoch; None if that was not recorded.
+    trajectory_problem : str, default=None
+        Why it was not.
 
     Attributes
     ----------
@@ -102,6 +102,9 @@ class TrainingRecord:
         The classes, in the order of the output columns.
     n_epochs : int
         Epochs that ran.
+    trajectory : Trajectory or None
+        Per epoch and training row: probability, margin, loss and EL2N of the given label, and the
+        predicted class.
 
     See Also
     --------
@@ -122,7 +125,7 @@ class TrainingRecord:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: nn.Module | None,
         checkpoints: Sequence[Checkpoint],
         *,
         classes: Any = None,
@@ -132,26 +135,49 @@ class TrainingRecord:
         rows: RowsFingerprint | None = None,
         net: NeuralNet | None = None,
         collate_fn: Callable[..., Any] | None = None,
+        trajectory: Trajectory | None = None,
+        trajectory_problem: str | None = None,
     ) -> None:
         if classes is not None and len(np.unique(classes)) < len(classes):
             raise ValueError(f"classes must be distinct; got {list(classes)}.")
-        self.module = plain_module(module).eval()
+        self._module = None if module is None else plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
         self.classes_ = None if classes is None else np.asarray(classes)
         self.outputs = outputs
         self.criterion = criterion
         last = self.checkpoints[-1].epoch if self.checkpoints else 0
+        if trajectory is not None:
+            last = max(last, trajectory.n_epochs)
         self.n_epochs = last if n_epochs is None else n_epochs
+        self.trajectory = trajectory
+        self.trajectory_problem = trajectory_problem
         self.rows = rows
         self.net = net
         self.collate_fn = net_collate_fn(net) if collate_fn is None else collate_fn
+
+    @property
+    def has_module(self) -> bool:
+        """Tell whether there is a network."""
+        return self._module is not None
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the trained network, or raise if the record was made without one."""
+        if self._module is None:
+            raise ValueError(
+                "This record holds trajectories and no network, so nothing that reads a network "
+                "can be computed from it. Make it from a net, or from checkpoints."
+            )
+        return self._module
 
     def __sklearn_clone__(self) -> TrainingRecord:
         return self
 
     def __repr__(self) -> str:
+        if self._module is None:
+            return f"TrainingRecord(trajectories of {self.n_epochs} epochs)"
         epochs = [checkpoint.epoch for checkpoint in self.checkpoints]
-        return f"TrainingRecord({type(self.module).__name__}, checkpoints at epochs {epochs})"
+        return f"TrainingRecord({type(self._module).__name__}, checkpoints at epochs {epochs})"
 
     # ------------------------------------------------------------------------------- making one
 
@@ -164,6 +190,8 @@ class TrainingRecord:
         *,
         checkpoints: CheckpointSpec | CheckpointPlan = 10,
         checkpoint_dir: str | PathLike[str] | None = None,
+        mode: Literal["training", "evaluation"] = "training",
+        keep_logits: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> TrainingRecord:
@@ -183,6 +211,10 @@ class TrainingRecord:
             As for `RecordTraining`.
         checkpoint_dir : path-like, default=None
             As for `RecordTraining`.
+        mode : {"training", "evaluation"}, default="training"
+            As for `RecordTraining`.
+        keep_logits : bool, default=False
+            As for `RecordTraining`.
         random_state : int, RandomState or None, default=None
             Seeds initialisation, row order and dropout.
         verbose : int, default=0
@@ -200,7 +232,7 @@ class TrainingRecord:
             X,
             targets,
             classes,
-            recorder=RecordTraining(checkpoints=checkpoints, checkpoint_dir=checkpoint_dir),
+            recorder=RecordTraining(checkpoints, checkpoint_dir, mode, keep_logits),
             random_state=random_state,
             verbose=verbose,
         )
@@ -248,7 +280,92 @@ class TrainingRecord:
             n_epochs=recorder.n_epochs_,
             rows=recorder.rows_,
             net=net,
+            trajectory=recorder.trajectory_,
+            trajectory_problem=recorder.trajectory_problem_,
         )
+
+    @classmethod
+    def from_trajectory(
+        cls, trajectory: Trajectory, *, classes: Any = None, outputs: OutputKind = "logits"
+    ) -> TrainingRecord:
+        """Make a record, without a network, from what a training loop of your own recorded.
+
+        Parameters
+        ----------
+        trajectory : Trajectory
+            From a `TrajectoryRecorder`.
+        classes : array-like of shape (n_classes,), default=None
+            What the positions stand for; None takes the positions that occur as labels. Ignored for
+            a regressor.
+        outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
+                default="logits"
+            What the network returned; "values" for regression.
+
+        Returns
+        -------
+        record : TrainingRecord
+            For the scores that are read from trajectories.
+
+        See Also
+        --------
+        sklearn_difficulty.training.TrajectoryRecorder : Collects a trajectory, with an example.
+        """
+        if outputs == "values":
+            classes = None
+        elif classes is None:
+            classes = np.arange(int(trajectory.targets.max()) + 1)
+        return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
+
+    @classmethod
+    def from_logits(cls, history: Any, y: Any, *, classes: Any = None) -> TrainingRecord:
+        """Make a record, without a network, from the logits of every epoch.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_epochs, n_rows, n_classes)
+            NaN where an epoch did not show a row.
+        y : array-like of shape (n_rows,)
+            The given labels, of any type.
+        classes : array-like of shape (n_classes,), default=None
+            What the columns stand for. None takes the positions 0, 1, ... if `y` holds these, else
+            the sorted labels of `y`, which then must be as many as there are columns.
+
+        Returns
+        -------
+        record : TrainingRecord
+            For the scores that are read from trajectories.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_difficulty import TrainingRecord
+        >>> history = np.random.default_rng(0).normal(size=(5, 100, 3))
+        >>> TrainingRecord.from_logits(history, y=np.arange(100) % 3)
+        TrainingRecord(trajectories of 5 epochs)
+        """
+        logits = np.asarray(to_numpy(history), dtype=np.float32)
+        y = np.asarray(to_numpy(y))
+        if logits.ndim != 3 or y.shape != logits.shape[1:2] or 0 in logits.shape:
+            raise ValueError(
+                "history must have the shape (n_epochs, n_rows, n_classes) and y (n_rows,); got "
+                f"{logits.shape} and {y.shape}."
+            )
+        n_classes = logits.shape[2]
+        if classes is None:
+            are_positions = y.dtype.kind in "iu" and 0 <= y.min() and y.max() < n_classes
+            classes = np.arange(n_classes) if are_positions else np.unique(y)
+        if len(classes) != n_classes:
+            raise ValueError(
+                f"history has {n_classes} columns, and there are {len(classes)} classes, "
+                f"{list(classes[:5])} ...; pass classes=[...], one per column."
+            )
+        codes = codes_of(y, np.asarray(classes))
+        recorder = TrajectoryRecorder(len(y), keep_logits=True)
+        for epoch in logits:
+            shown = np.flatnonzero(~np.isnan(epoch).any(axis=1))
+            recorder.update(shown, torch.from_numpy(epoch[shown]), codes[shown])
+            recorder.end_epoch()
+        return cls.from_trajectory(recorder.trajectory(), classes=classes)
 
     @classmethod
     def from_checkpoints(
@@ -261,6 +378,7 @@ class TrainingRecord:
         criterion: nn.Module | None = None,
         epochs: Iterable[int] | None = None,
         collate_fn: Callable[..., Any] | None = None,
+        trajectory: Trajectory | None = None,
     ) -> TrainingRecord:
         """Make a record from the checkpoints of a training loop of your own.
 
@@ -282,6 +400,8 @@ class TrainingRecord:
             The epoch of every state; None numbers them from 1.
         collate_fn : callable, default=None
             Joins the items of a Dataset when rows are read, as in a DataLoader.
+        trajectory : Trajectory, default=None
+            Of the same run, from a `TrajectoryRecorder`.
 
         Returns
         -------
@@ -341,6 +461,7 @@ class TrainingRecord:
             outputs=outputs,
             criterion=DEFAULT_LOSS[outputs]() if criterion is None else criterion,
             collate_fn=collate_fn,
+            trajectory=trajectory,
         )
 
     # ------------------------------------------------------------------------------ reading one
@@ -520,8 +641,7 @@ def train_record(
                 criterion=net.criterion_,
                 net=net,
             )
-            first = Subset(X, range(min(2, len(X)))) if is_dataset(X) else take_rows(X, slice(2))
-            rehearse(untrained, first, targets[:2])
+            rehearse(untrained, take_rows(X, slice(2)), targets[:2])
 
     net = training_clone(net, recorder, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
@@ -535,6 +655,11 @@ def train_record(
         before_training=rehearsal,
         progress=progress,
     )
+    rows, trajectory = recorder.rows_, recorder.trajectory_
+    if is_dataset(X):
+        # The recorder sees a Dataset through the wrapper that holds its labels.
+        rows = RowsFingerprint.of(X, targets)
+        trajectory = None if trajectory is None else replace(trajectory, rows=rows)
     return TrainingRecord(
         copy.deepcopy(plain_module(net.module_)),
         recorder.checkpoints_,
@@ -542,7 +667,8 @@ def train_record(
         outputs=output_kind(net),
         criterion=net.criterion_,
         n_epochs=recorder.n_epochs_,
-        # The recorder sees a Dataset through the wrapper that holds its labels.
-        rows=RowsFingerprint.of(X, targets) if is_dataset(X) else recorder.rows_,
+        rows=rows,
         net=net,
+        trajectory=trajectory,
+        trajectory_problem=recorder.trajectory_problem_,
     )

@@ -6,25 +6,33 @@ from __future__ import annotations
 import math
 import secrets
 import shutil
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
 from torch import nn
+from torch.utils.data import SequentialSampler
 
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec, CheckpointStore
+from .outputs import first_output, output_kind
+from .randomness import isolated_rng
+from .row_ids import RowIds
 from .rows import RowsFingerprint, check_rows, is_dataset, n_rows, take_rows, to_numpy
+from .trajectory import Trajectory, TrajectoryRecorder, fits_outputs
 
 __all__ = ["RecordTraining"]
 
 
 class RecordTraining(Callback):
-    """Keep checkpoints of a skorch net while it trains.
+    """Keep checkpoints of a skorch net, and what it said about every row, while it trains.
 
     Every scorer attaches one to its clone of the network. Attach one yourself to train your net
     your own way and read it later: ``VoGScorer(FrozenEstimator(net))`` or
@@ -41,9 +49,21 @@ class RecordTraining(Callback):
     checkpoint_dir : path-like, default=None
         Where to write the checkpoints as safetensors, each in one atomic step, in a new
         subfolder for every fit. None keeps them in memory.
+    mode : {"training", "evaluation"}, default="training"
+        Where the trajectories come from: "training" keeps what the network returns for every batch
+        while it learns, at almost no cost (values in train mode, of weights that change from batch
+        to batch); "evaluation" reads all training rows in order and in eval mode after every epoch,
+        at the cost of a forward pass.
+    keep_logits : bool, default=False
+        Whether the trajectories hold all logits too: 4 bytes per epoch, row and class.
 
     Attributes
     ----------
+    trajectory_ : Trajectory or None
+        Probability, margin, loss and EL2N of the given label and the predicted class, per epoch and
+        row of what `fit` was given. None if the rows of a batch are not known.
+    trajectory_problem_ : str or None
+        Why they are not: an iterator that is no DataLoader, say.
     checkpoints_ : list of Checkpoint
         In order of epoch, once training has ended.
     n_epochs_ : int
@@ -85,12 +105,18 @@ class RecordTraining(Callback):
         self,
         checkpoints: CheckpointSpec | CheckpointPlan = 10,
         checkpoint_dir: str | PathLike[str] | None = None,
+        mode: Literal["training", "evaluation"] = "training",
+        keep_logits: bool = False,
     ) -> None:
         self.checkpoints = checkpoints
         self.checkpoint_dir = checkpoint_dir
+        self.mode = mode
+        self.keep_logits = keep_logits
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Forget the last fit."""
+        """Forget the last fit, and follow the rows from here on."""
+        if self.mode not in ("training", "evaluation"):
+            raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
         plan = CheckpointPlan.of(self.checkpoints)
         plan.check_within(net.max_epochs)
         self._make_folder()
@@ -100,11 +126,19 @@ class RecordTraining(Callback):
         self.checkpoints_: list[Checkpoint] = []
         self.n_outputs_: int | None = None
         self.classes_: NDArray[Any] | None = None
-        self.rows_: RowsFingerprint | None = None
+        self.rows_: RowsFingerprint | None = None  # those that are trained on
+        self.given_rows_: RowsFingerprint | None = None  # those that `fit` was given
         self.given_: Any = (X, y)  # until it is known which rows are trained on
+        self.trajectory_: Trajectory | None = None
+        self.trajectory_problem_: str | None = None
+        self.collector_: TrajectoryRecorder | None = None
+        self.row_ids_ = RowIds()
+        self.row_ids_.attach(net, X)
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Keep epoch 0, if it is wanted; other callbacks have set up the module by now."""
+        self.row_ids_.start_epoch()
+        self.dataset_ = dataset_train
         if self.n_epochs_ == 0:
             self.store_.offer(0, net.module_)
             self._describe_rows(net, dataset_train)
@@ -124,19 +158,55 @@ class RecordTraining(Callback):
             rows = check_rows(X)
         except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not
             return
-        if dataset_train is not None and len(dataset_train) < n_rows(rows):
+        self.given_rows_ = RowsFingerprint.of(rows, targets)
+        if dataset_train is None or len(dataset_train) == n_rows(rows):
+            self.rows_ = self.given_rows_
+        elif (indices := getattr(dataset_train, "indices", None)) is not None:
             # skorch has put some rows aside for validation.
-            indices = getattr(dataset_train, "indices", None)
-            if indices is None or is_dataset(rows):
-                return
-            rows, targets = take_rows(rows, indices), targets[indices]
-        self.rows_ = RowsFingerprint.of(rows, targets)
+            if not is_dataset(rows):
+                self.rows_ = RowsFingerprint.of(take_rows(rows, indices), targets[indices])
 
-    def on_batch_end(self, net: NeuralNet, y_pred: Any = None, **kwargs: Any) -> None:
-        """Learn how many columns the module returns."""
+    def on_batch_end(
+        self,
+        net: NeuralNet,
+        batch: Any = None,
+        training: bool = False,
+        y_pred: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Put the outputs of a training batch aside, and learn how many columns they have."""
+        outputs = first_output(y_pred)
         if self.n_outputs_ is None:
-            outputs = y_pred[0] if isinstance(y_pred, (tuple, list)) else y_pred
             self.n_outputs_ = outputs.shape[1] if outputs.ndim == 2 else 1
+        if training and self.mode == "training":
+            self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
+
+    def _collect(self, net: NeuralNet, ids: Any, outputs: torch.Tensor, batch: Any) -> None:
+        kind = output_kind(net)
+        labels = unpack_data(batch)[1] if ids is not None else None
+        if self.row_ids_.problem is None and not fits_outputs(labels, outputs, kind):
+            self.row_ids_.problem = "the labels of a batch are not one per row"
+        if self.row_ids_.problem is not None:
+            return
+        if self.collector_ is None:
+            self.collector_ = TrajectoryRecorder(
+                self.row_ids_.n_rows, outputs=kind, keep_logits=self.keep_logits, mode=self.mode
+            )
+        self.collector_.update(ids, outputs, labels)
+
+    def _evaluate(self, net: NeuralNet) -> None:
+        """Read the training rows in order and in eval mode."""
+        loader = net.get_iterator(self.dataset_, training=False)
+        if not isinstance(getattr(loader, "sampler", None), SequentialSampler):
+            self.row_ids_.problem = "iterator_valid does not read the rows in order"
+            return
+        start = 0
+        with isolated_rng(0, net.device or "cpu"):  # a DataLoader draws a number when it starts
+            for batch in loader:
+                outputs = first_output(net.evaluation_step(batch))
+                ids = self.row_ids_.in_order(slice(start, start + len(outputs)))
+                self._collect(net, ids, outputs, batch)
+                start += len(outputs)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check that training has not diverged, and keep the weights if they are wanted."""
@@ -152,6 +222,10 @@ class RecordTraining(Callback):
                 f"Lower the learning rate (lr={net.lr}) or clip the gradients."
             )
         self.store_.offer(self.n_epochs_, net.module_)
+        if self.mode == "evaluation":
+            self._evaluate(net)
+        if self.collector_ is not None:
+            self.collector_.end_epoch()
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Settle on the checkpoints of the epochs that ran."""
@@ -163,11 +237,20 @@ class RecordTraining(Callback):
             self.store_.offer(0, net.module_)
             self._describe_rows(net, None)
         self.checkpoints_ = self.store_.finish(self.n_epochs_)
+        self.trajectory_problem_ = self.row_ids_.problem
+        if self.collector_ is not None and self.trajectory_problem_ is None and self.n_epochs_:
+            self.trajectory_ = replace(self.collector_.trajectory(), rows=self.given_rows_)
+        self._release(net)
 
-    def discard(self) -> None:
-        """Remove what an unfinished fit has written."""
+    def _release(self, net: NeuralNet) -> None:
+        self.row_ids_.detach(net)
+        self.dataset_ = self.collector_ = None
+
+    def discard(self, net: NeuralNet) -> None:
+        """Remove what an unfinished fit has written, and what it has put in the net's place."""
         if hasattr(self, "store_"):
             self.given_ = (None, None)
+            self._release(net)
             self.store_.discard()
             if self.folder_ is not None:
                 shutil.rmtree(self.folder_, ignore_errors=True)

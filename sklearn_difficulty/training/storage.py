@@ -8,10 +8,12 @@ import json
 import os
 import secrets
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,6 +21,7 @@ from .architectures import ARCHITECTURES
 from .checkpoints import Checkpoint, copy_state, load_state
 from .network import plain_module
 from .rows import RowsFingerprint
+from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from .record import TrainingRecord
@@ -42,7 +45,10 @@ def write_record(record: TrainingRecord, target: Path) -> None:
     part = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
     try:
         part.mkdir()
-        save_file(copy_state(record.module), part / "module.safetensors")
+        if record.has_module:
+            save_file(copy_state(record.module), part / "module.safetensors")
+        if record.trajectory is not None:
+            save_file(_tensors_of(record.trajectory), part / "trajectory.safetensors")
         for checkpoint in record.checkpoints:
             save_file(checkpoint.state_dict(), _state_path(part, checkpoint.epoch))
         (part / "record.json").write_text(header)
@@ -58,16 +64,20 @@ def _state_path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:05d}.safetensors"
 
 
+def _tensors_of(trajectory: Trajectory) -> dict[str, torch.Tensor]:
+    arrays = {field.name: getattr(trajectory, field.name) for field in fields(trajectory)}
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray)
+    }
+
+
 def _header(record: TrainingRecord) -> dict[str, Any]:
-    name = type(record.module).__name__
-    is_ours = ARCHITECTURES.get(name) is type(record.module)
-    classes = record.classes_
+    classes, trajectory = record.classes_, record.trajectory
     return {
         "format": _FORMAT,
-        "module": {
-            "name": name,
-            "config": getattr(record.module, "config", None) if is_ours else None,
-        },
+        "module": _description(record.module) if record.has_module else None,
         "epochs": [checkpoint.epoch for checkpoint in record.checkpoints],
         "n_epochs": record.n_epochs,
         "classes": None if classes is None else classes.tolist(),
@@ -75,7 +85,20 @@ def _header(record: TrainingRecord) -> dict[str, Any]:
         "outputs": record.outputs,
         "criterion_is_usual": _is_usual(record.criterion, record.outputs),
         "rows": None if record.rows is None else record.rows.to_json(),
+        "trajectory": None
+        if trajectory is None
+        else {
+            "mode": trajectory.mode,
+            "rows": None if trajectory.rows is None else trajectory.rows.to_json(),
+        },
+        "trajectory_problem": record.trajectory_problem,
     }
+
+
+def _description(module: nn.Module) -> dict[str, Any]:
+    name = type(module).__name__
+    is_ours = ARCHITECTURES.get(name) is type(module)
+    return {"name": name, "config": getattr(module, "config", None) if is_ours else None}
 
 
 def _is_usual(criterion: nn.Module | None, outputs: str) -> bool:
@@ -100,18 +123,10 @@ def read_record(
         raise ValueError(
             f"{folder} was written in format {header['format']}; this version reads {_FORMAT}."
         )
-    name, config = header["module"]["name"], header["module"]["config"]
-    if module is not None:
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
-        module = copy.deepcopy(plain_module(module))
-    elif config is not None:
-        module = ARCHITECTURES[name](**config)
+    if header["module"] is None:
+        module = None
     else:
-        raise ValueError(
-            f"{folder} holds the weights of a {name}, not its code: pass module={name}(...)."
-        )
-    module.load_state_dict(load_state(folder / "module.safetensors"))
+        module = _read_module(folder, module, **header["module"])
     if criterion is None:
         # A loss with other arguments is not guessed: scores of the loss then ask for it.
         criterion = DEFAULT_LOSS[header["outputs"]]() if header["criterion_is_usual"] else None
@@ -127,5 +142,38 @@ def read_record(
         "outputs": header["outputs"],
         "criterion": criterion,
         "n_epochs": header["n_epochs"],
-        "rows": None if header["rows"] is None else RowsFingerprint(**header["rows"]),
+        "rows": _rows_of(header),
+        "trajectory": _read_trajectory(folder, header["trajectory"]),
+        "trajectory_problem": header["trajectory_problem"],
     }
+
+
+def _rows_of(header: dict[str, Any]) -> RowsFingerprint | None:
+    return None if header["rows"] is None else RowsFingerprint(**header["rows"])
+
+
+def _read_module(
+    folder: Path, module: nn.Module | None, name: str, config: dict[str, Any] | None
+) -> nn.Module:
+    if module is not None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
+        module = copy.deepcopy(plain_module(module))
+    elif config is not None:
+        module = ARCHITECTURES[name](**config)
+    else:
+        raise ValueError(
+            f"{folder} holds the weights of a {name}, not its code: pass module={name}(...)."
+        )
+    module.load_state_dict(load_state(folder / "module.safetensors"))
+    return module
+
+
+def _read_trajectory(folder: Path, header: dict[str, Any] | None) -> Trajectory | None:
+    if header is None:
+        return None
+    arrays: dict[str, Any] = {
+        name: tensor.numpy()
+        for name, tensor in load_state(folder / "trajectory.safetensors").items()
+    }
+    return Trajectory(**arrays, mode=header["mode"], rows=_rows_of(header))

@@ -74,7 +74,7 @@ def test_subclass_of_ours_is_a_custom_module(tmp_path):
         pass
 
     MLP_.__name__ = "MLP"
-    bare(MLP_(2, 3)).save(tmp_path / "record")
+    bare(MLP_(2, 3, hidden_units=(4,))).save(tmp_path / "record")
     with pytest.raises(ValueError, match="pass module=MLP"):
         TrainingRecord.load(tmp_path / "record")
 
@@ -121,7 +121,9 @@ def test_classes_keep_their_type(classes, tmp_path):
     ],
 )
 def test_only_the_usual_loss_is_restored(criterion, outputs, is_usual, tmp_path):
-    bare(MLP(2, 3), criterion=criterion, outputs=outputs).save(tmp_path / "record")
+    bare(MLP(2, 3, hidden_units=(4,)), criterion=criterion, outputs=outputs).save(
+        tmp_path / "record"
+    )
     again = TrainingRecord.load(tmp_path / "record")
     assert type(again.criterion) is (type(criterion) if is_usual else type(None))
     given = nn.CrossEntropyLoss(label_smoothing=0.2)

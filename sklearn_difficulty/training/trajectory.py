@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a training run said about every row in every epoch, and what collects it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .outputs import OutputKind, class_logits, first_output
+from .rows import Rows, RowsFingerprint
+
+__all__ = ["Trajectory", "TrajectoryRecorder"]
+
+_PENDING_BYTES = 2**26
+_MEANS = ("probability", "margin", "loss", "el2n")
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Per row and epoch: how sure, by how much, at what loss, and of which class.
+
+    Row i is row i of what was trained on, whatever the order of the batches. Epochs are counted
+    from 1 at position 0. Rows that an epoch did not show are NaN, and -1 in `predicted`.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_epochs, n_rows), float32
+        Of the given label, in [0, 1].
+    margin : ndarray of shape (n_epochs, n_rows), float32
+        Logit of the given label less the largest other logit.
+    loss : ndarray of shape (n_epochs, n_rows), float32
+        Cross-entropy in nats, whatever the network was trained with; for a regressor the squared
+        error, summed over its outputs.
+    el2n : ndarray of shape (n_epochs, n_rows), float32
+        Euclidean length of the vector of probabilities less the one-hot label, at most the square
+        root of 2.
+    predicted : ndarray of shape (n_epochs, n_rows), int32
+        Position of the largest logit.
+    count : ndarray of shape (n_epochs, n_rows), int32
+        How often the epoch showed the row. The floats are means over these times; `predicted` and
+        `logits` are from the last time.
+    targets : ndarray of shape (n_rows,)
+        The given labels as positions, -1 for a row that was never shown; floats for a regressor.
+    mode : {"training", "evaluation"}, default="training"
+        Whether the values are those of the training pass itself (in train mode, from weights that
+        changed from batch to batch), or of an ordered pass in eval mode after every epoch.
+    logits : ndarray of shape (n_epochs, n_rows, n_classes), default=None
+        All logits, if they were kept.
+    rows : RowsFingerprint, default=None
+        Of the rows and labels; None if unknown.
+    """
+
+    probability: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    loss: NDArray[np.float32]
+    el2n: NDArray[np.float32]
+    predicted: NDArray[np.int32]
+    count: NDArray[np.int32]
+    targets: NDArray[Any]
+    mode: Literal["training", "evaluation"] = "training"
+    logits: NDArray[np.float32] | None = None
+    rows: RowsFingerprint | None = None
+
+    @property
+    def n_epochs(self) -> int:
+        """Return the number of epochs."""
+        return len(self.count)
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return len(self.targets)
+
+    def difference(self, X: Rows, targets: NDArray[Any]) -> str | None:
+        """Say in what rows differ from the recorded ones, or None if they do not.
+
+        Parameters
+        ----------
+        X : ndarray, dict of ndarrays or Dataset
+            Checked rows.
+        targets : ndarray
+            Label codes or regression targets.
+
+        Returns
+        -------
+        difference : str or None
+            Judged by number and labels alone if the rows themselves are unknown.
+        """
+        if self.rows is not None:
+            return self.rows.difference(RowsFingerprint.of(X, targets))
+        if len(targets) != self.n_rows:
+            return f"{len(targets)} rows instead of {self.n_rows}"
+        shown = (self.count > 0).any(axis=0)
+        same = np.array_equal(np.reshape(targets, self.targets.shape)[shown], self.targets[shown])
+        return None if same else "other labels"
+
+
+class TrajectoryRecorder:
+    """Collects a `Trajectory` from the batches of a training loop.
+
+    Call `update` with what the loop has at hand anyway, and `end_epoch` after every epoch. Nothing
+    is computed per batch: outputs are put aside, and reduced together once per epoch (or when 64 MB
+    are waiting), on the device where they are.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the training set.
+    outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
+            default="logits"
+        What the network returns.
+    keep_logits : bool, default=False
+        Keep all logits of every epoch too: 4 bytes per epoch, row and class.
+    mode : {"training", "evaluation"}, default="training"
+        Noted in the trajectory: whether the outputs come from the training pass itself.
+
+    See Also
+    --------
+    RecordTraining : Does this for skorch nets.
+    TrainingRecord.from_trajectory : What scorers read.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_difficulty.training import TrajectoryRecorder
+    >>> X, y = torch.randn(100, 4), torch.randint(3, (100,))
+    >>> module = torch.nn.Linear(4, 3)
+    >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    >>> recorder = TrajectoryRecorder(n_rows=100)
+    >>> for epoch in range(5):
+    ...     for ids in torch.randperm(100).split(20):
+    ...         logits = module(X[ids])
+    ...         optimizer.zero_grad()
+    ...         torch.nn.functional.cross_entropy(logits, y[ids]).backward()
+    ...         _ = optimizer.step()
+    ...         recorder.update(ids, logits, y[ids])
+    ...     recorder.end_epoch()
+    >>> recorder.trajectory().probability.shape
+    (5, 100)
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        *,
+        outputs: OutputKind = "logits",
+        keep_logits: bool = False,
+        mode: Literal["training", "evaluation"] = "training",
+    ) -> None:
+        self.n_rows = n_rows
+        self.outputs = outputs
+        self.keep_logits = keep_logits
+        self.mode = mode
+        self._epochs: list[dict[str, NDArray[Any]]] = []
+        self._targets: torch.Tensor | None = None
+        self._start_epoch()
+
+    def update(self, ids: Any, outputs: Any, labels: Any) -> None:
+        """Take in a batch.
+
+        Parameters
+        ----------
+        ids : array-like of int, shape (n,)
+            Which rows of the training set the batch holds, counted from 0.
+        outputs : Tensor of shape (n, ...)
+            What the network returned for them; it is detached here, and must not be written to
+            before `end_epoch`.
+        labels : Tensor or array-like of shape (n,)
+            Their labels as positions of output columns; targets for a regressor.
+        """
+        outputs = first_output(outputs).detach()
+        ids, labels = torch.as_tensor(ids).reshape(-1), torch.as_tensor(labels)
+        if len(ids) != len(outputs) or not fits_outputs(labels, outputs, self.outputs):
+            raise ValueError(
+                f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
+                f"of shape {tuple(labels.shape)}; it needs one id and one label per output."
+            )
+        if self.outputs != "values":
+            labels = labels.reshape(len(labels)).long()
+        self._pending.append((ids, outputs, labels))
+        self._pending_bytes += outputs.nbytes
+        if self._pending_bytes > _PENDING_BYTES:
+            self._flush()
+
+    def end_epoch(self) -> None:
+        """Close the epoch."""
+        self._flush()
+        seen = self._count > 0
+        means = (self._sums / self._count).float()
+        epoch = {name: means[i].cpu().numpy() for i, name in enumerate(_MEANS)}
+        epoch["predicted"] = self._predicted.int().cpu().numpy()
+        epoch["count"] = self._count.int().cpu().numpy()
+        if self._logits is not None:
+            self._logits[~seen] = torch.nan
+            epoch["logits"] = self._logits.cpu().numpy()
+        self._epochs.append(epoch)
+        self._start_epoch()
+
+    def trajectory(self) -> Trajectory:
+        """Return what was collected in the epochs that are closed.
+
+        Returns
+        -------
+        trajectory : Trajectory
+            Rows that were never shown are NaN throughout, with target -1 (NaN for a regressor).
+        """
+        if not self._epochs or self._targets is None:
+            raise ValueError("No epoch has been closed; call end_epoch() after each.")
+        history: dict[str, Any] = {
+            name: np.stack([epoch[name] for epoch in self._epochs]) for name in self._epochs[0]
+        }
+        return Trajectory(**history, targets=self._targets.cpu().numpy(), mode=self.mode)
+
+    def _start_epoch(self, device: Any = "cpu") -> None:
+        n = self.n_rows
+        self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._pending_bytes = 0
+        self._sums = torch.zeros(len(_MEANS), n, dtype=torch.float64, device=device)
+        self._count = torch.zeros(n, device=device)
+        self._predicted = torch.full((n,), -1, device=device)
+        self._logits: torch.Tensor | None = None
+
+    def _flush(self) -> None:
+        """Reduce the outputs that wait, all in one go."""
+        if not self._pending:
+            return
+        ids, outputs, labels = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
+        self._pending, self._pending_bytes = [], 0
+        ids, labels = ids.to(outputs.device), labels.to(outputs.device)
+        if self._sums.device != outputs.device:
+            self._start_epoch(outputs.device)
+        means, logits = row_statistics(outputs, labels, self.outputs)
+        self._sums.index_add_(1, ids, means.double())
+        self._count.index_add_(0, ids, torch.ones(len(ids), device=ids.device))
+        # Of rows that come several times, the last: scattering would take any of them.
+        order = torch.arange(len(ids), device=ids.device)
+        last = torch.full((self.n_rows,), -1, device=ids.device)
+        last.scatter_reduce_(0, ids, order, "amax")
+        shown = torch.nonzero(last >= 0)[:, 0]
+        at = last[shown]
+        if self.outputs != "values":
+            self._predicted[shown] = logits[at].argmax(dim=1)
+        if self.keep_logits:
+            if self._logits is None:
+                self._logits = logits.new_empty(self.n_rows, logits.shape[1])
+            self._logits[shown] = logits[at]
+        if self._targets is None:
+            filling = torch.nan if labels.is_floating_point() else -1
+            self._targets = labels.new_full((self.n_rows, *labels.shape[1:]), filling)
+        self._targets[shown] = labels[at].to(self._targets.device)
+
+
+def fits_outputs(labels: Any, outputs: torch.Tensor, kind: OutputKind) -> bool:
+    """Tell whether labels are one position per output, or numbers like those of a regressor."""
+    if not isinstance(labels, torch.Tensor) or len(labels) != len(outputs):
+        return False
+    return labels.numel() == (outputs.numel() if kind == "values" else len(outputs))
+
+
+def row_statistics(
+    outputs: torch.Tensor, labels: torch.Tensor, kind: OutputKind
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is recorded of every row, and its logits.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (n, ...)
+        What a network returned.
+    labels : Tensor of shape (n,)
+        Positions of the given labels; targets for a regressor.
+    kind : str
+        What the outputs are.
+
+    Returns
+    -------
+    statistics : Tensor of shape (4, n)
+        Probability of the given label, margin, loss, EL2N; for a regressor NaN but for the loss.
+    logits : Tensor of shape (n, n_classes)
+        For a regressor its outputs, flattened.
+    """
+    if kind == "values":
+        values = outputs.reshape(len(outputs), -1)
+        loss = (values - labels.reshape(values.shape)).square().sum(dim=1)
+        missing = torch.full_like(loss, torch.nan)
+        return torch.stack([missing, missing, loss, missing]), values
+    logits = class_logits(outputs, kind).float()
+    given = labels[:, None]
+    log_probability = logits.log_softmax(dim=1)
+    loss = -log_probability.gather(1, given)[:, 0]
+    probability = log_probability.exp()
+    of_given = probability.gather(1, given)[:, 0]
+    # The squared length of p - e_y: that of p without p_y, and 1 - p_y.
+    others = probability.scatter(1, given, 0.0).square().sum(dim=1)
+    el2n = (others + (1 - of_given).square()).sqrt()
+    runner_up = logits.scatter(1, given, -torch.inf).amax(dim=1)
+    margin = logits.gather(1, given)[:, 0] - runner_up
+    return torch.stack([of_given, margin, loss, el2n]), logits
