@@ -1,9 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How hard is each example, and why: scikit-learn estimators around a torch network."""
 
-from .scorers import VoGScorer
+from .scorers import (
+    DifficultyScorer,
+    MarginScorer,
+    NeighborConfidenceScorer,
+    PredictionDepthScorer,
+    TrainingDynamicsScorer,
+    VoGScorer,
+)
 from .training import TrainingRecord
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["TrainingRecord", "VoGScorer", "__version__"]
+__all__ = [
+    "DifficultyScorer",
+    "MarginScorer",
+    "NeighborConfidenceScorer",
+    "PredictionDepthScorer",
+    "TrainingDynamicsScorer",
+    "TrainingRecord",
+    "VoGScorer",
+    "__version__",
+]

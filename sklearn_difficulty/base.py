@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .progress import CallbackSupportMixin, Task, root_task, with_callbacks
-from .training.architectures import default_network
+from .training.default import default_network
 from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
@@ -55,6 +56,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def _needs(self) -> RecordNeeds:
         """Return what the record must hold."""
 
+    def _check_size(self, n: int) -> None:
+        """Raise before training if there are too few rows."""
+
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
         """Read two rows of the untrained network, so that what cannot be read is refused early."""
 
@@ -65,6 +69,11 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     @abstractmethod
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         """Return the difficulty (m,) of rows taken as unseen; targets None: label-free."""
+
+    @property
+    def _scores_unseen_rows(self) -> bool:
+        """Whether the score has a meaning for rows that were not trained on."""
+        return True
 
     @property
     @abstractmethod
@@ -106,9 +115,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             self.record_, targets = self._obtain_record(rows, y, progress)
             self.estimator_ = self.record_ if self.record_.net is None else self.record_.net
             self.classes_ = self.record_.classes_
-            scores = self._score_training_rows(view, targets, progress)
-            self.n_undefined_ = int(np.isnan(scores).sum())
-            self.difficulty_ = self._settle(scores, scores)
+            self._read_record(view, targets, progress)
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
@@ -144,7 +151,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         difficulty : ndarray of shape (n_samples, 1)
             Larger = harder.
         """
-        return self.score_samples(X, y)[:, None]
+        return self._columns(X, y)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return the names of the columns of `transform`.
@@ -195,6 +202,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         self, X: Rows, y: Any, progress: Task
     ) -> tuple[TrainingRecord, NDArray[Any]]:
         """Return the record to read, trained now or given, and the rows' targets."""
+        self._check_size(n_rows(X))
         needs = self._needs()
         record = self._given_record()
         if record is not None:
@@ -220,6 +228,16 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         needs.check(record)
         return record, targets
 
+    def _read_record(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
+        """Set `difficulty_` and what goes with it, from `record_`."""
+        scores = self._score_training_rows(X, targets, progress)
+        self.n_undefined_ = int(np.isnan(scores).sum())
+        self.difficulty_ = self._settle(scores, scores)
+
+    def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
+        """Return what `transform` returns."""
+        return self.score_samples(X, y)[:, None]
+
     def _given_record(self) -> TrainingRecord | None:
         if isinstance(self.estimator, TrainingRecord):
             return self.estimator
@@ -241,7 +259,10 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def _compare_rows(
         self, record: TrainingRecord, X: Rows, targets: NDArray[Any], needs: RecordNeeds
     ) -> None:
-        difference = record.difference(X, targets)
+        if needs.mode is not None and record.trajectory is not None:
+            difference = record.trajectory.difference(X, targets)
+        else:
+            difference = record.difference(X, targets)
         if difference is None:
             return
         if needs.same_rows:
@@ -300,17 +321,19 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""
         bad = np.flatnonzero(np.isnan(scores))
         if len(bad):
-            stand_in = np.nan
-            if self.undefined == "max" and not np.isnan(of_training).all():
-                stand_in = np.nanmax(of_training)
+            stand_in = self._largest_score(of_training) if self.undefined == "max" else np.nan
             warnings.warn(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
-                f"{'NaN' if np.isnan(stand_in) else 'the largest training score'} is returned "
-                "for them.",
+                f"{'NaN' if np.isnan(stand_in) else 'the largest score'} is "
+                "returned for them.",
                 stacklevel=3,
             )
             scores = np.where(np.isnan(scores), stand_in, scores)
         return scores.astype(np.float32)
+
+    def _largest_score(self, of_training: NDArray[Any]) -> float:
+        """Return what ``undefined="max"`` puts in place of an undefined score."""
+        return float("nan") if np.isnan(of_training).all() else float(np.nanmax(of_training))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -318,3 +341,12 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+# Here and not as decorators: TransformerMixin wraps `transform` when the class is made, and would
+# take what hides it for a plain method.
+for _name in ("transform", "fit_transform", "score_samples"):
+    _hidden = available_if(lambda self: self._scores_unseen_rows)(
+        getattr(BaseDifficultyScorer, _name)
+    )
+    setattr(BaseDifficultyScorer, _name, _hidden)

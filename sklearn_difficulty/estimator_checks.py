@@ -108,6 +108,7 @@ def _surroundings() -> dict[str, Any]:
         "torch.set_default_dtype": torch.get_default_dtype(),
         "torch.set_num_threads": torch.get_num_threads(),
         "torch.set_grad_enabled": torch.is_grad_enabled(),
+        "torch.set_float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
 
 
@@ -173,7 +174,8 @@ def check_common_parameters(scorer: Any) -> None:
 def check_difficulty_of_training_rows(scorer: Any) -> None:
     """Check that `difficulty_` has one float32 per training row, and that NaN is counted."""
     X, y = _data()
-    scorer.fit(X, y)
+    # With "max" an undefined score could not be told from the largest one.
+    scorer.set_params(undefined="nan").fit(X, y)
     scores = scorer.difficulty_
     assert isinstance(scores, np.ndarray), "difficulty_ must be a NumPy array."
     assert scores.shape == (60,), (
@@ -345,17 +347,17 @@ def check_given_labels_matter(scorer: Any) -> None:
     """Check that unseen rows are scored with the labels given for them.
 
     A score that does not depend on the label, such as the entropy of the prediction, says so by
-    the class attribute ``_ignores_labels_of_unseen_rows = True``.
+    the attribute ``_ignores_labels_of_unseen_rows = True``.
     """
     X, y = _data()
     scorer.fit(X, y)
-    ignores = getattr(type(scorer), "_ignores_labels_of_unseen_rows", False)
+    ignores = getattr(scorer, "_ignores_labels_of_unseen_rows", False)
     if ignores or not _reads_unseen_rows(scorer):
         return
     given, others = (scorer.score_samples(X, labels) for labels in (y, (y + 1) % 3))
     assert not np.allclose(given, others, equal_nan=True), (
         "score_samples(X, y) is the same for every y. Score rows with the labels given for them, "
-        "or set the class attribute _ignores_labels_of_unseen_rows = True if they do not matter."
+        "or set the attribute _ignores_labels_of_unseen_rows = True if they do not matter."
     )
 
 
@@ -373,7 +375,11 @@ def check_unknown_labels_are_refused(scorer: Any) -> None:
 
 
 def check_survives_pickle(scorer: Any) -> None:
-    """Check that a pickled scorer keeps its scores, and that its pickle holds no copy of X."""
+    """Check that a pickled scorer keeps its scores, and that its pickle holds no copy of X.
+
+    A score that looks for neighbours among the training rows may keep them, as nearest-neighbour
+    estimators do, if a parameter ``pickle_bank=False`` leaves them out.
+    """
     X, y = _data()
     wide = np.random.default_rng(0).normal(size=(120, 2000)).astype(np.float32)
     scorer.fit(X, y)
@@ -382,13 +388,16 @@ def check_survives_pickle(scorer: Any) -> None:
         "difficulty_ does not survive pickling."
     )
     if scorer.estimator is None:
+        if "pickle_bank" in scorer.get_params(deep=False):
+            scorer.set_params(pickle_bank=False)
         # The network does not grow with the number of rows, and half a byte holds no number of X.
         small, large = (
             len(pickle.dumps(_seeded(scorer).fit(wide[:n], np.tile(y, 2)[:n]))) for n in (60, 120)
         )
         assert large - small < wide[60:].size / 2, (
             f"The pickle of a fitted scorer grows by {(large - small) // 60} bytes a row of "
-            f"{wide.shape[1]} features: it seems to hold X. Keep what describes a row, or a hash."
+            f"{wide.shape[1]} features: it seems to hold X. Keep what describes a row, or a hash; "
+            "if unseen rows cannot be scored without X, offer pickle_bank=False."
         )
 
 

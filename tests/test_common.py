@@ -14,12 +14,49 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
 
 import sklearn_difficulty
-from sklearn_difficulty import TrainingRecord, VoGScorer, estimator_checks
+from sklearn_difficulty import (
+    DifficultyScorer,
+    MarginScorer,
+    NeighborConfidenceScorer,
+    PredictionDepthScorer,
+    TrainingDynamicsScorer,
+    TrainingRecord,
+    VoGScorer,
+    estimator_checks,
+)
 from sklearn_difficulty.base import BaseDifficultyScorer
 from sklearn_difficulty.training.randomness import isolated_rng
 
 # The one table of small instances; a public estimator without an entry fails the first test.
 INSTANCES = {
+    DifficultyScorer: [
+        DifficultyScorer(scores=["confidence", "forgetting", VoGScorer(checkpoints=2)]),
+        DifficultyScorer(
+            scores=[("depth", PredictionDepthScorer(n_neighbors=2)), "input_margin", "aum"],
+            undefined="max",
+        ),
+    ],
+    MarginScorer: [
+        MarginScorer(),
+        MarginScorer(kind="input"),
+        MarginScorer(kind="input", log=True, undefined="max"),
+    ],
+    NeighborConfidenceScorer: [
+        NeighborConfidenceScorer(n_neighbors=3),
+        NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
+    ],
+    PredictionDepthScorer: [
+        PredictionDepthScorer(n_neighbors=3),
+        PredictionDepthScorer(n_neighbors=2, metric="cosine", normalize=True, undefined="max"),
+        PredictionDepthScorer(n_neighbors=2, probes=["layers.0"], include_input=False),
+    ],
+    TrainingDynamicsScorer: [
+        TrainingDynamicsScorer(),
+        TrainingDynamicsScorer(measure="aum", mode="evaluation", checkpoints="late"),
+        TrainingDynamicsScorer(measure="entropy", undefined="max"),
+        TrainingDynamicsScorer(measure="forgetting"),
+        TrainingDynamicsScorer(measure="grand", checkpoints=2),
+    ],
     VoGScorer: [
         VoGScorer(checkpoints=2),
         VoGScorer(checkpoints="late", target="loss", formula="mean_std", normalize="dataset"),

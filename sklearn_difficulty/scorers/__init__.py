@@ -1,6 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One public scorer per file: a record, a reader and a measure behind fit and transform."""
 
+from .many import DifficultyScorer
+from .margin import MarginScorer
+from .neighbor_confidence import NeighborConfidenceScorer
+from .prediction_depth import PredictionDepthScorer
+from .training_dynamics import TrainingDynamicsScorer
 from .vog import VoGScorer
 
-__all__ = ["VoGScorer"]
+__all__ = [
+    "DifficultyScorer",
+    "MarginScorer",
+    "NeighborConfidenceScorer",
+    "PredictionDepthScorer",
+    "TrainingDynamicsScorer",
+    "VoGScorer",
+]
