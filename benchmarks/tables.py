@@ -22,6 +22,20 @@ NOISE = {
     "Fashion-MNIST, memorised": "fashion_mnist, shuffled, memorised",
     "Fashion-MNIST, stopped": "fashion_mnist, shuffled, stopped early",
 }
+DEPTH_NETWORKS = ("MLP, Fashion-MNIST", "VGG16, Fashion-MNIST", "MLP, digits")
+DEPTH_LOSSES = ("cross-entropy, SGD", "0-hinge, GD")
+DEPTH_SCORES = {
+    "neighbour confidence": "neighbours, k = 30",
+    "neighbour confidence, k = 5": "neighbours, k = 5",
+    "neighbour confidence, k = 100": "neighbours, k = 100",
+    "prediction depth": "depth, k = 30",
+    "prediction depth, k = 5": "depth, k = 5",
+    "prediction depth, k = 100": "depth, k = 100",
+    'prediction depth, ``ties="lowest"``': "depth, ties lowest",
+    "output margin": "margin, output",
+    "input margin": "margin, input",
+    "1 − p(given label)": "1 - p(given)",
+}
 
 
 def results(name):
@@ -129,7 +143,131 @@ def speed():
     )
 
 
-TABLES = {"TOY": toy, "ERROR_RATE": error_rate, "NOISE": label_noise, "SPEED": speed}
+def depth_speed():
+    """Time of the neighbour search beside the bare matrix product and other exact searches."""
+    rows = []
+    for case in results("prediction_depth_speed_cpu")["search"]:
+        others = case["over_ours"]
+        rows.append(
+            [
+                f"{case['width']:,} values",
+                f"{case['ours_over_bare']:.2f}",
+                f"{case['bare_over_bare']:.2f}",
+                *(
+                    f"{others[way]:.1f}" if way in others else "—"
+                    for way in ("naive torch", "scikit-learn", "faiss")
+                ),
+            ]
+        )
+    return list_table(
+        [
+            "width",
+            "time, ours / product",
+            "product / product (noise)",
+            "addmm + topk / ours",
+            "scikit-learn / ours",
+            "faiss / ours",
+        ],
+        rows,
+    )
+
+
+def depth_claims():
+    """The claims about prediction depth, as published and as measured."""
+    found = results("prediction_depth_claims")
+    columns = [found[name] for name in DEPTH_NETWORKS]
+    clean = [column["clean"] for column in columns]
+    rows = [
+        ["accuracy at depth 0; above 0; in the deep half", "falls", *map(_by_depth, clean)],
+        [
+            "AUROC for misclassified rows (1 − largest softmax)",
+            "—",
+            *(
+                f"{mean_se(c['depth']['auroc'])} ({mean_se(c['1 - max softmax']['auroc'])})"
+                for c in clean
+            ),
+        ],
+    ]
+    for kind, paper in (("output", "−0.70"), ("input", "−0.69")):
+        cells = []
+        for column in columns:
+            means = column["over models"]["clean"][f"mean of log {kind} margin"]
+            of_one = mean_se(column["clean"]["log margin"][kind])
+            cells.append(f"{means:.2f} ({of_one})".replace("-", "−"))
+        rows.append([f"correlation with the log {kind} margin (one model)", paper, *cells])
+    for part in ("training", "held-out"):
+        cells = [
+            "; ".join(mean_se(column[labels][f"{part} depth"]) for labels in ("clean", "mixed"))
+            if "mixed" in column
+            else "—"
+            for column in columns
+        ]
+        rows.append([f"mean depth, {part} rows: images; mixed", "harder data: larger", *cells])
+    cells = [
+        f"{column['random']['probes where the original wins']['mean']:.1f} of "
+        f"{len(column['random']['clean']['mean'])}"
+        for column in columns
+    ]
+    rows.append(["probes that see the original of a random label", "all but the last", *cells])
+    for what, key, paper in (
+        ("output margin", "output margin", "16; 0.0002"),
+        ("depth", "training depth, undefined as largest", "0-hinge: larger"),
+    ):
+        losses = [found["intervention"][name][key]["mean"] for name in DEPTH_LOSSES]
+        cells = ["; ".join(f"{value:.2g}" for value in losses), "—", "—"]
+        rows.append([f"{what}: cross-entropy, SGD; 0-hinge, GD", paper, *cells])
+    for part in ("training", "held-out"):
+        cells = [f"{c[f'{part} undefined']['mean']:.4f}" for c in clean]
+        rows.append([f"share of {part} rows without a depth", "< 0.0001", *cells])
+    for name, key in (("input", "input minus network"), ("middle probe", "middle minus network")):
+        cells = [_signed(c["smallest margins"][key]) for c in clean]
+        rows.append([f"accuracy, {name} − network, smallest margins", "positive", *cells])
+    return list_table(["claim", "paper", *DEPTH_NETWORKS], rows)
+
+
+def _by_depth(clean):
+    """Return the accuracy of held-out rows of depth 0, in the shallow and in the deep half."""
+    n, right = (clean[f"held-out {what} by depth"]["mean"] for what in ("rows", "right"))
+    half = (len(n) + 1) // 2
+    groups = (slice(0, 1), slice(1, half), slice(half, None))
+    return "; ".join(f"{sum(right[group]) / sum(n[group]):.2f}" for group in groups)
+
+
+def _signed(summary):
+    return f"{summary['mean']:+.2f} ± {summary['se']:.2f}".replace("-", "−")
+
+
+def depth_label_noise():
+    """Average precision (AUROC) for 20 % flipped labels."""
+    found = results("prediction_depth_claims")
+    regimes = {"flipped": "memorised", "stopped": "stopped"}
+    columns = {
+        f"{name}, {regime}": found[name][labels]
+        for name in DEPTH_NETWORKS
+        for labels, regime in regimes.items()
+    }
+    rows = [
+        [
+            shown,
+            *(
+                f"{c[score]['ap']['mean']:.2f} ({c[score]['auroc']['mean']:.2f})"
+                for c in columns.values()
+            ),
+        ]
+        for shown, score in DEPTH_SCORES.items()
+    ]
+    return list_table(["score", *columns], rows)
+
+
+TABLES = {
+    "TOY": toy,
+    "ERROR_RATE": error_rate,
+    "NOISE": label_noise,
+    "SPEED": speed,
+    "DEPTH_SPEED": depth_speed,
+    "DEPTH_CLAIMS": depth_claims,
+    "DEPTH_LABEL_NOISE": depth_label_noise,
+}
 
 if __name__ == "__main__":
     for table in TABLES.values():
