@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,6 +24,16 @@ from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
 from .training.rows import Rows, check_rows, is_dataset, n_rows
+
+_INTERNAL = ("sklearn_difficulty", "sklearn")  # scikit-learn wraps fit and transform
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line that called this library, however deep below it the cause was found."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals["__name__"].partition(".")[0] in _INTERNAL:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
@@ -267,11 +278,10 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             return
         if needs.same_rows:
             raise ValueError(f"This record was trained on other rows ({difference}); pass the net.")
-        warnings.warn(
+        warn_caller(
             f"This record was trained on other rows ({difference}). {type(self).__name__} reads "
             "them as given, but difficulty_ is not that of training rows; pass the net to train "
-            "on them.",
-            stacklevel=5,
+            "on them."
         )
 
     def _forget(self) -> None:
@@ -322,11 +332,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         bad = np.flatnonzero(np.isnan(scores))
         if len(bad):
             stand_in = self._largest_score(of_training) if self.undefined == "max" else np.nan
-            warnings.warn(
+            warn_caller(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
-                f"{'NaN' if np.isnan(stand_in) else 'the largest score'} is "
-                "returned for them.",
-                stacklevel=3,
+                f"{'NaN' if np.isnan(stand_in) else 'the largest score'} is returned for them."
             )
             scores = np.where(np.isnan(scores), stand_in, scores)
         return scores.astype(np.float32)

@@ -3,7 +3,6 @@
 
 from sklearn_difficulty.measures.depth import prediction_depth
 from sklearn_difficulty.measures.dynamics import (
-    EpochStatistics,
     aleatoric_uncertainty,
     epoch_statistics,
     forgetting_events,
@@ -17,7 +16,6 @@ from sklearn_difficulty.measures.margins import input_margin, output_margin
 from sklearn_difficulty.measures.normalization import group_statistics, standardize
 
 __all__ = [
-    "EpochStatistics",
     "aleatoric_uncertainty",
     "epoch_statistics",
     "forgetting_events",

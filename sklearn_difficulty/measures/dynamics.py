@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 __all__ = [
-    "EpochStatistics",
     "aleatoric_uncertainty",
     "epoch_statistics",
     "forgetting_events",

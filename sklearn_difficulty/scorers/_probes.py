@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer
+from ..base import BaseDifficultyScorer, warn_caller
 from ..inference.embeddings import EmbeddingReader, predicted_classes
 from ..inference.neighbors import NeighborBank, Neighbors, full_precision
 from ..inference.probes import Probe, ProbeChoice, find_probes
@@ -107,10 +106,9 @@ class BaseProbeScorer(BaseDifficultyScorer):
         self.probe_names_ = np.array([probe.name for probe in probes], dtype=object)
         self.bank_indices_ = self._choose_bank(targets)
         if self.pool is not None:
-            warnings.warn(
+            warn_caller(
                 f"pool={self.pool} averages wide maps before distances are measured: the scores "
-                "are an approximation.",
-                stacklevel=5,
+                "are an approximation."
             )
         is_whole = len(self.bank_indices_) == len(targets)
         self._bank = NeighborBank(
@@ -126,10 +124,9 @@ class BaseProbeScorer(BaseDifficultyScorer):
         everything = np.arange(len(targets))
         if self.max_bank is None or self.max_bank >= len(targets):
             return everything
-        warnings.warn(
+        warn_caller(
             f"max_bank={self.max_bank} looks for neighbours among that many of the "
-            f"{len(targets)} training rows: the scores are an approximation.",
-            stacklevel=6,
+            f"{len(targets)} training rows: the scores are an approximation."
         )
         counts = np.bincount(targets)
         # Stratified where every class can be inside and outside: else a plain draw.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer
+from ..base import BaseDifficultyScorer, warn_caller
 from ..inference.gradients import (
     GradientReader,
     GradientStatistics,
@@ -251,13 +250,12 @@ class VoGScorer(BaseDifficultyScorer):
         flat = np.flatnonzero(self.raw_std_ == 0)
         self.n_without_spread_ = len(flat)
         if len(flat):
-            warnings.warn(
+            warn_caller(
                 f"The raw scores have no spread in {len(flat)} of {len(names)} groups, "
                 f"{names[flat][:5].tolist()}; the normalised score is 0 there. That happens to a "
                 "class with a single row, to a linear network, whose gradient is the same "
                 "everywhere, and to one that did not learn (lr too small) or is saturated (lr too "
-                "large).",
-                stacklevel=5,
+                "large)."
             )
         return standardize(statistics.variance, groups, self.raw_mean_, self.raw_std_)
 

@@ -118,7 +118,7 @@ def train(
         if interruptions:
             raise interruptions[0]
     except BaseException:
-        recorder.discard(net)
+        recorder._discard(net)
         raise
     finally:
         for stand_in in ("fit_loop", "infer"):

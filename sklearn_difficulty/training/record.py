@@ -345,10 +345,11 @@ class TrainingRecord:
         """
         logits = np.asarray(to_numpy(history), dtype=np.float32)
         y = np.asarray(to_numpy(y))
-        if logits.ndim != 3 or y.shape != logits.shape[1:2] or 0 in logits.shape:
+        is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
+        if not is_history or y.shape != logits.shape[1:2]:
             raise ValueError(
-                "history must have the shape (n_epochs, n_rows, n_classes) and y (n_rows,); got "
-                f"{logits.shape} and {y.shape}."
+                "history must have the shape (n_epochs, n_rows, n_classes) with at least two "
+                f"classes, and y (n_rows,); got {logits.shape} and {y.shape}."
             )
         n_classes = logits.shape[2]
         if classes is None:

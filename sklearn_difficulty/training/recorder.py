@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from skorch.dataset import unpack_data
 from torch import nn
-from torch.utils.data import SequentialSampler
 
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec, CheckpointStore
 from .outputs import first_output, output_kind
@@ -133,7 +131,7 @@ class RecordTraining(Callback):
         self.trajectory_problem_: str | None = None
         self.collector_: TrajectoryRecorder | None = None
         self.row_ids_ = RowIds()
-        self.row_ids_.attach(net, X)
+        self.row_ids_.attach(net, X, follow=self.mode == "training")
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Keep epoch 0, if it is wanted; other callbacks have set up the module by now."""
@@ -183,7 +181,7 @@ class RecordTraining(Callback):
 
     def _collect(self, net: NeuralNet, ids: Any, outputs: torch.Tensor, batch: Any) -> None:
         kind = output_kind(net)
-        labels = unpack_data(batch)[1] if ids is not None else None
+        labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
         if self.row_ids_.problem is None and not fits_outputs(labels, outputs, kind):
             self.row_ids_.problem = "the labels of a batch are not one per row"
         if self.row_ids_.problem is not None:
@@ -195,18 +193,14 @@ class RecordTraining(Callback):
         self.collector_.update(ids, outputs, labels)
 
     def _evaluate(self, net: NeuralNet) -> None:
-        """Read the training rows in order and in eval mode."""
+        """Read the training rows in eval mode."""
         loader = net.get_iterator(self.dataset_, training=False)
-        if not isinstance(getattr(loader, "sampler", None), SequentialSampler):
-            self.row_ids_.problem = "iterator_valid does not read the rows in order"
-            return
-        start = 0
+        self.row_ids_.start_epoch()
+        self.row_ids_.follow(loader)
         with isolated_rng(0, net.device or "cpu"):  # a DataLoader draws a number when it starts
             for batch in loader:
                 outputs = first_output(net.evaluation_step(batch))
-                ids = self.row_ids_.in_order(slice(start, start + len(outputs)))
-                self._collect(net, ids, outputs, batch)
-                start += len(outputs)
+                self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check that training has not diverged, and keep the weights if they are wanted."""
@@ -246,8 +240,15 @@ class RecordTraining(Callback):
         self.row_ids_.detach(net)
         self.dataset_ = self.collector_ = None
 
-    def discard(self, net: NeuralNet) -> None:
-        """Remove what an unfinished fit has written, and what it has put in the net's place."""
+    def __getstate__(self) -> dict[str, Any]:
+        # A net that is pickled in the middle of a fit does not take the rows along.
+        state = dict(super().__getstate__())
+        if "dataset_" in state:
+            state |= {"dataset_": None, "given_": (None, None)}
+        return state
+
+    def _discard(self, net: NeuralNet) -> None:
+        """Remove what an unfinished fit has written, and let go of the net."""
         if hasattr(self, "store_"):
             self.given_ = (None, None)
             self._release(net)

@@ -34,19 +34,20 @@ class RowIds:
     def __init__(self) -> None:
         self.n_rows = 0
         self.problem: str | None = None
-        self._remembered: deque[NDArray[np.int64]] = deque()
+        self._remembered: deque[NDArray[Any] | None] = deque()
         self._subset: NDArray[np.int64] | None = None
 
-    def attach(self, net: NeuralNet, X: Any) -> None:
-        """Follow the iterator that the net is about to make for the rows of X."""
-        self.detach(net)
+    def attach(self, net: NeuralNet, X: Any, *, follow: bool = True) -> None:
+        """Note which rows of X the net is about to train on, and follow their iterator."""
         get_iterator = net.get_iterator
 
         def followed(dataset: Any, training: bool = False) -> Any:
             iterator = get_iterator(dataset, training=training)
-            if training:
+            if training:  # the first is that of the fit; callbacks may ask for more
+                self.detach(net)
                 self._subset, self.n_rows = _positions(dataset, X)
-                self._follow(iterator)
+                if follow:
+                    self.follow(iterator)
             return iterator
 
         net.get_iterator = StandIn(net, "get_iterator", followed)
@@ -56,12 +57,16 @@ class RowIds:
         """Leave the net as it was, also after a fit that died."""
         vars(net).pop("get_iterator", None)
 
-    def _follow(self, loader: Any) -> None:
-        self.problem = None
+    def follow(self, loader: Any) -> None:
+        """Remember what the sampler of a loader chooses from here on."""
         if not isinstance(loader, DataLoader):
-            self.problem = f"iterator_train is a {type(loader).__name__}, not a DataLoader"
+            self.problem = f"the iterator is a {type(loader).__name__}, not a DataLoader"
         elif isinstance(loader.dataset, IterableDataset):
             self.problem = "the rows of an IterableDataset have no index"
+        elif loader.num_workers and not getattr(loader, "in_order", True):
+            self.problem = (
+                "with in_order=False, batches arrive in another order than they are named"
+            )
         else:
             name = "sampler" if loader.batch_sampler is None else "batch_sampler"
             sampler = _Remembering(getattr(loader, name), self._remembered)
@@ -84,32 +89,35 @@ class RowIds:
             self.problem = "batches arrive that no sampler has named"
         if self.problem is not None:
             return None
-        ids = self._remembered.popleft()
-        if len(ids) != n:
+        ids, n_rows = self._remembered.popleft(), self._n_trained
+        if ids is None or ids.min(initial=0) < 0 or ids.max(initial=0) >= n_rows:
+            self.problem = (
+                f"the sampler yields something else than positions from 0 to {n_rows - 1}"
+            )
+        elif len(ids) != n:
             self.problem = (
                 f"a batch of {len(ids)} rows gave {n} outputs: collate_fn, or the module, joins or "
                 "multiplies rows"
             )
-            return None
-        return ids if self._subset is None else self._subset[ids]
+        else:
+            return ids if self._subset is None else self._subset[ids]
+        return None
 
-    def in_order(self, rows: slice) -> NDArray[np.int64]:
-        """Return the rows at some positions of the training set."""
-        if self._subset is None:
-            return np.arange(rows.start, rows.stop)
-        return self._subset[rows]
+    @property
+    def _n_trained(self) -> int:
+        return self.n_rows if self._subset is None else len(self._subset)
 
 
 class _Remembering:
     """A sampler that also notes what it yields."""
 
-    def __init__(self, sampler: Any, remembered: deque[NDArray[np.int64]]) -> None:
+    def __init__(self, sampler: Any, remembered: deque[NDArray[Any] | None]) -> None:
         self._sampler = sampler
         self._remembered = remembered
 
     def __iter__(self) -> Iterator[Any]:
         for index in self._sampler:
-            self._remembered.append(np.atleast_1d(np.asarray(index, dtype=np.int64)))
+            self._remembered.append(_as_positions(index))
             yield index
 
     def __len__(self) -> int:
@@ -117,6 +125,15 @@ class _Remembering:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sampler, name)
+
+
+def _as_positions(index: Any) -> NDArray[Any] | None:
+    """Return what a sampler yields as an array, None if it is something else than integers."""
+    try:
+        ids = np.atleast_1d(np.asarray(index))
+    except ValueError:  # of unequal length
+        return None
+    return ids if ids.ndim == 1 and ids.dtype.kind in "iu" else None
 
 
 def _positions(dataset: Dataset[Any], X: Any) -> tuple[NDArray[np.int64] | None, int]:

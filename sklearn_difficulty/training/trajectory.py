@@ -52,6 +52,21 @@ class Trajectory:
         All logits, if they were kept.
     rows : RowsFingerprint, default=None
         Of the rows and labels; None if unknown.
+
+    See Also
+    --------
+    TrajectoryRecorder : Collects one.
+    sklearn_difficulty.TrainingDynamicsScorer : Reads one.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_difficulty import TrainingRecord
+    >>> from sklearn_difficulty.training import default_network
+    >>> X, y = load_wine(return_X_y=True)
+    >>> record = TrainingRecord.from_fit(default_network(X, y), X, y, random_state=0)
+    >>> record.trajectory.probability.shape  # 20 epochs, 178 rows
+    (20, 178)
     """
 
     probability: NDArray[np.float32]
@@ -211,9 +226,16 @@ class TrajectoryRecorder:
         if not self._epochs or self._targets is None:
             raise ValueError("No epoch has been closed; call end_epoch() after each.")
         history: dict[str, Any] = {
-            name: np.stack([epoch[name] for epoch in self._epochs]) for name in self._epochs[0]
+            name: np.stack([epoch[name] for epoch in self._epochs])
+            for name in (*_MEANS, "predicted", "count")
         }
-        return Trajectory(**history, targets=self._targets.cpu().numpy(), mode=self.mode)
+        if self.keep_logits:
+            logits = [epoch.get("logits") for epoch in self._epochs]
+            missing = np.full_like(next(z for z in logits if z is not None), np.nan)
+            # An epoch without a batch has none.
+            history["logits"] = np.stack([missing if z is None else z for z in logits])
+        targets = self._targets.cpu().numpy().copy()  # the next epochs write to their own
+        return Trajectory(**history, targets=targets, mode=self.mode)
 
     def _start_epoch(self, device: Any = "cpu") -> None:
         n = self.n_rows
@@ -255,10 +277,16 @@ class TrajectoryRecorder:
 
 
 def fits_outputs(labels: Any, outputs: torch.Tensor, kind: OutputKind) -> bool:
-    """Tell whether labels are one position per output, or numbers like those of a regressor."""
+    """Tell whether outputs have the shape of their kind, and there is a label for each."""
     if not isinstance(labels, torch.Tensor) or len(labels) != len(outputs):
         return False
-    return labels.numel() == (outputs.numel() if kind == "values" else len(outputs))
+    if kind == "values":
+        return labels.numel() == outputs.numel()
+    if kind == "binary_logit":
+        has_shape = outputs.numel() == len(outputs)
+    else:
+        has_shape = outputs.ndim == 2 and outputs.shape[1] > 1
+    return has_shape and labels.numel() == len(labels)
 
 
 def row_statistics(

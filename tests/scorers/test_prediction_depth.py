@@ -819,7 +819,6 @@ def test_approximations_are_warned_of_on_the_line_of_fit(
     assert [w.filename for w in caught if "approximation" in str(w.message)] == [__file__]
 
 
-@pytest.mark.xfail(reason="stacklevel counts one frame too few")
 @SCORERS
 def test_other_rows_are_warned_of_on_the_line_of_fit(flowers, flower_record, scorer_class):
     X, y = flowers
@@ -831,9 +830,9 @@ def test_other_rows_are_warned_of_on_the_line_of_fit(flowers, flower_record, sco
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param("fit", marks=pytest.mark.xfail(reason="stacklevel ends in a wrapper")),
+        "fit",
         "score_samples",
-        pytest.param("transform", marks=pytest.mark.xfail(reason="stacklevel ends in transform")),
+        "transform",
     ],
 )
 def test_undefined_rows_are_warned_of_on_the_line_of_the_call(contradicting, clusters, method):
