@@ -149,11 +149,13 @@ class DifficultyScorer(BaseDifficultyScorer):
         """Return an unfitted scorer for every score, by the name of its column."""
         members: dict[str, BaseDifficultyScorer] = {}
         for score in self.scores:
-            name, scorer = score if isinstance(score, (tuple, list)) else (None, score)
+            is_pair = isinstance(score, (tuple, list)) and len(score) == 2
+            is_pair = is_pair and isinstance(score[0], str)
+            name, scorer = score if is_pair else (None, score)
             if isinstance(scorer, str) and scorer in _NAMED:
                 name = name or scorer
                 member = _NAMED[scorer](undefined=self.undefined)
-            elif isinstance(scorer, BaseDifficultyScorer):
+            elif isinstance(scorer, BaseDifficultyScorer) and not isinstance(scorer, type(self)):
                 member = clone(scorer)
                 name = name or member._column_names[0]
             else:

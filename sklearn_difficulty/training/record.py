@@ -201,7 +201,7 @@ class TrainingRecord:
         ----------
         net : skorch.NeuralNet
             A clone of it is trained; the net itself is not touched. If it carries a
-            `RecordTraining`, that one decides about the checkpoints.
+            `RecordTraining`, that one decides what is recorded.
         X : array-like, tensor, DataFrame, dict of arrays, or map-style Dataset
             The training rows.
         y : array-like of shape (n_samples,), default=None

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -126,6 +128,7 @@ class RecordTraining(Callback):
         self.classes_: NDArray[Any] | None = None
         self.rows_: RowsFingerprint | None = None  # those that are trained on
         self.given_rows_: RowsFingerprint | None = None  # those that `fit` was given
+        self.targets_: NDArray[Any] | None = None
         self.given_: Any = (X, y)  # until it is known which rows are trained on
         self.trajectory_: Trajectory | None = None
         self.trajectory_problem_: str | None = None
@@ -152,6 +155,7 @@ class RecordTraining(Callback):
             self.classes_, codes = np.unique(targets, return_inverse=True)
             if is_binary or targets.dtype.kind not in "iu":  # skorch takes integers as columns
                 targets = codes
+        self.targets_ = targets
         try:
             rows = check_rows(X)
         except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not
@@ -174,6 +178,9 @@ class RecordTraining(Callback):
     ) -> None:
         """Put the outputs of a training batch aside, and learn how many columns they have."""
         outputs = first_output(y_pred)
+        if not isinstance(outputs, torch.Tensor) or outputs.ndim == 0:
+            self.row_ids_.problem = "the module does not return a tensor with one entry per row"
+            return
         if self.n_outputs_ is None:
             self.n_outputs_ = outputs.shape[1] if outputs.ndim == 2 else 1
         if training and self.mode == "training":
@@ -190,7 +197,18 @@ class RecordTraining(Callback):
             self.collector_ = TrajectoryRecorder(
                 self.row_ids_.n_rows, outputs=kind, keep_logits=self.keep_logits, mode=self.mode
             )
-        self.collector_.update(ids, outputs, labels)
+            if self.targets_ is not None and len(self.targets_) == self.row_ids_.n_rows:
+                self.collector_.expect(self.targets_)
+        with self._problems_noted():
+            self.collector_.update(ids, outputs, labels)
+
+    @contextmanager
+    def _problems_noted(self) -> Iterator[None]:
+        """Give up the trajectories, and not the training, where they cannot be recorded."""
+        try:
+            yield
+        except ValueError as error:
+            self.row_ids_.problem = str(error)
 
     def _evaluate(self, net: NeuralNet) -> None:
         """Read the training rows in eval mode."""
@@ -218,8 +236,9 @@ class RecordTraining(Callback):
         self.store_.offer(self.n_epochs_, net.module_)
         if self.mode == "evaluation":
             self._evaluate(net)
-        if self.collector_ is not None:
-            self.collector_.end_epoch()
+        if self.collector_ is not None and self.row_ids_.problem is None:
+            with self._problems_noted():
+                self.collector_.end_epoch()
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Settle on the checkpoints of the epochs that ran."""
@@ -238,7 +257,7 @@ class RecordTraining(Callback):
 
     def _release(self, net: NeuralNet) -> None:
         self.row_ids_.detach(net)
-        self.dataset_ = self.collector_ = None
+        self.dataset_ = self.collector_ = self.targets_ = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A net that is pickled in the middle of a fit does not take the rows along.

@@ -124,6 +124,8 @@ class _Remembering:
         return len(self._sampler)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # a copy asks before it has a sampler
+            raise AttributeError(name)
         return getattr(self._sampler, name)
 
 

@@ -173,7 +173,7 @@ def _read_trajectory(folder: Path, header: dict[str, Any] | None) -> Trajectory 
     if header is None:
         return None
     arrays: dict[str, Any] = {
-        name: tensor.numpy()
+        name: tensor.numpy().copy()  # not a map of the file, which may go or change
         for name, tensor in load_state(folder / "trajectory.safetensors").items()
     }
     return Trajectory(**arrays, mode=header["mode"], rows=_rows_of(header))

@@ -110,8 +110,8 @@ class Trajectory:
         if len(targets) != self.n_rows:
             return f"{len(targets)} rows instead of {self.n_rows}"
         shown = (self.count > 0).any(axis=0)
-        same = np.array_equal(np.reshape(targets, self.targets.shape)[shown], self.targets[shown])
-        return None if same else "other labels"
+        ours, theirs = (np.reshape(y, (self.n_rows, -1))[shown] for y in (self.targets, targets))
+        return None if np.array_equal(ours, theirs) else "other labels"
 
 
 class TrajectoryRecorder:
@@ -172,6 +172,7 @@ class TrajectoryRecorder:
         self.mode = mode
         self._epochs: list[dict[str, NDArray[Any]]] = []
         self._targets: torch.Tensor | None = None
+        self._expected: torch.Tensor | None = None
         self._start_epoch()
 
     def update(self, ids: Any, outputs: Any, labels: Any) -> None:
@@ -182,10 +183,15 @@ class TrajectoryRecorder:
         ids : array-like of int, shape (n,)
             Which rows of the training set the batch holds, counted from 0.
         outputs : Tensor of shape (n, ...)
-            What the network returned for them; it is detached here, and must not be written to
-            before `end_epoch`.
+            What the network returned for them; a copy is put aside.
         labels : Tensor or array-like of shape (n,)
             Their labels as positions of output columns; targets for a regressor.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit. Labels that are no position, or that differ from those that the
+            same row came with before, are refused too, but only when the epoch ends.
         """
         outputs = first_output(outputs).detach()
         ids, labels = torch.as_tensor(ids).reshape(-1), torch.as_tensor(labels)
@@ -194,15 +200,20 @@ class TrajectoryRecorder:
                 f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
                 f"of shape {tuple(labels.shape)}; it needs one id and one label per output."
             )
-        if self.outputs != "values":
-            labels = labels.reshape(len(labels)).long()
-        self._pending.append((ids, outputs, labels))
+        # Copies: a slice would keep the whole output alive, and a loop may reuse its buffers.
+        self._pending.append((ids.clone(), outputs.clone(), labels.clone()))
         self._pending_bytes += outputs.nbytes
         if self._pending_bytes > _PENDING_BYTES:
             self._flush()
 
     def end_epoch(self) -> None:
-        """Close the epoch."""
+        """Close the epoch.
+
+        Raises
+        ------
+        ValueError
+            If labels are no positions of output columns, or a row changed its label.
+        """
         self._flush()
         seen = self._count > 0
         means = (self._sums / self._count).float()
@@ -210,8 +221,8 @@ class TrajectoryRecorder:
         epoch["predicted"] = self._predicted.int().cpu().numpy()
         epoch["count"] = self._count.int().cpu().numpy()
         if self._logits is not None:
-            self._logits[~seen] = torch.nan
-            epoch["logits"] = self._logits.cpu().numpy()
+            self._logits[~seen.cpu()] = torch.nan
+            epoch["logits"] = self._logits.numpy()
         self._epochs.append(epoch)
         self._start_epoch()
 
@@ -234,7 +245,7 @@ class TrajectoryRecorder:
             missing = np.full_like(next(z for z in logits if z is not None), np.nan)
             # An epoch without a batch has none.
             history["logits"] = np.stack([missing if z is None else z for z in logits])
-        targets = self._targets.cpu().numpy().copy()  # the next epochs write to their own
+        targets = self._targets.numpy().copy()  # the next epochs write to their own
         return Trajectory(**history, targets=targets, mode=self.mode)
 
     def _start_epoch(self, device: Any = "cpu") -> None:
@@ -255,6 +266,7 @@ class TrajectoryRecorder:
         ids, labels = ids.to(outputs.device), labels.to(outputs.device)
         if self._sums.device != outputs.device:
             self._start_epoch(outputs.device)
+        labels = self._checked_labels(outputs, labels)
         means, logits = row_statistics(outputs, labels, self.outputs)
         self._sums.index_add_(1, ids, means.double())
         self._count.index_add_(0, ids, torch.ones(len(ids), device=ids.device))
@@ -268,12 +280,51 @@ class TrajectoryRecorder:
             self._predicted[shown] = logits[at].argmax(dim=1)
         if self.keep_logits:
             if self._logits is None:
-                self._logits = logits.new_empty(self.n_rows, logits.shape[1])
-            self._logits[shown] = logits[at]
+                self._logits = torch.empty(self.n_rows, logits.shape[1])
+            self._logits[shown.cpu()] = logits[at].cpu()
+        self._note_targets(shown.cpu(), labels[at].cpu())
+
+    def expect(self, targets: Any) -> None:
+        """Name the labels of all rows, so that `end_epoch` refuses others.
+
+        Parameters
+        ----------
+        targets : array-like of shape (n_rows,)
+            Positions of output columns; numbers for a regressor.
+        """
+        labels = torch.as_tensor(targets)
+        self._expected = labels.float() if self.outputs == "values" else labels.flatten().long()
+
+    def _checked_labels(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.outputs == "values":
+            return labels.float()
+        labels = labels.reshape(len(labels))
+        positions = labels.long()
+        n_classes = 2 if self.outputs == "binary_logit" else outputs.shape[1]
+        bad = (positions < 0) | (positions >= n_classes) | (positions != labels)
+        if bool(bad.any()):
+            raise ValueError(
+                f"labels hold {labels[bad].unique()[:5].tolist()} and must be positions of the "
+                f"{n_classes} classes"
+            )
+        return positions
+
+    def _note_targets(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
+        """Keep the labels of rows, and refuse others than those that they came with before."""
         if self._targets is None:
             filling = torch.nan if labels.is_floating_point() else -1
             self._targets = labels.new_full((self.n_rows, *labels.shape[1:]), filling)
-        self._targets[shown] = labels[at].to(self._targets.device)
+        before = self._targets[rows]
+        if self._expected is not None:
+            before = self._expected.reshape(self._targets.shape)[rows]
+        unknown = before.isnan() if labels.is_floating_point() else before < 0
+        changed = torch.nonzero(~unknown & (before != labels))
+        if len(changed):
+            raise ValueError(
+                f"row {int(rows[changed[0, 0]])} comes with another label than before or in y: "
+                "labels are random, or collate_fn changes the order of the rows"
+            )
+        self._targets[rows] = labels
 
 
 def fits_outputs(labels: Any, outputs: torch.Tensor, kind: OutputKind) -> bool:

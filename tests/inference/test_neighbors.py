@@ -117,8 +117,9 @@ def test_some_probes_only(record_of):
     assert_same_neighbors(found, [everything[3], everything[1]])
 
 
+@pytest.mark.parametrize("working_memory", [1024, 0.1])
 @pytest.mark.parametrize("offset", [100.0, 1000.0])
-def test_common_offset_changes_no_neighbor(record_of, offset):
+def test_common_offset_changes_no_neighbor(record_of, offset, working_memory):
     module = nn.Sequential(nn.Linear(50, 60), nn.Tanh(), nn.Linear(60, C))
     X = np.random.default_rng(0).normal(size=(400, 50)).astype(np.float32)
     plain = nearest(bank_of(record_of(module), X))
@@ -126,7 +127,9 @@ def test_common_offset_changes_no_neighbor(record_of, offset):
         # The layer sees what it saw before, and adds the offset to what it says.
         module[0].bias += offset - offset * module[0].weight.sum(dim=1)
     shifted = bank_of(record_of(module), (X + offset).astype(np.float32))
-    for before, after in zip(plain[:2], nearest(shifted)[:2], strict=True):
+    with config_context(working_memory=working_memory):
+        found = nearest(shifted)
+    for before, after in zip(plain[:2], found[:2], strict=True):
         # What float32 itself loses of a row that lies so far out, is no concern of the search.
         assert_array_equal(after.positions, oracle(shifted, after)[1])
         assert (after.positions == before.positions).mean() > 0.98

@@ -711,6 +711,18 @@ def test_scores_do_not_depend_on_the_surroundings(
     assert_array_equal(unseen, expected.score_samples(X))
 
 
+def test_autocast_around_changes_no_close_prediction(two_layers, record_of, flowers):
+    X, y = flowers
+    record = record_of(two_layers(), np.unique(y))
+    record.module[2].weight.data *= 1e-3  # so that half precision would change the prediction
+    expected = PredictionDepthScorer(record, n_neighbors=5).fit(X, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = PredictionDepthScorer(record, n_neighbors=5).fit(X, y)
+        assert_array_equal(found.score_samples(X), expected.score_samples(X))
+    assert_array_equal(found.difficulty_, expected.difficulty_)
+    assert 0 < expected.n_undefined_ < 150
+
+
 @SCORERS
 def test_seed_determines_the_scores(make_net, flowers, scorer_class):
     a, b, c = (

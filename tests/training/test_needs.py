@@ -2,11 +2,12 @@
 """What scorers need of a record: merged, and checked before and after training."""
 
 import pytest
+import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from sklearn_difficulty import VoGScorer
-from sklearn_difficulty.training import RecordTraining, TrainingRecord
+from sklearn_difficulty.training import RecordTraining, TrainingRecord, TrajectoryRecorder
 from sklearn_difficulty.training.checkpoints import Checkpoint
 from sklearn_difficulty.training.needs import RecordNeeds
 
@@ -104,3 +105,59 @@ def test_early_stop_before_a_listed_epoch_is_named_after_training(make_net, data
     net = make_net(callbacks=[stop], max_epochs=30)
     with pytest.raises(ValueError, match=r"checkpoints=\[1, 30\] needs epochs \[30\]"):
         VoGScorer(net, checkpoints=[1, 30]).fit(*data)
+
+
+# --------------------------------------------------------------------------------- trajectories
+
+
+def of_trajectories(mode="training", **settings):
+    return RecordNeeds.of_trajectories(mode, **settings)
+
+
+def record_with(mode="training", keep_logits=False, **settings):
+    recorder = TrajectoryRecorder(2, mode=mode, keep_logits=keep_logits)
+    recorder.update([0, 1], torch.eye(2), [0, 1])
+    recorder.end_epoch()
+    return TrainingRecord(
+        nn.Linear(1, 2), [], classes=[0, 1], trajectory=recorder.trajectory(), **settings
+    )
+
+
+def test_union_of_trajectories():
+    merged = needs(3) | of_trajectories("evaluation") | of_trajectories("evaluation", logits=True)
+    assert (merged.mode, merged.logits, merged.same_rows) == ("evaluation", True, True)
+    recorder = merged.recorder()
+    assert (recorder.mode, recorder.keep_logits) == ("evaluation", True)
+    assert recorder.checkpoints.specs == (3,)
+    plain = needs(3).recorder()
+    assert (plain.mode, plain.keep_logits) == ("training", False)
+
+
+def test_two_modes_do_not_fit_into_one_run():
+    with pytest.raises(ValueError, match="Use one mode for all scores, or two runs"):
+        of_trajectories() | needs(3) | of_trajectories("evaluation")
+
+
+@pytest.mark.parametrize("given", ["record", "recorder"])
+def test_what_a_recording_lacks(given):
+    def check(wanted, mode="training", keep_logits=False):
+        if given == "record":
+            return wanted.check(record_with(mode, keep_logits))
+        return wanted.check_plan(RecordTraining(mode=mode, keep_logits=keep_logits), 4)
+
+    check(of_trajectories())
+    check(of_trajectories("evaluation", logits=True), "evaluation", True)
+    check(needs(3, at_least=0), "evaluation")
+    with pytest.raises(ValueError, match=r"mode='training', and these.*mode='evaluation'"):
+        check(of_trajectories(), "evaluation")
+    with pytest.raises(ValueError, match="keep_logits=True"):
+        check(of_trajectories(logits=True))
+
+
+def test_record_without_trajectory_says_why():
+    with pytest.raises(ValueError, match=r"holds none\. Train with"):
+        of_trajectories().check(record_of(1))
+    problem = TrainingRecord(nn.Linear(1, 2), [], classes=[0, 1], trajectory_problem="it rained")
+    with pytest.raises(ValueError, match=r"holds none: it rained\. Train with"):
+        of_trajectories().check(problem)
+    needs(1, at_least=0).check(problem)

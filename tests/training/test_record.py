@@ -416,3 +416,38 @@ def test_records_on_disk_do_not_depend_on_the_working_directory(tmp_path, monkey
         TrainingRecord.load("kept", torch.nn.Linear)
     monkeypatch.chdir("/")
     assert set(record.checkpoints[0].state_dict()) == {"weight", "bias"}
+
+
+# --------------------------------------------------------------------------------- trajectories
+
+
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_from_fit_passes_on_how_to_record(make_net, data, mode):
+    record = TrainingRecord.from_fit(make_net(), *data, mode=mode, keep_logits=True)
+    assert record.trajectory.mode == mode
+    assert record.trajectory.logits.shape == (4, 48, 3)
+    assert record.trajectory_problem is None
+    assert TrainingRecord.from_fit(make_net(), *data).trajectory.logits is None
+
+
+def test_from_net_has_the_trajectory_of_the_net(make_net, data):
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    trajectory = TrainingRecord.from_net(net).trajectory
+    assert trajectory is dict(net.callbacks_)["RecordTraining"].trajectory_
+    assert trajectory.difference(*data) is None
+
+
+def test_own_recorder_decides_how_to_record(make_net, data):
+    net = make_net(callbacks=[RecordTraining(mode="evaluation")])
+    record = TrainingRecord.from_fit(net, *data, mode="training", keep_logits=True)
+    assert record.trajectory.mode == "evaluation"
+    assert record.trajectory.logits is None
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c"], [True, False], [10, 20, 30]])
+def test_trajectory_has_positions_whatever_the_labels(make_net, data, names):
+    X, y = data[0], data[1] % len(names)
+    net = make_net(module__n_outputs=len(names))
+    record = TrainingRecord.from_fit(net, X, np.array(names)[y])
+    expected = np.unique(np.array(names)[y], return_inverse=True)[1]
+    assert_array_equal(record.trajectory.targets, expected)

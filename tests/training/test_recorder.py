@@ -212,3 +212,30 @@ def test_killed_process_leaves_only_whole_files(tmp_path):
     assert all(path.name.startswith(".") for path in set(left) - set(whole))
     for path in whole:
         assert load_file(path)["0.weight"].shape == (2000, 4)
+
+
+# --------------------------------------------------------------------------------- trajectories
+
+
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_trajectory_knows_the_rows_that_fit_was_given(make_net, data, mode):
+    X, y = data
+    recorder = RecordTraining(mode=mode)
+    net = make_net(callbacks=[recorder], train_split=ValidSplit(4)).fit(X, y)
+    found = recorded(net).trajectory_
+    assert (found.mode, found.n_epochs, found.n_rows) == (mode, 4, 48)
+    assert found.difference(X, y) is None
+    assert found.difference(X + 1, y) == "another X"
+    assert found.difference(X, (y + 1) % 3) == "other labels"
+    assert found.difference(X[:9], y[:9]) == "9 rows instead of 48"
+    assert recorded(net).trajectory_problem_ is None
+    assert recorded(net).collector_ is recorded(net).dataset_ is None
+
+
+def test_failed_refit_leaves_no_trajectory(make_net, data):
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    assert recorded(net).trajectory_ is not None
+    net.set_params(lr=float("nan"))
+    with pytest.raises(ValueError, match="diverged"):
+        net.fit(*data)
+    assert recorded(net).trajectory_ is None

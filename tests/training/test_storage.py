@@ -3,6 +3,7 @@
 
 import json
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,8 +11,15 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 
-from sklearn_difficulty import VoGScorer
-from sklearn_difficulty.training import MLP, ConvNet, TrainingRecord, default_network, storage
+from sklearn_difficulty import TrainingDynamicsScorer, VoGScorer
+from sklearn_difficulty.training import (
+    MLP,
+    ConvNet,
+    TrainingRecord,
+    TrajectoryRecorder,
+    default_network,
+    storage,
+)
 from sklearn_difficulty.training.checkpoints import Checkpoint
 
 
@@ -210,3 +218,80 @@ def test_weights_of_any_memory_layout(layout, tmp_path):
     again = TrainingRecord.load(tmp_path / "record", module)
     for name, value in module.state_dict().items():
         assert torch.equal(again.checkpoints[0].state_dict()[name], value)
+
+
+# --------------------------------------------------------------------------------- trajectories
+
+
+def assert_same_trajectory(one, other):
+    for field in fields(one):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(ours, np.ndarray):
+            assert ours.dtype == theirs.dtype
+            assert_array_equal(ours, theirs, err_msg=field.name)
+        else:
+            assert ours == theirs, field.name
+
+
+@pytest.mark.parametrize("keep_logits", [False, True])
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_trajectories_come_back(make_net, data, tiny_module, tmp_path, keep_logits, mode):
+    net = make_net(max_epochs=2)
+    record = TrainingRecord.from_fit(net, *data, mode=mode, keep_logits=keep_logits)
+    record.save(tmp_path / "record")
+    again = TrainingRecord.load(tmp_path / "record", tiny_module())
+    assert_same_trajectory(record.trajectory, again.trajectory)
+    assert again.trajectory.mode == mode
+    assert (again.trajectory.logits is not None) == keep_logits
+    scores = [TrainingDynamicsScorer(r, mode=mode).fit(*data).difficulty_ for r in (record, again)]
+    assert_array_equal(*scores)
+    with pytest.raises(ValueError, match="another X"):
+        TrainingDynamicsScorer(again, mode=mode).fit(data[0] + 1, data[1])
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_record_without_module_comes_back(tmp_path, names):
+    history = np.random.default_rng(0).normal(size=(3, 9, 3))
+    history[:, 4] = np.nan
+    y = np.arange(9) % 3 if names is None else np.array(names)[np.arange(9) % 3]
+    record = TrainingRecord.from_logits(history, y)
+    record.save(tmp_path / "record")
+    assert {p.name for p in (tmp_path / "record").iterdir()} == {
+        "record.json",
+        "trajectory.safetensors",
+    }
+    again = TrainingRecord.load(tmp_path / "record")
+    assert not again.has_module
+    assert again.n_epochs == 3
+    assert again.classes_.tolist() == record.classes_.tolist()
+    assert_same_trajectory(record.trajectory, again.trajectory)
+    assert repr(again) == repr(record)
+    again.save(tmp_path / "again")
+
+
+def test_regression_trajectory_comes_back(tmp_path):
+    recorder = TrajectoryRecorder(3, outputs="values", keep_logits=True)
+    recorder.update([0, 2], torch.ones(2, 2), torch.zeros(2, 2))
+    recorder.end_epoch()
+    record = TrainingRecord.from_trajectory(recorder.trajectory(), outputs="values")
+    record.save(tmp_path / "record")
+    again = TrainingRecord.load(tmp_path / "record")
+    assert again.classes_ is None
+    assert again.outputs == "values"
+    assert_same_trajectory(record.trajectory, again.trajectory)
+
+
+def test_reason_for_no_trajectory_comes_back(tmp_path):
+    module = nn.Linear(4, 3)
+    bare(module, trajectory_problem="it rained").save(tmp_path / "record")
+    again = TrainingRecord.load(tmp_path / "record", module)
+    assert again.trajectory is None
+    assert again.trajectory_problem == "it rained"
+
+
+def test_loaded_trajectory_does_not_hold_the_file(tmp_path):
+    record = TrainingRecord.from_logits(np.zeros((1, 2, 2)), [0, 1])
+    record.save(tmp_path / "record")
+    again = TrainingRecord.load(tmp_path / "record")
+    (tmp_path / "record" / "trajectory.safetensors").write_bytes(b"")
+    assert_same_trajectory(record.trajectory, again.trajectory)
