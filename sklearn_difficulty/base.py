@@ -270,14 +270,18 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def _compare_rows(
         self, record: TrainingRecord, X: Rows, targets: NDArray[Any], needs: RecordNeeds
     ) -> None:
-        if needs.mode is not None and record.trajectory is not None:
-            difference = record.trajectory.difference(X, targets)
-        else:
-            difference = record.difference(X, targets)
+        if needs.same_rows:
+            trajectory = record.trajectory
+            difference = (record if trajectory is None else trajectory).difference(X, targets)
+            if difference is not None:
+                raise ValueError(
+                    f"This record was trained on other rows ({difference}); pass the net."
+                )
+            if not needs.checkpoints and not needs.final_network:
+                return
+        difference = record.difference(X, targets)
         if difference is None:
             return
-        if needs.same_rows:
-            raise ValueError(f"This record was trained on other rows ({difference}); pass the net.")
         warn_caller(
             f"This record was trained on other rows ({difference}). {type(self).__name__} reads "
             "them as given, but difficulty_ is not that of training rows; pass the net to train "

@@ -108,7 +108,10 @@ def _surroundings() -> dict[str, Any]:
         "torch.set_default_dtype": torch.get_default_dtype(),
         "torch.set_num_threads": torch.get_num_threads(),
         "torch.set_grad_enabled": torch.is_grad_enabled(),
-        "torch.set_float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "the float32 precision of matmul": [
+            backend.matmul.fp32_precision
+            for backend in (torch.backends.cuda, torch.backends.mkldnn)
+        ],
     }
 
 

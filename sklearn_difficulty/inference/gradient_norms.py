@@ -28,6 +28,10 @@ from .blocks import copied, read_blocks
 from .states import DeviceStates, State, call_with_state
 from .targets import target_function
 
+_NO_LAST_LAYER = (
+    "{} has no last linear layer that is called once and leads to the output, for which the norm "
+    "of the gradient has a closed form. Take that of all parameters (measure='grand_all')."
+)
 Norms = Callable[[State, Inputs, torch.Tensor], torch.Tensor]
 
 
@@ -98,23 +102,32 @@ def _of_last_layer(record: TrainingRecord, loss: Callable[..., torch.Tensor]) ->
             linear.append(_last_linear(record.module, state, inputs))
         seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-        def at_layer(_module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> Any:
-            # What follows may write to the output, which torch forbids for leaves.
+        def at_layer(_module: nn.Module, args: Any, kwargs: Any, output: torch.Tensor) -> Any:
+            # What follows may write to both; of a leaf, torch forbids it.
+            h = args[0] if args else kwargs["input"]
             leaf = output.detach().requires_grad_()
-            seen.append((args[0].detach(), leaf))
+            seen.append((h.detach().clone(), leaf))
             return leaf.clone()
 
         with ExitStack() as stack:
-            stack.callback(linear[0].register_forward_hook(at_layer).remove)
+            hook = linear[0].register_forward_hook(at_layer, with_kwargs=True)
+            stack.callback(hook.remove)
             stack.enter_context(torch.enable_grad())
             outputs = call_with_state(record.module, state, inputs)
             total = loss(outputs, labels).sum()
         [(h, z)] = seen
+        if not total.requires_grad:
+            raise ValueError(_NO_LAST_LAYER.format(type(record.module).__name__))
         [g] = torch.autograd.grad(total, [z])
-        # Positions of a sequence, say, are summed: |sum_t g_t h_t'|^2 = sum_ts (g_t g_s)(h_t h_s).
+        # The gradient of the weight is the sum over positions (of a sequence, say) of g_t h_t'.
         g, h = (a.reshape(len(a), -1, a.shape[-1]).double() for a in (g, h))
-        of_inputs = h @ h.mT + (0 if linear[0].bias is None else 1)
-        return ((g @ g.mT) * of_inputs).sum(dim=(1, 2)).clamp(min=0).sqrt()
+        if g.shape[1] == 1:
+            squares = g.square().sum(dim=(1, 2)) * h.square().sum(dim=(1, 2))
+        else:
+            squares = (g.mT @ h).square().sum(dim=(1, 2))
+        if linear[0].bias is not None:
+            squares += g.sum(dim=1).square().sum(dim=1)
+        return squares.sqrt()
 
     return norms
 
@@ -129,11 +142,7 @@ def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
         with torch.no_grad():
             call_with_state(module, state, take_rows(inputs, slice(0, 2)))
     if not called or called.count(called[-1]) > 1:
-        raise ValueError(
-            f"{type(module).__name__} has no last linear layer that is called once, for which the "
-            "norm of the gradient has a closed form. Take the gradient of all parameters instead "
-            "(measure='grand_all')."
-        )
+        raise ValueError(_NO_LAST_LAYER.format(type(module).__name__))
     return called[-1]
 
 
@@ -162,7 +171,10 @@ def _of_all(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
             rows = slice(start, start + chunk)
             part = copied(take_rows(inputs, rows))
             gradients = of_rows(weights, fixed, part, labels[rows]).values()
-            parts = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+            parts = [
+                torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64)
+                for g in gradients
+            ]
             lengths.append(torch.linalg.vector_norm(torch.stack(parts), dim=0))
         return torch.cat(lengths)
 

@@ -110,6 +110,11 @@ class NeighborBank:
         """
         if X is None:
             own = np.arange(n_rows(self.X))
+        if n_neighbors > n_rows(self.X) - (own is not None):
+            raise ValueError(
+                f"n_neighbors={n_neighbors} is more than the {n_rows(self.X)} rows of the bank can "
+                "offer."
+            )
         remaining = list(self.probes if probes is None else probes)
         budget = int(get_config()["working_memory"] * 2**20)
         with progress.subtask("score", len(remaining)) as searching:
@@ -355,13 +360,17 @@ def _columns_of_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Compute matrix products in float32 proper: no TF32, no autocast."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
+    settings = [backend.matmul for backend in backends]
+    before = [setting.fp32_precision for setting in settings]
     try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
         with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
 
 
 # -------------------------------------------------------------------------------------- the votes
@@ -407,7 +416,7 @@ def majority(
     """
     winners = np.empty(len(labels), dtype=np.int64)
     shares = np.empty(len(labels), dtype=np.float32)
-    step = max(1, _VOTE_BYTES // (8 * n_classes))
+    step = max(1, _VOTE_BYTES // (8 * max(n_classes, labels.shape[1])))
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
         votes = count_votes(labels[rows], n_classes)

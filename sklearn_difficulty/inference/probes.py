@@ -154,7 +154,8 @@ def _rank(value: Any, n: int) -> int:
 
 
 def _numbered(name: str, number: int) -> str:
-    return f"{name}#{number + 1}" if number else name
+    # A module may be called as the input and the output probe are.
+    return f"{name}#{number + 1}" if number or name in (INPUT, OUTPUT) else name
 
 
 @contextmanager

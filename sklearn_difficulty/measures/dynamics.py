@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
+from scipy.special import entr, log_softmax
 
 __all__ = [
     "aleatoric_uncertainty",
@@ -112,7 +112,7 @@ def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
         margin=np.take_along_axis(z, given, axis=2)[:, :, 0] - others.max(axis=2),
         loss=-np.take_along_axis(log_p, given, axis=2)[:, :, 0],
         el2n=np.linalg.norm(error, axis=2),
-        entropy=-(p * log_p).sum(axis=2),
+        entropy=entr(p).sum(axis=2),
         predicted=np.where(unseen, -1, z.argmax(axis=2)),
     )
     for values in found[:-1]:

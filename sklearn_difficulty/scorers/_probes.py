@@ -80,7 +80,7 @@ class BaseProbeScorer(BaseDifficultyScorer):
         self.__dict__.pop("_bank", None)
 
     def _needs(self) -> RecordNeeds:
-        return RecordNeeds()
+        return RecordNeeds(final_network=True)
 
     def _check_size(self, n: int) -> None:
         n_bank = n if self.max_bank is None else min(self.max_bank, n)

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from ..base import BaseDifficultyScorer
 from ..progress import Task
 from ..training.needs import RecordNeeds
+from ..training.randomness import draw_seed
 from ..training.record import TrainingRecord
 from ..training.rows import Rows
 from .margin import MarginScorer
@@ -96,7 +97,8 @@ class DifficultyScorer(BaseDifficultyScorer):
     Notes
     -----
     `transform` returns the columns that unseen rows can have; measures such as forgetting events
-    are left out of it (see `get_feature_names_out`). If the first score is one of these,
+    are left out of it (see `get_feature_names_out`). Two scores that look for neighbours do so one
+    after the other. If the first score is one of these,
     `transform` and `score_samples` do not exist: list another one first.
 
     Examples
@@ -193,12 +195,15 @@ class DifficultyScorer(BaseDifficultyScorer):
 
     def _read_record(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
         self.scorers_ = self._members()
+        seed = draw_seed(self.random_state)
         described = ("n_features_in_", "feature_names_in_", "_row_shape")
         known = {name: getattr(self, name) for name in described if hasattr(self, name)}
         known |= {"record_": self.record_, "estimator_": self.estimator_, "classes_": self.classes_}
         with progress.subtask("scores", len(self.scorers_)) as scoring:
             for name, scorer in self.scorers_.items():
                 scorer.set_params(estimator=self.record_)
+                if scorer.random_state is None:
+                    scorer.set_params(random_state=seed)
                 for attribute, value in known.items():
                     setattr(scorer, attribute, value)
                 with scoring.subtask(name, None) as task:

@@ -48,7 +48,9 @@ def _mean_of(statistic: str) -> Callable[[Trajectory], NDArray[np.float64]]:
 def _mean_entropy(trajectory: Trajectory) -> NDArray[np.float64]:
     assert trajectory.logits is not None
     shown = np.maximum(trajectory.targets, 0)  # rows that were never shown have no logits either
-    return mean_over_epochs(epoch_statistics(trajectory.logits, shown).entropy)
+    # One epoch at a time: the statistics of all would take many times the memory of the logits.
+    of_epochs = [epoch_statistics(epoch, shown).entropy[0] for epoch in trajectory.logits]
+    return mean_over_epochs(of_epochs, trajectory.count)
 
 
 MEASURES: dict[str, _Measure] = {
@@ -112,7 +114,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     raw_ : ndarray of shape (n_samples,), float32
         The measure in its own direction.
     n_undefined_ : int
-        Training rows that no batch held.
+        Training rows that no batch held, or whose values are not finite.
     classes_ : ndarray of shape (n_classes,) or None
         The classes; None for a regressor.
     estimator_ : skorch.NeuralNet or TrainingRecord

@@ -31,12 +31,15 @@ class RecordNeeds:
         Where trajectories must come from; None if none are read.
     logits : bool, default=False
         Whether trajectories must hold all logits.
+    final_network : bool, default=False
+        Whether the network is read as training left it.
     """
 
     checkpoints: tuple[tuple[CheckpointPlan, int], ...] = ()
     same_rows: bool = False
     mode: Mode | None = None
     logits: bool = False
+    final_network: bool = False
 
     @classmethod
     def of_trajectories(cls, mode: Mode, *, logits: bool = False) -> RecordNeeds:
@@ -60,6 +63,7 @@ class RecordNeeds:
             self.same_rows or other.same_rows,
             next(iter(modes), None),
             self.logits or other.logits,
+            self.final_network or other.final_network,
         )
 
     def recorder(self) -> RecordTraining:
@@ -75,6 +79,7 @@ class RecordNeeds:
             [checkpoint.epoch for checkpoint in record.checkpoints],
             record.n_epochs,
             f"the record offers {{}} of the {record.n_epochs} epochs that ran",
+            strict=False,
         )
         if self.mode is None:
             return
@@ -110,10 +115,12 @@ class RecordNeeds:
                 "This score needs all logits of every epoch; record them with keep_logits=True."
             )
 
-    def _check(self, epochs: Iterable[int], last_epoch: int, found: str) -> None:
+    def _check(
+        self, epochs: Iterable[int], last_epoch: int, found: str, *, strict: bool = True
+    ) -> None:
         epochs = list(epochs)
         for plan, at_least in self.checkpoints:
-            chosen = plan.select(epochs, last_epoch)
+            chosen = plan.select(epochs, last_epoch, strict=strict or at_least > 0)
             if len(chosen) < at_least:
                 raise ValueError(
                     f"This score needs at least {at_least} checkpoints of the training run, but "

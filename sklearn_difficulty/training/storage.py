@@ -143,8 +143,8 @@ def read_record(
         "criterion": criterion,
         "n_epochs": header["n_epochs"],
         "rows": _rows_of(header),
-        "trajectory": _read_trajectory(folder, header["trajectory"]),
-        "trajectory_problem": header["trajectory_problem"],
+        "trajectory": _read_trajectory(folder, header.get("trajectory")),
+        "trajectory_problem": header.get("trajectory_problem"),
     }
 
 

@@ -369,26 +369,38 @@ def test_memory_that_is_never_enough(record_of, monkeypatch):
 # ------------------------------------------------------------------------------- flags and numbers
 
 
+def matmul_precisions():
+    backends = (torch.backends.cuda, torch.backends.mkldnn)
+    return [backend.matmul.fp32_precision for backend in backends]
+
+
 class NotesPrecision(nn.Linear):
+    fails = False
+
     def forward(self, x):
-        self.seen = (
-            torch.get_float32_matmul_precision(),
-            torch.is_autocast_enabled("cpu"),
-        )
-        if self.seen[0] == "highest" and self.fails:
+        self.seen = (matmul_precisions(), torch.is_autocast_enabled("cpu"))
+        if self.seen[0] == ["ieee", "ieee"] and self.fails:
             raise RuntimeError("no forward today")
         return super().forward(x)
 
-    fails = False
+
+def by_the_old_name(precision):
+    torch.set_float32_matmul_precision({"tf32": "high", "none": "highest"}[precision])
 
 
+def by_the_new_name(precision):
+    for backend in (torch.backends.cuda, torch.backends.mkldnn):
+        backend.matmul.fp32_precision = precision
+
+
+@pytest.mark.parametrize("set_precision", [by_the_old_name, by_the_new_name])
 @pytest.mark.parametrize("fails", [False, True])
-def test_precision_is_restored(record_of, fails):
+def test_precision_is_restored(record_of, set_precision, fails):
     record = record_of(NotesPrecision(6, C))
     X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     bank = bank_of(record, X)
     record.module.fails = fails
-    torch.set_float32_matmul_precision("medium")
+    set_precision("tf32")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             if fails:
@@ -397,10 +409,13 @@ def test_precision_is_restored(record_of, fails):
             else:
                 nearest(bank)
             assert torch.is_autocast_enabled("cpu")
-        assert torch.get_float32_matmul_precision() == "medium"
+        assert matmul_precisions() == ["tf32", "tf32"]
+        if set_precision is by_the_old_name:
+            assert torch.get_float32_matmul_precision() == "high"
     finally:
-        torch.set_float32_matmul_precision("highest")
-    assert record.module.seen == ("highest", False)
+        by_the_old_name("none")
+        by_the_new_name("none")
+    assert record.module.seen == (["ieee", "ieee"], False)
 
 
 def test_autocast_around_changes_nothing(record_of):
