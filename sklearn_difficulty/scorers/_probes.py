@@ -105,14 +105,15 @@ class BaseProbeScorer(BaseDifficultyScorer):
         probes = self._find_probes(self.record_, X)
         self.probe_names_ = np.array([probe.name for probe in probes], dtype=object)
         self.bank_indices_ = self._choose_bank(targets)
-        if self.pool is not None:
+        reader, as_is = self._reader(self.record_), EmbeddingReader(self.record_)
+        if self.pool is not None and reader.widths(X, probes) != as_is.widths(X, probes):
             warn_caller(
                 f"pool={self.pool} averages wide maps before distances are measured: the scores "
                 "are an approximation."
             )
         is_whole = len(self.bank_indices_) == len(targets)
         self._bank = NeighborBank(
-            self._reader(self.record_),
+            reader,
             X if is_whole else take_rows(X, self.bank_indices_),
             targets[self.bank_indices_],
             probes,

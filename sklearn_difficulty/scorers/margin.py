@@ -167,7 +167,7 @@ class MarginScorer(BaseDifficultyScorer):
         self.verbose = verbose
 
     def _needs(self) -> RecordNeeds:
-        return RecordNeeds()
+        return RecordNeeds(final_network=True)
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
         self._margins(record, X, targets)

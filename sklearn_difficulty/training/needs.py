@@ -71,7 +71,9 @@ class RecordNeeds:
         union = CheckpointPlan()
         for plan, _ in self.checkpoints:
             union |= plan
-        return RecordTraining(union, mode=self.mode or "training", keep_logits=self.logits)
+        recorder = RecordTraining(union, mode=self.mode or "training", keep_logits=self.logits)
+        recorder.needs_trajectory = self.mode is not None
+        return recorder
 
     def check(self, record: TrainingRecord) -> None:
         """Raise a ValueError that says which setting was missing when the record was made."""

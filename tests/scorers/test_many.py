@@ -13,6 +13,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback
+from skorch.dataset import ValidSplit
+from torch.utils.data import DataLoader
 
 from sklearn_difficulty import (
     DifficultyScorer,
@@ -53,6 +55,7 @@ SINGLE = {
         for name in (
             *("confidence", "aum", "loss", "el2n", "entropy", "variability", "aleatoric"),
             *("correctness", "forgetting", "iteration_learned", "iteration_settled", "final_loss"),
+            *("grand", "grand_all"),
         )
     },
 }
@@ -333,3 +336,43 @@ def test_progress_shows_training_and_scores(make_net, flowers):
     for name in ("train", "scores", "aum", "vog"):
         assert begun.count(name) == 1
     assert sorted(begun) == sorted(ended)
+
+
+def test_seed_reaches_the_scores(make_net, flowers):
+    scores = [PredictionDepthScorer(n_neighbors=5, max_bank=50)]
+    banks = []
+    for _ in range(2):
+        scorer = DifficultyScorer(make_net(), scores=scores, random_state=0)
+        with pytest.warns(UserWarning, match="approximation"):
+            scorer.fit(*flowers)
+        banks.append(scorer.scorers_["prediction_depth"].bank_indices_)
+    assert_array_equal(*banks)
+
+
+def test_held_out_rows_are_warned_of_though_a_trajectory_knows_them(make_net, flowers):
+    X, y = flowers[0], np.unique(flowers[1], return_inverse=True)[1]
+    net = make_net(callbacks=[RecordTraining()], train_split=ValidSplit(5)).fit(X, y)
+    scorer = DifficultyScorer(FrozenEstimator(net), scores=["prediction_depth", "confidence"])
+    with pytest.warns(UserWarning, match="trained on other rows"):
+        scorer.fit(X, y)
+
+
+def test_training_that_cannot_be_recorded_is_refused_before_it(make_net, flowers):
+    class Batches:
+        def __init__(self, dataset, batch_size, shuffle=False):
+            self.loader = DataLoader(dataset, batch_size=batch_size)
+
+        def __iter__(self):
+            return iter(self.loader)
+
+    seen = []
+
+    class NotesEpochs(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(len(net.history))
+
+    net = make_net(iterator_train=Batches, callbacks=[NotesEpochs()])
+    with pytest.raises(ValueError, match="is a Batches, not a DataLoader"):
+        DifficultyScorer(net, scores=["confidence"]).fit(*flowers)
+    assert seen == []
+    assert VoGScorer(net).fit(*flowers).difficulty_.shape == (len(flowers[1]),)

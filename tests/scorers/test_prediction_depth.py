@@ -714,7 +714,7 @@ def test_scores_do_not_depend_on_the_surroundings(
 def test_autocast_around_changes_no_close_prediction(two_layers, record_of, flowers):
     X, y = flowers
     record = record_of(two_layers(), np.unique(y))
-    record.module[2].weight.data *= 1e-3  # so that half precision would change the prediction
+    record.module[2].bias.data += 100  # of which half precision keeps no fraction
     expected = PredictionDepthScorer(record, n_neighbors=5).fit(X, y)
     with torch.autocast("cpu", torch.bfloat16):
         found = PredictionDepthScorer(record, n_neighbors=5).fit(X, y)
@@ -822,12 +822,9 @@ def test_callbacks_see_every_probe(
 
 
 @SCORERS
-@pytest.mark.parametrize("params", [{"max_bank": 60}, {"pool": 2}])
-def test_approximations_are_warned_of_on_the_line_of_fit(
-    flowers, flower_record, scorer_class, params
-):
+def test_approximations_are_warned_of_on_the_line_of_fit(flowers, flower_record, scorer_class):
     with pytest.warns(UserWarning, match="an approximation") as caught:
-        scorer_class(flower_record, n_neighbors=5, **params).fit(*flowers)
+        scorer_class(flower_record, n_neighbors=5, max_bank=60).fit(*flowers)
     assert [w.filename for w in caught if "approximation" in str(w.message)] == [__file__]
 
 
@@ -895,3 +892,15 @@ def test_bank_is_the_rows_themselves(flowers, flower_record):
     scorer = PredictionDepthScorer(flower_record, n_neighbors=5).fit(X, y)
     assert isinstance(scorer._bank, NeighborBank)
     assert np.shares_memory(scorer._bank.X, X)
+
+
+def test_more_neighbors_than_the_bank_has_are_refused_after_the_fit_too(flowers, flower_record):
+    with pytest.warns(UserWarning, match="approximation"):
+        scorer = PredictionDepthScorer(flower_record, n_neighbors=5, max_bank=50).fit(*flowers)
+    with pytest.raises(ValueError, match="more than the 50 rows"):
+        scorer.set_params(n_neighbors=80).score_samples(flowers[0])
+
+
+def test_pool_is_no_approximation_where_there_is_no_map(flowers, flower_record, recwarn):
+    PredictionDepthScorer(flower_record, n_neighbors=5, pool=2).fit(*flowers)
+    assert not [w for w in recwarn if "approximation" in str(w.message)]
