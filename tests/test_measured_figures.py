@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_difficulty import VoGScorer
+from sklearn_difficulty import (
+    MarginScorer,
+    NeighborConfidenceScorer,
+    PredictionDepthScorer,
+    VoGScorer,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 _spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
@@ -14,15 +19,20 @@ tables = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(tables)
 
 
+VOG = "variance_of_gradients.rst"
+PAGES = {"DEPTH": "prediction_depth.rst", "DYNAMICS": "training_dynamics.rst"}
+
+
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_user_guide_holds_the_table(name):
-    page = (ROOT / "doc" / "user_guide" / "variance_of_gradients.rst").read_text()
+    page = (ROOT / "doc" / "user_guide" / PAGES.get(name.split("_")[0], VOG)).read_text()
     assert tables.TABLES[name]() in page, "Copy the table that benchmarks/tables.py prints."
 
 
 def span(values):
     """Return 'lowest to highest' as the docstring writes it."""
-    return f"{min(values):.2f} to {max(values):.2f}"
+    values = sorted(values)
+    return f"{values[0]:.2f} to {values[-1]:.2f}"
 
 
 def test_docstring_quotes_the_measured_ranges():
@@ -51,3 +61,38 @@ def test_docstring_quotes_the_measured_ranges():
         assert quoted in text, quoted
     for network in tables.results("vog_toy").values():
         assert network["logit, all"]["vog_raw"]["n_negative"] == 8
+
+
+def test_docstrings_of_probing_scorers_quote_the_measured_ranges():
+    found = [tables.results("prediction_depth_claims")[name] for name in tables.DEPTH_NETWORKS]
+
+    def held_out(score):
+        return span(network["clean"][score]["auroc"]["mean"] for network in found)
+
+    def of_wrong_labels(score, regime):
+        return span(network[regime][score]["ap"]["mean"] for network in found)
+
+    depth, neighbors, given = "depth, k = 30", "neighbours, k = 30", "1 - p(given)"
+    quotes = {
+        PredictionDepthScorer: [
+            f"AUROC {held_out('depth')}, where one minus the largest softmax reaches "
+            f"{held_out('1 - max softmax')}",
+            f"average precision {of_wrong_labels(depth, 'flipped')} for 20 % flipped labels, and "
+            f"{of_wrong_labels(depth, 'stopped')} if",
+        ],
+        NeighborConfidenceScorer: [
+            f"average precision {of_wrong_labels(neighbors, 'flipped')} for 20 % flipped",
+            f"by heart, {of_wrong_labels(neighbors, 'stopped')} in networks",
+            f"gives {of_wrong_labels(given, 'flipped')} and {of_wrong_labels(given, 'stopped')}",
+        ],
+        MarginScorer: [
+            f"output margin {of_wrong_labels('margin, output', 'stopped')}, input margin "
+            f"{of_wrong_labels('margin, input', 'stopped')}",
+            f"{of_wrong_labels('margin, output', 'flipped')} and "
+            f"{of_wrong_labels('margin, input', 'flipped')} once",
+        ],
+    }
+    for scorer, expected in quotes.items():
+        text = " ".join(scorer.__doc__.split())
+        for quoted in expected:
+            assert quoted in text, quoted

