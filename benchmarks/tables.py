@@ -37,6 +37,27 @@ DEPTH_SCORES = {
     "1 − p(given label)": "1 - p(given)",
 }
 
+DYNAMICS_PROBLEMS = {
+    "symmetric .2": "symmetric",
+    "pair .2": "pair",
+    "instance .1": "instance",
+    "ambiguous .1": "ambiguous",
+    "misclassified, unseen": "held-out",
+}
+DYNAMICS_DATA = {"digits": "digits", "Fashion-MNIST": "fashion_mnist"}
+REGIMES = {"stopped": "stopped early", "memorised": "memorised"}
+# As they are called in the file, where that is not the name of the measure.
+DYNAMICS_SCORES = {
+    "vog": "VoG, logit",
+    "vog, loss": "VoG, loss",
+    "prediction_depth": "prediction depth",
+    "neighbor_confidence": "neighbour confidence",
+    "output_margin": "output margin",
+    "input_margin": "input margin",
+    "1 - max softmax": "1 − largest softmax",
+    "cross-validation": "cross-validation, 5 fits",
+}
+
 
 def results(name):
     return json.loads((RESULTS / f"{name}.json").read_text())["results"]
@@ -178,7 +199,11 @@ def depth_claims():
     columns = [found[name] for name in DEPTH_NETWORKS]
     clean = [column["clean"] for column in columns]
     rows = [
-        ["accuracy at depth 0; above 0; in the deep half", "falls", *map(_by_depth, clean)],
+        [
+            "accuracy at depth 0; rest of the shallow half; deep half",
+            "falls",
+            *map(_by_depth, clean),
+        ],
         [
             "AUROC for misclassified rows (1 − largest softmax)",
             "—",
@@ -208,20 +233,23 @@ def depth_claims():
         f"{len(column['random']['clean']['mean'])}"
         for column in columns
     ]
-    rows.append(["probes that see the original of a random label", "all but the last", *cells])
+    rows.append(["probes that see the original of a random label", "early and middle ones", *cells])
     for what, key, paper in (
         ("output margin", "output margin", "16; 0.0002"),
         ("depth", "training depth, undefined as largest", "0-hinge: larger"),
+        ("training accuracy", "train accuracy, given labels", "—"),
     ):
         losses = [found["intervention"][name][key]["mean"] for name in DEPTH_LOSSES]
-        cells = ["; ".join(f"{value:.2g}" for value in losses), "—", "—"]
+        cells = ["; ".join(f"{value:#.2g}".rstrip(".") for value in losses), "—", "—"]
         rows.append([f"{what}: cross-entropy, SGD; 0-hinge, GD", paper, *cells])
     for part in ("training", "held-out"):
         cells = [f"{c[f'{part} undefined']['mean']:.4f}" for c in clean]
         rows.append([f"share of {part} rows without a depth", "< 0.0001", *cells])
     for name, key in (("input", "input minus network"), ("middle probe", "middle minus network")):
         cells = [_signed(c["smallest margins"][key]) for c in clean]
-        rows.append([f"accuracy, {name} − network, smallest margins", "positive", *cells])
+        rows.append(
+            [f"accuracy, {name} − network, smallest margins", "+0.73, rows chosen by depth", *cells]
+        )
     return list_table(["claim", "paper", *DEPTH_NETWORKS], rows)
 
 
@@ -259,6 +287,109 @@ def depth_label_noise():
     return list_table(["score", *columns], rows)
 
 
+def _dynamics_name(score):
+    return DYNAMICS_SCORES.get(score, f"``{score}``")
+
+
+def dynamics_which_finds_what(data="fashion_mnist"):
+    """Average precision of every score for every problem: stopped early; memorised."""
+    found = results("dynamics_label_noise")
+    columns = [
+        [found[f"{data}, {problem}, {regime}"] for regime in REGIMES.values()]
+        for problem in DYNAMICS_PROBLEMS.values()
+    ]
+    names = dict.fromkeys(name for column in columns for name in column[0]["found"])
+    rows = [
+        ["chance", *("; ".join(f"{c['marked']['mean']:.2f}" for c in column) for column in columns)]
+    ]
+    for name in names:
+        cells = [
+            "; ".join(f"{c['found'][name]['ap']['mean']:.2f}" for c in column)
+            if name in column[0]["found"]
+            else "—"
+            for column in columns
+        ]
+        rows.append([_dynamics_name(name), *cells])
+    return list_table(["score", *DYNAMICS_PROBLEMS], rows)
+
+
+def dynamics_symmetric():
+    """Average precision for 20 % symmetric errors, and what it is above cross-validation."""
+    found = results("dynamics_label_noise")
+    columns = {
+        f"{data}, {regime}": found[f"{DYNAMICS_DATA[data]}, symmetric, {REGIMES[regime]}"]
+        for data in DYNAMICS_DATA
+        for regime in REGIMES
+    }
+    base = "cross-validation"
+    names = dict.fromkeys(name for column in columns.values() for name in column["found"])
+    names = [base, *(name for name in names if name != base)]
+    rows = []
+    for name in names:
+        cells = []
+        for column in columns.values():
+            if name not in column["found"]:
+                cells.append("—")
+                continue
+            cell = f"{column['found'][name]['ap']['mean']:.3f}"
+            if name != base:
+                difference = column[f"minus {base}"][name]["ap"]
+                signed = f"{difference['mean']:+.3f}".replace("-", "−")
+                cell += f" ({signed} ± {difference['se']:.3f})"
+            cells.append(cell)
+        shown = "cross-validation" if name == base else _dynamics_name(name)
+        rows.append([shown, "5" if name == base else "1", *cells])
+    return list_table(["score", "fits", *columns], rows)
+
+
+def dynamics_regimes():
+    """How a network that has memorised its labels shows, from what the record holds."""
+    found = results("dynamics_label_noise")
+    rows = []
+    for data, key in DYNAMICS_DATA.items():
+        for shown, problem in DYNAMICS_PROBLEMS.items():
+            cells = [
+                "; ".join(
+                    f"{found[f'{key}, {problem}, {regime}'][what]['mean']:.3f}"
+                    for regime in REGIMES.values()
+                )
+                for what in (
+                    "train accuracy, given labels",
+                    "mean confidence, last epoch",
+                    "share of rows never learned",
+                )
+            ]
+            trained = "clean labels" if problem == "held-out" else shown
+            rows.append([f"{data}, {trained}", *cells])
+    return list_table(
+        ["training labels", "train accuracy", "mean confidence, last epoch", "never learned"], rows
+    )
+
+
+def dynamics_speed():
+    """What recording costs, the collector beside aum, and GraNd beside an epoch of training."""
+    found = results("dynamics_speed_cpu")
+    rows = []
+    for network, case in found["recording"].items():
+        noise = f"{case['without_over_without']:.2f}"
+        for shown, key, target in (
+            ("recorded / only checkpoints kept", "recorded_over_without", f"{case['target']:.2f}"),
+            ("recorded / no recorder", "recorded_over_no_recorder", "—"),
+            ('``mode="evaluation"`` / only checkpoints', "evaluation_over_without", "—"),
+        ):
+            rows.append([f"{network}, fit: {shown}", f"{case[key]:.2f}", noise, target])
+    case = found["collector"]
+    if "aum_over_ours" in case:
+        work = f"collector, {case['n']:,} rows: aum / ours"
+        rows.append([work, f"{case['aum_over_ours']:.0f}", f"{case['ours_over_ours']:.2f}", "—"])
+    for network, case in found["grand"].items():
+        noise = f"{case['epoch_over_epoch']:.2f}"
+        for name in ("grand", "grand_all"):
+            work = f'{network}, "{name}" at one checkpoint / an epoch of training'
+            rows.append([work, f"{case[f'{name}_over_epoch']:.2f}", noise, "—"])
+    return list_table(["work", "time", "the same twice (noise)", "target"], rows)
+
+
 TABLES = {
     "TOY": toy,
     "ERROR_RATE": error_rate,
@@ -267,6 +398,10 @@ TABLES = {
     "DEPTH_SPEED": depth_speed,
     "DEPTH_CLAIMS": depth_claims,
     "DEPTH_LABEL_NOISE": depth_label_noise,
+    "DYNAMICS_WHICH": dynamics_which_finds_what,
+    "DYNAMICS_SYMMETRIC": dynamics_symmetric,
+    "DYNAMICS_REGIMES": dynamics_regimes,
+    "DYNAMICS_SPEED": dynamics_speed,
 }
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from sklearn_difficulty import (
     MarginScorer,
     NeighborConfidenceScorer,
     PredictionDepthScorer,
+    TrainingDynamicsScorer,
     VoGScorer,
 )
 
@@ -96,3 +97,25 @@ def test_docstrings_of_probing_scorers_quote_the_measured_ranges():
         text = " ".join(scorer.__doc__.split())
         for quoted in expected:
             assert quoted in text, quoted
+
+
+def test_docstring_of_dynamics_quotes_the_measured_ranges():
+    found = tables.results("dynamics_label_noise")
+    text = " ".join(TrainingDynamicsScorer.__doc__.split())
+
+    def symmetric(score):
+        return " and ".join(
+            span(
+                found[f"{data}, symmetric, {regime}"]["found"][score]["ap"]["mean"]
+                for data in ("digits", "fashion_mnist")
+            )
+            for regime in ("stopped early", "memorised")
+        )
+
+    loss = symmetric("loss").replace(" and ", " in networks that were stopped early and ")
+    for quoted in (
+        f'"loss" {loss} in networks that know',
+        f'"confidence" {symmetric("confidence")}',
+        f"cross-validation gives {symmetric('cross-validation')}",
+    ):
+        assert quoted in text, quoted

@@ -78,6 +78,12 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     itself, at almost no cost. The score is the measure, or minus the measure where a larger value
     means easier (confidence, margin, correctness); `raw_` has it in its own direction.
 
+    **What it finds.** Wrong labels, from one training: average precision for 20 % symmetric errors
+    (digits and Fashion-MNIST, MLP) with "loss" 0.96 to 0.99 in networks that were stopped early and
+    0.90 to 0.99 in networks that know their labels by heart, with "confidence" 0.96 to 0.99 and
+    0.81 to 0.96, where 5-fold cross-validation gives 0.92 to 0.99 and 0.79 to 0.91. Ambiguous rows,
+    with "entropy". The user guide says which measure finds what.
+
     Parameters
     ----------
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None

@@ -414,5 +414,5 @@ def test_net_whose_iterator_hides_its_rows(flowers, make_net):
         max_epochs=2,
         verbose=0,
     )
-    with pytest.raises(ValueError, match="holds none: the iterator is a Batches, not a DataLoader"):
+    with pytest.raises(ValueError, match="row by row: the iterator is a Batches, not a DataLoader"):
         TrainingDynamicsScorer(net).fit(*flowers)
