@@ -151,7 +151,8 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
       gradient of the row's own loss with respect to the parameters :math:`w` of the last linear
       layer, in closed form :math:`\lVert \nabla_z \ell \rVert \sqrt{\lVert h \rVert^2 + 1}` with
       the layer's input :math:`h` and output :math:`z`: a forward pass. "grand_all": of all
-      parameters, which takes a few times an epoch of training [3]_;
+      parameters, which takes as long per checkpoint as two (a convolutional net) to sixty epochs
+      (an MLP) of training [3]_;
     - "variability": the standard deviation of :math:`p_e` over epochs [1]_;
     - "aleatoric": the mean of :math:`p_e (1 - p_e)` [4]_;
     - "correctness": the share of epochs with :math:`\hat{y}_e = y` [1]_;
