@@ -298,9 +298,11 @@ def automatic_sites(trace: Trace) -> list[_Event]:
         If there is nothing of the kind.
     """
     sums = [e for e in trace.events if e.probe.kind == "sum"]
-    if trace.attends and sums:
-        return _block_outputs(trace, sums)
     convolutions = trace.outputs_of(_ConvNd)
+    # A convolutional network may attend too, to pool its last maps, say.
+    is_convolutional = bool(convolutions) and any(e.rank > 3 for e in sums)
+    if trace.attends and sums and not is_convolutional:
+        return _block_outputs(trace, sums)
     sums_of_maps = [e for e in sums if e.rank > 2]
     if convolutions and sums_of_maps:
         return [*_stem(trace, sums_of_maps), *_block_sums(sums_of_maps)]
@@ -359,7 +361,13 @@ def _chosen_sites(trace: Trace, record: TrainingRecord, choice: ProbeChoice) -> 
     if callable(choice):
         chosen = [e for e in called if e.module and choice(e.probe.module, e.module)]
     elif isinstance(choice, str):
-        chosen = [e for e in called if re.fullmatch(choice, e.probe.module)]
+        try:
+            chosen = [e for e in called if re.fullmatch(choice, e.probe.module)]
+        except re.error as error:
+            raise ValueError(
+                f"probes={choice!r} is no regular expression ({error}); to name one module, pass "
+                "a list."
+            ) from error
     else:
         known = {e.probe.module for e in called}
         strangers = [name for name in choice if name not in known]

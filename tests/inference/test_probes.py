@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which sites of a forward pass are probed: networks of every kind, and what users name."""
 
-import re
 from collections import OrderedDict
 
 import numpy as np
@@ -151,6 +150,13 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean(dim=(2, 3)))
+
+
+class AttentionPooledResNet(ResNet):
+    def forward(self, x):
+        x = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
+        weights = x.flatten(2).mean(dim=1, keepdim=True).softmax(dim=-1)
+        return self.fc((x.flatten(2) * weights).sum(dim=2))
 
 
 def sums_of_blocks(depths):
@@ -355,6 +361,11 @@ AUTOMATIC = {
         IMAGES,
         ["conv1", *sums_of_blocks((2, 2, 2, 2))],
     ),
+    "resnet with attention pooling": (
+        lambda: AttentionPooledResNet(BasicBlock, (2,)),
+        IMAGES,
+        ["bn1", *sums_of_blocks((2,))],
+    ),
     "loop of convolutions": (ConvLoop, IMAGES, ["norm", "sum", "sum#2", "sum#3"]),
     "sums around sums": (Stages, IMAGES, ["stem.2", "blocks.0.sum#2", "blocks.1.sum#2", "sum"]),
     "sum of heads": (SumOfHeads, IMAGES, ["conv"]),
@@ -537,6 +548,7 @@ def test_chosen_modules_come_in_the_order_of_the_forward_pass(names_of, choice, 
         (["first", "decoder"], r"names \['decoder'\].*Shared does not call.*'first', 'shared'"),
         (["spare"], r"\['spare'\], which the forward pass of Shared does not call"),
         ([], "chooses no module"),
+        ("a(", r"probes='a\(' is no regular expression"),
         ("fir", r"probes='fir' chooses no module.*\['first', 'shared', 'head'\]"),
         (lambda name, module: False, "chooses no module"),
     ],
@@ -635,5 +647,5 @@ def test_rows_are_not_written_to(names_of):
 
 
 def test_error_of_a_regular_expression_says_what_is_wrong(names_of):
-    with pytest.raises(re.error, match="unterminated"):
+    with pytest.raises(ValueError, match="unterminated"):
         names_of(Shared(), FLAT, "first(")
