@@ -87,7 +87,7 @@ RATE = {"MLP": 1e-3, "VGG16": 2e-3}
 Floats = NDArray[np.float64]
 
 
-class ArrayLoader(DataLoader):  # type: ignore[type-arg]
+class ArrayLoader(DataLoader):
     """Indexes the arrays once a batch, which takes half the time that joining rows takes."""
 
     def __iter__(self) -> Any:

@@ -6,6 +6,7 @@ documentation is older than its measurement.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -399,6 +400,7 @@ TABLES = {
     "DEPTH_CLAIMS": depth_claims,
     "DEPTH_LABEL_NOISE": depth_label_noise,
     "DYNAMICS_WHICH": dynamics_which_finds_what,
+    "DYNAMICS_WHICH_DIGITS": partial(dynamics_which_finds_what, "digits"),
     "DYNAMICS_SYMMETRIC": dynamics_symmetric,
     "DYNAMICS_REGIMES": dynamics_regimes,
     "DYNAMICS_SPEED": dynamics_speed,
@@ -406,4 +408,5 @@ TABLES = {
 
 if __name__ == "__main__":
     for table in TABLES.values():
-        print(table.__doc__, table(), sep="\n\n", end="\n\n")
+        doc = getattr(table, "func", table).__doc__
+        print(doc, table(), sep="\n\n", end="\n\n")

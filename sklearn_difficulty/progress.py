@@ -16,7 +16,7 @@ try:
 except ImportError:  # the module may move or change without deprecation
     F = TypeVar("F", bound=Callable[..., Any])
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # stands in for the missing one
         """Stand-in without `set_callbacks`."""
 
     def with_callbacks(method: F) -> F:

@@ -9,8 +9,8 @@ the one that has arrived.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,4 +145,6 @@ def _positions(dataset: Dataset[Any], X: Any) -> tuple[NDArray[np.int64] | None,
         indices = np.asarray(dataset.indices, dtype=np.int64)
         positions = indices if positions is None else indices[positions]
         dataset = dataset.dataset
-    return positions, 0 if isinstance(dataset, IterableDataset) else len(dataset)  # type: ignore[arg-type]
+    if isinstance(dataset, IterableDataset):
+        return positions, 0
+    return positions, len(cast(Sized, dataset))
