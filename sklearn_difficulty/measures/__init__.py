@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Difficulty as pure functions of arrays: no network, no training, no estimator."""
 
+from sklearn_difficulty.measures.agreement import (
+    consensus_class,
+    consensus_consistency,
+    consistency_score,
+    high_influence_pairs,
+    influence,
+    memorization,
+)
 from sklearn_difficulty.measures.depth import prediction_depth
 from sklearn_difficulty.measures.dynamics import (
     aleatoric_uncertainty,
@@ -14,16 +22,30 @@ from sklearn_difficulty.measures.dynamics import (
 from sklearn_difficulty.measures.gradients import variance_of_gradients
 from sklearn_difficulty.measures.margins import input_margin, output_margin
 from sklearn_difficulty.measures.normalization import group_statistics, standardize
+from sklearn_difficulty.measures.quadrants import (
+    corner_distances,
+    difficulty_quadrants,
+    otsu_threshold,
+)
 
 __all__ = [
     "aleatoric_uncertainty",
+    "consensus_class",
+    "consensus_consistency",
+    "consistency_score",
+    "corner_distances",
+    "difficulty_quadrants",
     "epoch_statistics",
     "forgetting_events",
     "group_statistics",
+    "high_influence_pairs",
+    "influence",
     "input_margin",
     "iteration_learned",
     "mean_correctness",
     "mean_over_epochs",
+    "memorization",
+    "otsu_threshold",
     "output_margin",
     "prediction_depth",
     "standardize",
