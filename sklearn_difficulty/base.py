@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
@@ -19,21 +17,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .progress import CallbackSupportMixin, Task, root_task, with_callbacks
+from .training.caller import warn_caller
 from .training.default import default_network
+from .training.ensemble import ResampledEnsemble
 from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
 from .training.rows import Rows, check_rows, is_dataset, n_rows
-
-_INTERNAL = ("sklearn_difficulty", "sklearn")  # scikit-learn wraps fit and transform
-
-
-def warn_caller(message: str) -> None:
-    """Warn at the line that called this library, however deep below it the cause was found."""
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals["__name__"].partition(".")[0] in _INTERNAL:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
@@ -109,8 +99,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             yields (x, y).
         scoring_view : same kind as X, default=None
             The same rows in the same order without random augmentation; scored in place of X.
-        groups : ignored
-            For the scorers that train several networks on parts of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            For the scorers that train several networks on parts of the rows: rows of one group
+            are trained on, or held out, together. Others ignore it.
 
         Returns
         -------
@@ -123,10 +114,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             rows = check_rows(X, estimator=self)
             self._check_width(X, rows, reset=True)
             view = rows if scoring_view is None else self._check_view(scoring_view, rows)
-            self.record_, targets = self._obtain_record(rows, y, progress)
-            self.estimator_ = self.record_ if self.record_.net is None else self.record_.net
-            self.classes_ = self.record_.classes_
-            self._read_record(view, targets, progress)
+            targets = self._train(rows, y, view, groups, progress)
+            self._read_training_rows(view, targets, progress)
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
@@ -196,7 +185,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         """
         estimator = params.get("estimator", self.estimator)
         nested = [name for name in params if name.startswith("estimator__")]
-        if nested and isinstance(estimator, (TrainingRecord, FrozenEstimator)):
+        if nested and isinstance(estimator, (TrainingRecord, ResampledEnsemble, FrozenEstimator)):
             raise ValueError(
                 f"{nested[0]} cannot be set: the network is already trained; pass a net to tune it."
             )
@@ -208,6 +197,13 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         return super().set_params(**params)
 
     # ---------------------------------------------------------------------------- the scorer's work
+
+    def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
+        """Set `record_`, `estimator_` and `classes_`, and return the rows' targets."""
+        self.record_, targets = self._obtain_record(X, y, progress)
+        self.estimator_ = self.record_ if self.record_.net is None else self.record_.net
+        self.classes_ = self.record_.classes_
+        return targets
 
     def _obtain_record(
         self, X: Rows, y: Any, progress: Task
@@ -239,8 +235,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         needs.check(record)
         return record, targets
 
-    def _read_record(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
-        """Set `difficulty_` and what goes with it, from `record_`."""
+    def _read_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
+        """Set `difficulty_` and what goes with it, from what `_train` has set."""
         scores = self._score_training_rows(X, targets, progress)
         self.n_undefined_ = int(np.isnan(scores).sum())
         self.difficulty_ = self._settle(scores, scores)
@@ -329,7 +325,11 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         check_is_fitted(self)
         rows = check_rows(X, estimator=self)
         self._check_width(X, rows, reset=False)
-        return rows, None if y is None else self.record_.targets(rows, y)
+        return rows, None if y is None else self._targets_of(rows, y)
+
+    def _targets_of(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return label codes of rows, or regression targets, as the training had them."""
+        return self.record_.targets(X, y)
 
     def _settle(self, scores: NDArray[Any], of_training: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer, warn_caller
+from ..base import BaseDifficultyScorer
 from ..inference.embeddings import EmbeddingReader, predicted_classes
 from ..inference.neighbors import NeighborBank, Neighbors, full_precision
 from ..inference.probes import Probe, ProbeChoice, find_probes
 from ..progress import SILENT, Task
+from ..training.caller import warn_caller
 from ..training.needs import RecordNeeds
 from ..training.randomness import draw_seed
 from ..training.record import TrainingRecord

@@ -193,7 +193,7 @@ class DifficultyScorer(BaseDifficultyScorer):
         if reset:
             self._index = X.index if hasattr(X, "iloc") else None
 
-    def _read_record(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
+    def _read_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:
         self.scorers_ = self._members()
         seed = draw_seed(self.random_state)
         described = ("n_features_in_", "feature_names_in_", "_row_shape")
@@ -207,7 +207,7 @@ class DifficultyScorer(BaseDifficultyScorer):
                 for attribute, value in known.items():
                     setattr(scorer, attribute, value)
                 with scoring.subtask(name, None) as task:
-                    scorer._read_record(X, targets, task)
+                    scorer._read_training_rows(X, targets, task)
         self.score_names_ = np.array(list(self.scorers_), dtype=object)
         self.difficulties_ = np.stack([s.difficulty_ for s in self.scorers_.values()], axis=1)
         self.difficulty_ = self.difficulties_[:, 0].copy()

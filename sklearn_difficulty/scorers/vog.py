@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer, warn_caller
+from ..base import BaseDifficultyScorer
 from ..inference.gradients import (
     GradientReader,
     GradientStatistics,
@@ -20,6 +20,7 @@ from ..inference.gradients import (
 )
 from ..measures import group_statistics, standardize
 from ..progress import SILENT, Task
+from ..training.caller import warn_caller
 from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.needs import RecordNeeds
 from ..training.record import TrainingRecord

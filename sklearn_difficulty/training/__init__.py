@@ -3,6 +3,7 @@
 
 from .architectures import MLP, VGG16, ConvNet, ResNet18
 from .default import default_network
+from .ensemble import ResampledEnsemble
 from .losses import ZeroMarginHingeLoss
 from .record import TrainingRecord
 from .recorder import RecordTraining
@@ -14,6 +15,7 @@ __all__ = [
     "ConvNet",
     "RecordTraining",
     "ResNet18",
+    "ResampledEnsemble",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dis
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ def train(
     classes: NDArray[Any] | None,
     seed: int,
     before_training: Callable[[NeuralNet], None] = lambda net: None,
+    callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> NeuralNet:
     """Train a clone made by `training_clone`, in place.
@@ -68,6 +69,8 @@ def train(
         Seeds initialisation, row order and dropout.
     before_training : callable
         Called with the net when it is ready for its first epoch.
+    callbacks : sequence of (str, Callback)
+        Join the net's own for the length of this fit, and are called before them.
     progress : Task
         Gets one subtask per epoch.
 
@@ -84,9 +87,10 @@ def train(
     init_seed, order_seed, dropout_seed = spawn_seeds(seed)
     recorder = find_recorder(net.callbacks)
     assert recorder is not None
-    own_order = _seeds_row_order(net)
+    own_order = seeds_row_order(net)
     if own_order:
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
+    reporter = ("report_epochs", _ReportEpochs(progress))
     interruptions: list[KeyboardInterrupt] = []
     skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
 
@@ -99,9 +103,9 @@ def train(
             net, "infer", lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
         )
         try:
-            X, y = _matched_to_module(net, X, y, classes)
+            X, y = matched_to_module(net, X, y, classes)
             before_training(net)
-            net.callbacks_.append(("report_epochs", _ReportEpochs(progress)))
+            net.callbacks_ = [*callbacks, *net.callbacks_, reporter]
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
@@ -125,19 +129,21 @@ def train(
             vars(net).pop(stand_in, None)
         net.train_split = split
         if hasattr(net, "callbacks_"):
-            net.callbacks_ = [item for item in net.callbacks_ if item[0] != "report_epochs"]
+            ours = {name for name, _ in (*callbacks, reporter)}
+            net.callbacks_ = [item for item in net.callbacks_ if item[0] not in ours]
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
     return net
 
 
-def _seeds_row_order(net: NeuralNet) -> bool:
+def seeds_row_order(net: NeuralNet) -> bool:
+    """Tell whether the order of rows is ours to seed: no generator was given for it."""
     is_loader = isinstance(net.iterator_train, type) and issubclass(net.iterator_train, DataLoader)
     return is_loader and net.get_params_for("iterator_train").get("generator") is None
 
 
-def _matched_to_module(
+def matched_to_module(
     net: NeuralNet, X: Rows, y: Any, classes: NDArray[Any] | None
 ) -> tuple[Rows, Any]:
     """Refuse what cannot be trained, and give all targets the form that the loss needs."""
@@ -146,12 +152,12 @@ def _matched_to_module(
     name = type(plain_module(net.module_)).__name__
     check_outputs(outputs, output_kind(net), None if classes is None else len(classes), name)
     if y is not None:
-        y = _like_outputs(y, net, outputs)
+        y = like_outputs(y, net, outputs)
     if isinstance(X, LabelledDataset) and y is not None:
         X = LabelledDataset(X.dataset, y)
     valid = predefined_validation_set(net)
     if valid is not None:
-        labels = _like_outputs(_validation_targets(net, valid, classes), net, outputs)
+        labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
         net.train_split = predefined_split(LabelledDataset(valid, labels))
     return X, y
 
@@ -168,7 +174,7 @@ def _validation_targets(
         raise
 
 
-def _like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:
+def like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:
     """Give targets the shape and dtype that the criterion compares with the module's outputs."""
     is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
     if targets.dtype.kind != "f" and not is_binary:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
+from skorch.callbacks import Callback
 from torch import nn
 
 from ..progress import SILENT, Task
@@ -604,6 +605,7 @@ def train_record(
     verbose: int,
     needs: RecordNeeds = _NO_NEEDS,
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object] | None = None,
+    callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> TrainingRecord:
     """Train a clone of a net on checked rows and return its record.
@@ -623,6 +625,8 @@ def train_record(
     rehearse : callable, default=None
         Called before the first epoch with a record of the untrained network, two rows and their
         targets: what cannot be read should be refused before hours of training.
+    callbacks : sequence of (str, Callback)
+        Join the net's own for the length of this fit.
     progress : Task
         Gets one subtask per epoch.
 
@@ -654,6 +658,7 @@ def train_record(
         classes=classes,
         seed=draw_seed(random_state),
         before_training=rehearsal,
+        callbacks=callbacks,
         progress=progress,
     )
     rows, trajectory = recorder.rows_, recorder.trajectory_
