@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -30,12 +31,21 @@ from .fingerprint import fingerprint, net_fingerprint
 from .member_store import MemberStore
 from .members import READOUT, STATE, Arrays, Pool, Readout, probabilities, train_member
 from .network import collate_fn, plain_module, training_clone
-from .outputs import OutputKind, is_regression, output_kind
+from .outputs import is_regression, output_kind
 from .randomness import draw_seed, isolated_rng
 from .record import TrainingRecord, targets_for
 from .recorder import RecordTraining
 from .resampling import draw_masks
-from .rows import Rows, RowsFingerprint, check_rows, codes_of, given_labels, is_dataset, n_rows
+from .rows import (
+    Rows,
+    RowsFingerprint,
+    check_rows,
+    codes_of,
+    given_labels,
+    is_dataset,
+    n_rows,
+    take_rows,
+)
 from .stacked import drawback, obstacle, stack_size, train_stack
 
 __all__ = ["ResampledEnsemble"]
@@ -290,10 +300,18 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             size = self.stack_size or stack_size(pool, self.n_members)
             numbers = list(range(self.n_members))
             stacks = [numbers[k : k + size] for k in range(0, self.n_members, size)]
+        untrained = _untrained_record(net, classes)
+        rehearse = getattr(self.readout, "rehearse", None)
+        if rehearse is not None:
+            # A module that a callback shapes when training begins cannot be asked yet.
+            with suppress(RuntimeError):
+                rehearse(untrained, take_rows(view, slice(2)))
         members = self._collect(pool, masks, seeds, stacks, progress)
         self.estimator_, self.classes_ = net, classes
+        self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = RowsFingerprint.of(rows, targets)
+        self._template = untrained if self.keep_members else None
         self._keep([members[k] for k in range(self.n_members)])
         return targets
 
@@ -428,9 +446,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         self._states = [
             {name: torch.from_numpy(m[STATE + name]) for name in _names(m, STATE)} for m in members
         ]
-        self._template = None
         if self.keep_members:
-            self._template = _template_of(self.estimator_)
             self.record(0)  # now rather than when it is needed
 
     # -------------------------------------------------------------------------------------- reading
@@ -488,16 +504,15 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 "The members' weights were not kept; fit the ensemble with keep_members=True."
             )
-        module, kind, criterion = self._template
-        module = copy.deepcopy(module)
+        module = copy.deepcopy(self._template.module)
         module.load_state_dict(self._states[k])
         return TrainingRecord(
             module,
             [],
             classes=self.classes_,
-            outputs=kind,
-            criterion=criterion,
-            trajectory_problem="members of an ensemble keep none",
+            outputs=self._template.outputs,
+            criterion=self._template.criterion,
+            trajectory_problem=self._template.trajectory_problem,
         )
 
     def member_probability(self, X: Any) -> NDArray[np.float32]:
@@ -517,6 +532,10 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         rows = check_rows(X, estimator=self)
         if isinstance(rows, np.ndarray) and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
+        return self._member_probability(rows)
+
+    def _member_probability(self, rows: Rows) -> NDArray[np.float32]:
+        """Return what every member says about checked rows."""
         return np.stack(
             [
                 probabilities(record.module, rows, record.outputs, self.estimator_)
@@ -559,12 +578,19 @@ def _train_one(pool: Pool, k: int, mask: NDArray[np.bool_], seed: int) -> tuple[
         raise
 
 
-def _template_of(net: NeuralNet) -> tuple[nn.Module, OutputKind, nn.Module]:
-    """Return an untrained module, what it returns, and its loss."""
+def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an untrained network."""
     net = training_clone(net, RecordTraining(), verbose=0)
     with isolated_rng(0, net.device or "cpu"):
         net.initialize()
-    return plain_module(net.module_), output_kind(net), net.criterion_
+    return TrainingRecord(
+        plain_module(net.module_),
+        [],
+        classes=classes,
+        outputs=output_kind(net),
+        criterion=net.criterion_,
+        trajectory_problem="members of an ensemble keep none",
+    )
 
 
 def _fingerprint_of(X: Rows) -> str:

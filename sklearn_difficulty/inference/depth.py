@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Prediction depth of every row in one member of an ensemble, trained on or held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..measures import prediction_depth
+from ..training.network import call_module
+from ..training.outputs import class_logits
+from ..training.record import TrainingRecord
+from ..training.rows import Rows, n_rows, take_rows
+from .blocks import copied, read_blocks
+from .embeddings import EmbeddingReader, predicted_classes
+from .neighbors import NeighborBank, full_precision, majority
+from .probes import Probe, ProbeChoice, find_probes
+
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class DepthReadout:
+    """Reads the prediction depth of all rows from a member's record.
+
+    Neighbours are looked for among the rows that the member was trained on; none of these is its
+    own.
+
+    Parameters
+    ----------
+    n_neighbors, probes, include_input, metric, batch_size : object
+        As for `PredictionDepthScorer`.
+    """
+
+    n_neighbors: int = 30
+    probes: ProbeChoice = "auto"
+    include_input: bool = True
+    metric: str = "euclidean"
+    batch_size: int = 512
+
+    def __call__(
+        self,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        trained_on: NDArray[np.bool_],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the depth of every row as ``{"depth": (n,)}``.
+
+        Parameters
+        ----------
+        record : TrainingRecord
+            Of the member.
+        X : ndarray, dict of ndarrays or Dataset
+            All rows.
+        codes : ndarray of shape (n,)
+            Positions of their labels.
+        trained_on : ndarray of shape (n,), bool
+            Which of them are the bank.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            float32, divided by the deepest that is possible: in [0, 1], NaN where undefined.
+        """
+        own = np.where(trained_on, np.cumsum(trained_on) - 1, -1)
+        bank = self.bank(record, X, codes, trained_on)
+        return {"depth": self.depth(bank, X, own=own)}
+
+    def rehearse(self, record: TrainingRecord, X: Rows) -> None:
+        """Read some rows of an untrained network, so that what cannot be read is refused early."""
+        probes = find_probes(record, X, self.probes, include_input=self.include_input)
+        self.reader(record).widths(X, probes)
+
+    def bank(
+        self,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        trained_on: NDArray[np.bool_],
+    ) -> NeighborBank:
+        """Return the rows that a member was trained on, to look for neighbours among them."""
+        rows = np.flatnonzero(trained_on)
+        return NeighborBank(
+            self.reader(record),
+            take_rows(X, rows),
+            codes[rows],
+            find_probes(record, X, self.probes, include_input=self.include_input),
+            batch_size=self.batch_size,
+        )
+
+    def reader(self, record: TrainingRecord) -> EmbeddingReader:
+        """Return what embeds rows."""
+        return EmbeddingReader(record, unit_length=self.metric == "cosine")
+
+    def depth(
+        self, bank: NeighborBank, X: Rows, own: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the depth of rows in [0, 1]; `own` is the position of each in the bank, or -1."""
+        record = bank.reader.record
+        assert record.classes_ is not None
+        winners = np.stack(
+            [
+                majority(
+                    bank.codes[found.positions], found.distances, len(record.classes_), "nearest"
+                )[0]
+                for found in bank.nearest(X, self.n_neighbors, own=own)
+            ]
+        )
+        with full_precision():  # as the last probe
+            predicted = predicted_classes(record, X, batch_size=self.batch_size)
+        depth = prediction_depth(winners, predicted) / max(1, len(winners) - 1)
+        depth[(winners < 0).any(axis=0)] = np.nan  # an embedding that is not finite
+        return depth.astype(np.float32)
+
+    def hidden_bank(
+        self, record: TrainingRecord, X: Rows, codes: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NeighborBank:
+        """Return some rows as the last hidden layer sees them."""
+        probe = last_hidden_probe(record, X, include_input=self.include_input)
+        return NeighborBank(
+            self.reader(record),
+            take_rows(X, rows),
+            codes[rows],
+            [probe],
+            batch_size=self.batch_size,
+        )
+
+
+def last_hidden_probe(record: TrainingRecord, X: Rows, *, include_input: bool = True) -> Probe:
+    """Return the last automatic probe before what the network returns.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network.
+    X : ndarray, dict of ndarrays or Dataset
+        Some rows.
+    include_input : bool, default=True
+        Whether the input may be taken, where there is no hidden layer.
+
+    Returns
+    -------
+    probe : Probe
+        The first one if all of them return what the network returns.
+    """
+    probes = find_probes(record, X, "auto", include_input=include_input)[:-1]
+    rows = take_rows(X, slice(0, min(2, n_rows(X))))
+    [block] = read_blocks(
+        record,
+        rows,
+        None,
+        lambda inputs, _: class_logits(call_module(record.module, copied(inputs)), record.outputs),
+        batch_size=2,
+    )
+    returned = block.result[: block.n].float().log_softmax(dim=1)
+    embedded = EmbeddingReader(record).embed(rows, probes, batch_size=2)
+    for probe, values in zip(reversed(probes), reversed(embedded), strict=True):
+        if values.shape[1] == 1:  # the logit of the second of two classes
+            values = torch.cat([torch.zeros_like(values), values], dim=1)
+        # Compared after softmax, since the network may take that itself.
+        is_returned = values.shape == returned.shape and torch.allclose(
+            values.log_softmax(dim=1), returned, rtol=_ROUNDING, atol=_ROUNDING
+        )
+        if not is_returned:
+            return probe
+    return probes[0]
