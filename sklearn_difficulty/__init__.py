@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How hard is each example, and why: scikit-learn estimators around a torch network."""
 
+from .curation import DifficultyQuadrantClassifier
 from .scorers import (
+    ConsistencyScorer,
     DifficultyScorer,
     MarginScorer,
+    MemorizationScorer,
     NeighborConfidenceScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
@@ -14,8 +17,11 @@ from .training import TrainingRecord
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ConsistencyScorer",
+    "DifficultyQuadrantClassifier",
     "DifficultyScorer",
     "MarginScorer",
+    "MemorizationScorer",
     "NeighborConfidenceScorer",
     "PredictionDepthScorer",
     "TrainingDynamicsScorer",

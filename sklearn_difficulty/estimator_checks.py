@@ -479,6 +479,35 @@ def check_reads_a_record(scorer: Any) -> None:
     )
 
 
+def check_reads_an_ensemble(scorer: Any) -> None:
+    """Check that a fitted ensemble in place of the network is read as it is."""
+    X, y = _data()
+    ensemble = getattr(scorer.fit(X, y), "ensemble_", None)
+    if ensemble is None:
+        return
+    reader = clone(scorer).set_params(estimator=ensemble)
+    assert clone(reader).estimator is ensemble, (
+        "clone copied the ensemble, and a copy is not fitted; it must pass it on."
+    )
+    reader.fit(X, y)
+    assert reader.ensemble_ is ensemble, "fit on an ensemble must keep that one as ensemble_."
+    np.testing.assert_array_equal(
+        reader.difficulty_,
+        scorer.difficulty_,
+        err_msg="The scores read from an ensemble differ from those of the fit that trained it.",
+    )
+    message = _error_of(lambda: reader.set_params(estimator__lr=0.1))
+    assert "already trained" in message, (
+        "set_params(estimator__...) on a fitted ensemble must say that it is already trained; it "
+        f"said {message!r}."
+    )
+    message = _error_of(lambda: clone(reader).fit(X[::-1].copy(), y))
+    assert "other rows" in message, (
+        "An ensemble that was trained on other rows must be refused; fit on rows in another order "
+        f"said {message!r}."
+    )
+
+
 _CHECKS: tuple[Check, ...] = (
     check_docstring_states_sign,
     check_only_estimator_is_positional,
@@ -500,4 +529,5 @@ _CHECKS: tuple[Check, ...] = (
     check_one_class_is_refused,
     check_scores_stand_in_the_order_of_rows,
     check_reads_a_record,
+    check_reads_an_ensemble,
 )

@@ -15,8 +15,11 @@ from sklearn.utils.estimator_checks import check_param_validation, parametrize_w
 
 import sklearn_difficulty
 from sklearn_difficulty import (
+    ConsistencyScorer,
+    DifficultyQuadrantClassifier,
     DifficultyScorer,
     MarginScorer,
+    MemorizationScorer,
     NeighborConfidenceScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
@@ -25,10 +28,18 @@ from sklearn_difficulty import (
     estimator_checks,
 )
 from sklearn_difficulty.base import BaseDifficultyScorer
+from sklearn_difficulty.training import ResampledEnsemble
 from sklearn_difficulty.training.randomness import isolated_rng
 
 # The one table of small instances; a public estimator without an entry fails the first test.
 INSTANCES = {
+    ConsistencyScorer: [
+        ConsistencyScorer(n_members=4, train_size=0.5),
+        ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
+    ],
+    DifficultyQuadrantClassifier: [
+        DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
+    ],
     DifficultyScorer: [
         DifficultyScorer(scores=["confidence", "forgetting", VoGScorer(checkpoints=2)]),
         DifficultyScorer(
@@ -41,6 +52,7 @@ INSTANCES = {
         MarginScorer(kind="input"),
         MarginScorer(kind="input", log=True, undefined="max"),
     ],
+    MemorizationScorer: [MemorizationScorer(n_members=4, train_size=0.5)],
     NeighborConfidenceScorer: [
         NeighborConfidenceScorer(n_neighbors=3),
         NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
@@ -50,6 +62,7 @@ INSTANCES = {
         PredictionDepthScorer(n_neighbors=2, metric="cosine", normalize=True, undefined="max"),
         PredictionDepthScorer(n_neighbors=2, probes=["layers.0"], include_input=False),
     ],
+    ResampledEnsemble: [ResampledEnsemble(n_members=2, train_size=0.5)],
     TrainingDynamicsScorer: [
         TrainingDynamicsScorer(),
         TrainingDynamicsScorer(measure="aum", mode="evaluation", checkpoints="late"),
@@ -108,10 +121,11 @@ def test_difficulty_checks(scorer, check):
 # ------------------------------------------------- the checks themselves must be able to fail
 
 
-def broken(**overrides):
-    """A VoGScorer with some of its methods replaced."""
-    body = {"__doc__": VoGScorer.__doc__, "__module__": __name__, **overrides}
-    return type("Broken", (VoGScorer,), body)(checkpoints=2)
+def broken(base=VoGScorer, /, **overrides):
+    """A scorer with some of its methods replaced."""
+    body = {"__doc__": base.__doc__, "__module__": __name__, **overrides}
+    settings = {"checkpoints": 2} if base is VoGScorer else {"n_members": 2, "train_size": 0.5}
+    return type("Broken", (base,), body)(**settings)
 
 
 def fit_after(prepare):
@@ -244,6 +258,17 @@ def replace_unknown_labels(self, X, y=None):
     return VoGScorer.score_samples(self, X, known)
 
 
+def train_another_ensemble(self, X, y, view, groups, progress):
+    given, self.estimator = self.estimator, None
+    targets = ConsistencyScorer._train(self, X, y, view, groups, progress)
+    self.estimator = given
+    return targets
+
+
+def read_any_rows(self, X, y):
+    return self.ensemble_.targets(X, y)
+
+
 # Every check with scorers that it must catch, and a part of what it says about them.
 MUTANTS = [
     ("docstring_states_sign", {"__doc__": "Variance of gradients."}, "larger = harder"),
@@ -335,6 +360,13 @@ MUTANTS = [
     ("scores_stand_in_the_order_of_rows", scored(np.sort), "score of row i"),
     ("reads_a_record", {"fit": fit_before(train_further)}, "changed its weights"),
     ("reads_a_record", {"fit": fit_before(copy_record)}, "must keep that record"),
+    (
+        "reads_an_ensemble",
+        {"__sklearn_clone__": BaseEstimator.__sklearn_clone__},
+        "clone copied the ensemble",
+    ),
+    ("reads_an_ensemble", {"_train": train_another_ensemble}, "must keep that one"),
+    ("reads_an_ensemble", {"_check_given": read_any_rows}, "must be refused"),
 ]
 
 
@@ -352,7 +384,8 @@ def restored_surroundings():
 @pytest.mark.parametrize(("check", "overrides", "message"), MUTANTS)
 def test_difficulty_checks_catch(check, overrides, message, monkeypatch):
     # The class must be found again by its name to be pickled.
-    scorer = broken(**overrides).set_params(random_state=0)
+    base = ConsistencyScorer if check == "reads_an_ensemble" else VoGScorer
+    scorer = broken(base, **overrides).set_params(random_state=0)
     monkeypatch.setitem(globals(), "Broken", type(scorer))
     with pytest.raises(AssertionError, match=message):
         getattr(estimator_checks, f"check_{check}")(scorer)

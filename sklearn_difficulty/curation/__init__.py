@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Acting on difficulty: which kind of hard a row is, and what to do about it."""
+
+from .quadrants import DifficultyQuadrantClassifier
+
+__all__ = ["DifficultyQuadrantClassifier"]

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""MemorizationScorer: what a row's presence in training changes, for itself and for others."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..measures import high_influence_pairs, influence, memorization
+from ..measures.agreement import InfluencePairs
+from ..progress import Task
+from ..training.rows import Rows
+from ._ensembles import BaseEnsembleScorer
+
+__all__ = ["MemorizationScorer"]
+
+
+class MemorizationScorer(BaseEnsembleScorer):
+    r"""Score rows by how much their label must be memorized to be predicted; larger = harder.
+
+    The difficulty is the memorization: the share of the networks that predict the given label among
+    those trained on the row, less that among those that were not. From -1 to 1; near 0 for rows
+    that the others explain, near 1 for rows that are learned by heart or not at all.
+
+    **What it finds.** The same rows as a low consistency score if the networks fit their training
+    data: wrong labels, rare cases, ambiguous ones. If they do not fit them, a wrong label has a low
+    memorization, since it is not learned either; look at `p_in_` and `p_out_`, not at the
+    difference alone.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNet, ResampledEnsemble or None, default=None
+        The network, a classifier, of which clones are trained on parts of the rows. A fitted
+        `ResampledEnsemble` is read without training, and its own settings hold. None takes
+        ``training.default_network(X, y)``.
+    n_members : int, default=30
+        How many networks are trained. The standard error falls with its square root.
+    train_size : float, default=0.7
+        Share of the rows that each is trained on.
+    stratify : bool, default=False
+        Whether every part keeps the shares of the classes.
+    backend : {"auto", "stacked", "joblib"}, default="auto"
+        How members are trained, see `ResampledEnsemble`.
+    n_jobs : int, default=None
+        Members trained at a time with backend "joblib".
+    cache_dir : path-like, default=None
+        Where finished members are kept, so that an interrupted fit can go on.
+    keep_members : bool, default=True
+        Whether weights are kept. Without them `influence` cannot be computed.
+    undefined : {"nan", "max"}, default="nan"
+        What stands for rows that all members, or none, were trained on: NaN, or the largest score
+        of the others.
+    random_state : int, RandomState or None, default=None
+        Seeds the splits, and initialisation, row order and dropout of every member.
+    verbose : int, default=0
+        1 prints how many members are finished and about how long the rest takes.
+
+    Attributes
+    ----------
+    difficulty_ : ndarray of shape (n_samples,), float32
+        Memorization.
+    standard_error_ : ndarray of shape (n_samples,)
+        Of the memorization, over the choice of members.
+    p_in_, p_out_ : ndarray of shape (n_samples,)
+        Share of the members that predict the given label, among those trained on the row and among
+        the others.
+    n_in_, n_out_ : ndarray of shape (n_samples,)
+        How many these are.
+    n_undefined_ : int
+        Rows for which one of the two is zero.
+    ensemble_ : ResampledEnsemble
+        The members; other scorers can read it.
+    estimator_ : skorch.NeuralNet
+        The untrained network that they are clones of.
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    n_features_in_ : int
+        Size of axis 1 of X, for arrays.
+
+    See Also
+    --------
+    ConsistencyScorer : One minus `p_out_`, also for unseen rows.
+    sklearn_difficulty.measures.memorization : The numbers, for predictions that you have.
+    sklearn_difficulty.measures.influence : What `influence` computes.
+
+    Notes
+    -----
+    With the members :math:`h_k` and their training rows :math:`I_k`, the memorization of row
+    :math:`i` with given label :math:`y_i` is estimated as
+
+    .. math:: \operatorname{mean}_{k : i \in I_k} [h_k(x_i) = y_i]
+        - \operatorname{mean}_{k : i \notin I_k} [h_k(x_i) = y_i],
+
+    and its influence on a test row :math:`(x', y')` by the same with :math:`h_k(x') = y'`.
+    Memorization has no meaning for unseen rows: there is no `transform`.
+
+    References
+    ----------
+    V. Feldman, C. Zhang, "What Neural Networks Memorize and Why: Discovering the Long Tail via
+    Influence Estimation", NeurIPS 2020, :arxiv:`2008.03703`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_difficulty import MemorizationScorer
+    >>> X, y = load_wine(return_X_y=True)
+    >>> scorer = MemorizationScorer(n_members=20, random_state=0).fit(X[:150], y[:150])
+    >>> scorer.influence(X[150:], y[150:]).shape
+    (28, 150)
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_members: int = 30,
+        train_size: float = 0.7,
+        stratify: bool = False,
+        backend: str = "auto",
+        n_jobs: int | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        keep_members: bool = True,
+        undefined: str = "nan",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            n_members=n_members,
+            train_size=train_size,
+            stratify=stratify,
+            backend=backend,
+            n_jobs=n_jobs,
+            cache_dir=cache_dir,
+            keep_members=keep_members,
+            undefined=undefined,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def influence(self, X_test: Any, y_test: Any) -> NDArray[np.float32]:
+        """Return how much every training row helps every test row to be predicted right.
+
+        Parameters
+        ----------
+        X_test : array-like of shape (n_test, ...)
+            Rows of the kind that `fit` was given.
+        y_test : array-like of shape (n_test,)
+            Their labels; may be None for a Dataset that yields (x, y).
+
+        Returns
+        -------
+        influence : ndarray of shape (n_test, n_samples), float32
+            From -1 to 1; NaN for training rows without a defined memorization. It takes
+            ``4 * n_test * n_samples`` bytes.
+        """
+        correct, _ = self._correct_on(X_test, y_test)
+        return influence(correct, self.ensemble_.masks_)
+
+    def high_influence_pairs(
+        self,
+        X_test: Any,
+        y_test: Any,
+        *,
+        min_memorization: float = 0.25,
+        min_influence: float = 0.15,
+    ) -> InfluencePairs:
+        """Return the pairs of a memorized training row and a test row that depends on it.
+
+        The published rule: memorization of at least 0.25, influence of at least 0.15, and the same
+        label. With few members many pairs pass by chance; look at `standard_error_`.
+
+        Parameters
+        ----------
+        X_test : array-like of shape (n_test, ...)
+            Rows of the kind that `fit` was given.
+        y_test : array-like of shape (n_test,)
+            Their labels; may be None for a Dataset that yields (x, y).
+        min_memorization : float, default=0.25
+            Of the training row.
+        min_influence : float, default=0.15
+            Of the training row on the test row.
+
+        Returns
+        -------
+        pairs : InfluencePairs
+            Named tuple of four arrays, `test_index`, `train_index`, `influence` and `memorization`,
+            the largest influence first.
+        """
+        correct, targets = self._correct_on(X_test, y_test)
+        return high_influence_pairs(
+            correct,
+            self.ensemble_.masks_,
+            self._memorization,
+            train_labels=self._targets,
+            test_labels=targets,
+            min_memorization=min_memorization,
+            min_influence=min_influence,
+        )
+
+    def _correct_on(self, X: Any, y: Any) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """Return which members predict the labels of unseen rows, and the codes of the labels."""
+        rows, _ = self._check_unseen(X, None)
+        targets = self._targets_of(rows, y)
+        return self.ensemble_._member_probability(rows).argmax(axis=2) == targets, targets
+
+    def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
+        found = memorization(self._correct(targets), self.ensemble_.masks_)
+        self.standard_error_ = found.standard_error
+        self.p_in_, self.p_out_ = found.p_in, found.p_out
+        self.n_in_, self.n_out_ = found.n_in, found.n_out
+        self._targets, self._memorization = targets, found.memorization
+        return found.memorization
+
+    def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
+        raise NotImplementedError("Memorization has no meaning for unseen rows.")
+
+    @property
+    def _scores_unseen_rows(self) -> bool:
+        return False
+
+    @property
+    def _column_names(self) -> list[str]:
+        return ["memorization"]
