@@ -137,7 +137,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         return self._settle(scores, self.difficulty_)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
-        """Return the difficulty of rows taken as unseen, as one column.
+        """Return the difficulty of rows taken as unseen, and what else there is of them.
 
         Parameters
         ----------
@@ -148,8 +148,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
 
         Returns
         -------
-        difficulty : ndarray of shape (n_samples, 1)
-            Larger = harder.
+        columns : ndarray of shape (n_samples, n_columns)
+            The first one is `score_samples`; `get_feature_names_out` names all of them.
         """
         return self._columns(X, y)
 

@@ -29,6 +29,7 @@ from ..progress import Task
 from ..scorers._ensembles import BaseEnsembleScorer
 from ..training.ensemble import ResampledEnsemble
 from ..training.record import TrainingRecord
+from ..training.resampling import smallest_training_set
 from ..training.rows import Rows, n_rows, take_rows
 
 __all__ = ["DifficultyQuadrantClassifier"]
@@ -56,11 +57,13 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     The difficulty is the distance from the easy corner, from 0 to the square root of 2.
 
     **What it finds.** Wrong labels gather in the corner "looks_like_a_different_class", *if the
-    networks memorise their training data*; if training stops before that, a wrong label is not
-    learned and its depth means little. Correctly labelled rows that look like another class gather
-    there too: look at them before they are dropped. The difficulty itself ranks no kind of row in
-    particular: read `difficulty_quadrant_` and `corner_distance_`. How precise the corner is has
-    been measured, see the user guide.
+    networks memorise their training data*. With 20 % of the labels flipped, 0.99 (Fashion-MNIST)
+    and 1.00 (digits) of the 100 rows nearest to it were wrong, and the quadrant held 0.66 and 0.76
+    of all wrong labels; most others are in "ambiguous". So were 0.06 and 0.01 of the correctly
+    labelled rows, because they look like another class: look at them before they are dropped. Of
+    networks that stopped before they had learned the wrong labels the corner is no better than
+    chance. `train_depth_` alone ranks wrong labels better than the distance to the corner, and the
+    difficulty itself, the distance from easy, ranks no kind of row in particular.
 
     Parameters
     ----------
@@ -167,9 +170,11 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     would have depends on the label that they would be trained with. It is estimated, in every
     member, by the mean `train_depth_` of the three training rows with that label that are nearest
     in the last hidden layer; without a label, that of the class which the member predicts takes its
-    place, so that no row can look mislabelled. This is our extension, not the paper's; the user
-    guide says how well it agrees with depths that were measured. Reading unseen rows costs as much
-    as one prediction depth per member.
+    place, so that no row can look mislabelled. This is our extension, not the paper's. With given
+    labels the estimate correlates with depths that were measured by 0.76 and 0.80, on those two
+    data sets; with the predicted class by 0.07 and 0.02, so that it says next to nothing if
+    training labels are wrong (0.45 if they are right). Reading unseen rows costs as much as one
+    prediction depth per member.
 
     References
     ----------
@@ -347,13 +352,11 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         return self.readout()
 
     def _check_size(self, n: int) -> None:
-        # One row less than the share may be trained on, and none is its own neighbour.
-        n_bank = int(np.floor(self._train_size() * n)) - 1
+        n_bank = smallest_training_set(n, self._train_size())
         if self.n_neighbors >= n_bank and not isinstance(self.estimator, ResampledEnsemble):
             raise ValueError(
                 f"n_neighbors={self.n_neighbors} must be smaller than the bank, since no row is "
-                f"its own neighbour, and a member may be trained on as few as {n_bank} of "
-                f"n_samples={n} rows."
+                f"its own neighbour, and a member is trained on {n_bank} of n_samples={n} rows."
             )
         if not isinstance(self.threshold, str):
             self._thresholds()
@@ -436,7 +439,8 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         self, record: TrainingRecord, trained_on: NDArray[np.int64], X: Rows, labels: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Return the mean depth of the nearest training rows that have the rows' labels."""
-        bank_rows, codes = self._bank
+        readout, (bank_rows, codes) = self.readout(), self._bank
+        hidden = readout.last_hidden(record, bank_rows)
         estimate = np.full(n_rows(X), np.nan)
         for code in np.unique(labels):
             candidates = trained_on[codes[trained_on] == code]
@@ -444,7 +448,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
             k = min(_NEAREST, len(candidates))
             if k == 0:  # a member that has not seen the class has nothing to say
                 continue
-            bank = self.readout().hidden_bank(record, bank_rows, codes, candidates)
+            bank = readout.bank_at(hidden, record, bank_rows, codes, candidates)
             [found] = bank.nearest(take_rows(X, asked), k)
             estimate[asked] = _nan_mean(self.train_depth_[candidates[found.positions]].T)
         return estimate

@@ -116,22 +116,29 @@ class DepthReadout:
         depth[(winners < 0).any(axis=0)] = np.nan  # an embedding that is not finite
         return depth.astype(np.float32)
 
-    def hidden_bank(
-        self, record: TrainingRecord, X: Rows, codes: NDArray[np.int64], rows: NDArray[np.int64]
+    def last_hidden(self, record: TrainingRecord, X: Rows) -> Probe:
+        """Return the last of the probes that is before what the network returns."""
+        return last_hidden_probe(record, X, self.probes, include_input=self.include_input)
+
+    def bank_at(
+        self,
+        probe: Probe,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        rows: NDArray[np.int64],
     ) -> NeighborBank:
-        """Return some rows as the last hidden layer sees them."""
-        probe = last_hidden_probe(record, X, include_input=self.include_input)
+        """Return some rows, to look for neighbours among them at a single probe."""
+        bank = take_rows(X, rows)
         return NeighborBank(
-            self.reader(record),
-            take_rows(X, rows),
-            codes[rows],
-            [probe],
-            batch_size=self.batch_size,
+            self.reader(record), bank, codes[rows], [probe], batch_size=self.batch_size
         )
 
 
-def last_hidden_probe(record: TrainingRecord, X: Rows, *, include_input: bool = True) -> Probe:
-    """Return the last automatic probe before what the network returns.
+def last_hidden_probe(
+    record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
+) -> Probe:
+    """Return the last probe before what the network returns.
 
     Parameters
     ----------
@@ -139,6 +146,8 @@ def last_hidden_probe(record: TrainingRecord, X: Rows, *, include_input: bool = 
         The network.
     X : ndarray, dict of ndarrays or Dataset
         Some rows.
+    choice : "auto", str, list of str, or callable, default="auto"
+        Which layers are probed.
     include_input : bool, default=True
         Whether the input may be taken, where there is no hidden layer.
 
@@ -147,7 +156,7 @@ def last_hidden_probe(record: TrainingRecord, X: Rows, *, include_input: bool = 
     probe : Probe
         The first one if all of them return what the network returns.
     """
-    probes = find_probes(record, X, "auto", include_input=include_input)[:-1]
+    probes = find_probes(record, X, choice, include_input=include_input)[:-1]
     rows = take_rows(X, slice(0, min(2, n_rows(X))))
     [block] = read_blocks(
         record,

@@ -85,6 +85,11 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         self._check_size(n_rows(X))
         if isinstance(self.estimator, ResampledEnsemble):
+            if groups is not None:
+                raise ValueError(
+                    "groups decide about the splits, and those of a fitted ensemble are drawn. "
+                    "Pass groups to its fit."
+                )
             self.ensemble_ = self.estimator
             targets = self._check_given(X, y)
         else:

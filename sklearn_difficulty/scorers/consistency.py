@@ -26,8 +26,9 @@ class ConsistencyScorer(BaseEnsembleScorer):
 
     **What it finds.** Rows that the rest of the data does not explain: wrong labels, rare cases and
     ambiguous ones alike, without telling them apart; `DifficultyQuadrantClassifier` does. It takes
-    few values, so that among the hardest rows it cannot rank: where wrong labels are looked for,
-    out-of-sample probabilities averaged over training rank better.
+    few values, so that among the hardest rows it cannot rank: with 20 % of the labels flipped and
+    networks that memorise them, its average precision was 0.51 (Fashion-MNIST) and 0.71 (digits),
+    that of the held-out probability averaged over training 0.91 and 0.98 (`ResampledEnsemble`).
 
     Parameters
     ----------

@@ -26,9 +26,10 @@ class MemorizationScorer(BaseEnsembleScorer):
     that the others explain, near 1 for rows that are learned by heart or not at all.
 
     **What it finds.** The same rows as a low consistency score if the networks fit their training
-    data: wrong labels, rare cases, ambiguous ones. If they do not fit them, a wrong label has a low
-    memorization, since it is not learned either; look at `p_in_` and `p_out_`, not at the
-    difference alone.
+    data: wrong labels, rare cases, ambiguous ones. With 20 % of the labels flipped and memorised,
+    its average precision for these was 0.50 (Fashion-MNIST) and 0.68 (digits). If networks stop
+    before that, a wrong label has a low memorization, since it is not learned either (0.20, which
+    is chance); look at `p_in_` and `p_out_`, not at the difference alone.
 
     Parameters
     ----------

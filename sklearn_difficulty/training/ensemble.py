@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -17,9 +15,8 @@ import numpy as np
 import torch
 from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet
 from torch import nn
@@ -27,9 +24,9 @@ from torch import nn
 from ..progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .caller import warn_caller
 from .default import default_network
-from .fingerprint import fingerprint, net_fingerprint
+from .member_runs import Plan, train_members
 from .member_store import MemberStore
-from .members import READOUT, STATE, Arrays, Pool, Readout, probabilities, train_member
+from .members import READOUT, STATE, Arrays, Pool, Readout, probabilities
 from .network import collate_fn, plain_module, training_clone
 from .outputs import is_regression, output_kind
 from .randomness import draw_seed, isolated_rng
@@ -46,7 +43,7 @@ from .rows import (
     n_rows,
     take_rows,
 )
-from .stacked import drawback, obstacle, stack_size, train_stack
+from .stackable import drawback, obstacle, stack_size
 
 __all__ = ["ResampledEnsemble"]
 
@@ -91,8 +88,10 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     readout : callable, default=None
         ``readout(record, X, codes, trained_on)`` is called once for every member with its
         `TrainingRecord`, all rows, the positions of their labels in `classes_`, and which of them
-        it was trained on, a boolean (n_samples,). It returns a dict of arrays. With "joblib" it
-        must be picklable.
+        it was trained on, a boolean (n_samples,). It returns a dict of arrays of numbers. With
+        "joblib" it must be picklable. Records hold the final network; for checkpoints and
+        trajectories put a `RecordTraining` into the callbacks of the net, whose members are then
+        trained one by one.
     keep_members : bool, default=False
         Whether the weights of the members are kept, so that they can be asked about other rows.
     random_state : int, RandomState or None, default=None
@@ -145,9 +144,9 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
 
     Stacked members start from the weights, see the batches and take the steps that they would by
     themselves. Their results are equal to those of "joblib" bit for bit for networks of linear
-    layers and activations with at most 256 inputs, apart from layers with a single output and
-    products of fewer than 400 multiplications (a last batch of one row, say). There, in wider
-    layers and in convolutions rounding differs, and training enlarges such differences over time.
+    layers with biases and activations, apart from layers with a single output and products of fewer
+    than 400 multiplications (a last batch of one row, say). There, and in convolutions, rounding
+    differs, and training enlarges such differences over time.
     They can be stacked if the optimiser is SGD,
     Adam or AdamW, learning-rate schedules are those of torch (but not ReduceLROnPlateau), and the
     network has no dropout, no batch normalisation, no callbacks and no training step of its own;
@@ -237,6 +236,9 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
+        # A fit that fails half-way leaves nothing of the one before it.
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
+            delattr(self, name)
         with root_task(self, self.n_members) as progress:
             rows = check_rows(X, estimator=self)
             if isinstance(rows, np.ndarray):
@@ -294,25 +296,31 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
-        if self.backend_ == "joblib":
-            stacks = [[k] for k in range(self.n_members)]
-        else:
+        size = 1
+        if self.backend_ == "stacked":
             size = self.stack_size or stack_size(pool, self.n_members)
-            numbers = list(range(self.n_members))
-            stacks = [numbers[k : k + size] for k in range(0, self.n_members, size)]
+        numbers = list(range(self.n_members))
+        stacks = [numbers[k : k + size] for k in numbers[::size]]
         untrained = _untrained_record(net, classes)
         rehearse = getattr(self.readout, "rehearse", None)
         if rehearse is not None:
             # A module that a callback shapes when training begins cannot be asked yet.
             with suppress(RuntimeError):
                 rehearse(untrained, take_rows(view, slice(2)))
-        members = self._collect(pool, masks, seeds, stacks, progress)
-        self.estimator_, self.classes_ = net, classes
+        members = train_members(
+            pool,
+            Plan(masks, seeds, self.backend_, stacks),
+            n_jobs=self.n_jobs,
+            store=None if self.cache_dir is None else MemberStore(Path(self.cache_dir)),
+            verbose=self.verbose,
+            progress=progress,
+        )
+        self.estimator_, self.classes_ = clone(net), classes
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = RowsFingerprint.of(rows, targets)
         self._template = untrained if self.keep_members else None
-        self._keep([members[k] for k in range(self.n_members)])
+        self._keep(members)
         return targets
 
     def _net_for(self, rows: Rows, y: Any) -> NeuralNet:
@@ -350,88 +358,6 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             else:
                 reason = drawback(pool)
         return ("stacked", None) if reason is None else ("joblib", reason)
-
-    def _collect(
-        self,
-        pool: Pool,
-        masks: NDArray[np.bool_],
-        seeds: Sequence[int],
-        stacks: Sequence[Sequence[int]],
-        progress: Task,
-    ) -> dict[int, Arrays]:
-        """Return what is kept of every member, read from the cache or trained now."""
-        members: dict[int, Arrays] = {}
-        store = None if self.cache_dir is None else MemberStore(Path(self.cache_dir))
-        keys: dict[int, str] = {}
-        if store is not None:
-            keys = self._keys(pool, masks, seeds, stacks)
-            for k, key in keys.items():
-                found = store.read(key)
-                if found is not None:
-                    members[k] = found
-        # A stack is the unit of work: what is missing of it is not trained in other company.
-        todo = [stack for stack in stacks if any(k not in members for k in stack)]
-        report = _Report(self.n_members, sum(map(len, todo)), self.verbose)
-        for k, arrays in self._trained(pool, masks, seeds, todo, report):
-            with progress.subtask(f"member {k}"):
-                members[k] = arrays
-            if store is not None:
-                store.write(keys[k], arrays)
-        return members
-
-    def _trained(
-        self,
-        pool: Pool,
-        masks: NDArray[np.bool_],
-        seeds: Sequence[int],
-        todo: Sequence[Sequence[int]],
-        report: _Report,
-    ) -> Iterator[tuple[int, Arrays]]:
-        if self.backend_ == "joblib":
-            as_they_come = get_active_backend()[0].supports_return_generator
-            workers = Parallel(
-                n_jobs=self.n_jobs, return_as="generator_unordered" if as_they_come else "list"
-            )
-            jobs = (delayed(_train_one)(pool, k, masks[k], seeds[k]) for [k] in todo)
-            for n_finished, (k, arrays) in enumerate(workers(jobs), start=1):
-                report(n_finished - 1, 1, 1.0)
-                yield k, arrays
-            return
-        n_finished = 0
-        for stack in todo:
-            trained = train_stack(
-                pool,
-                masks[stack],
-                [seeds[k] for k in stack],
-                numbers=stack,
-                tell=partial(report, n_finished, len(stack)),
-            )
-            yield from zip(stack, trained, strict=True)
-            n_finished += len(stack)
-
-    def _keys(
-        self,
-        pool: Pool,
-        masks: NDArray[np.bool_],
-        seeds: Sequence[int],
-        stacks: Sequence[Sequence[int]],
-    ) -> dict[int, str]:
-        """Return for every member a fingerprint of all that decides what is kept of it."""
-        common = fingerprint(
-            net_fingerprint(pool.net),
-            _fingerprint_of(pool.X),
-            None if pool.view is pool.X else _fingerprint_of(pool.view),
-            pool.targets,
-            pool.classes,
-            pool.readout,
-            pool.keep_members,
-            self.backend_,
-        )
-        keys: dict[int, str] = {}
-        for stack in stacks:
-            company = fingerprint(masks[stack], [seeds[k] for k in stack])
-            keys |= {k: fingerprint(common, company, place) for place, k in enumerate(stack)}
-        return keys
 
     def _keep(self, members: Sequence[Arrays]) -> None:
         """Set the attributes that hold what is kept of the members."""
@@ -570,14 +496,6 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         return tags
 
 
-def _train_one(pool: Pool, k: int, mask: NDArray[np.bool_], seed: int) -> tuple[int, Arrays]:
-    try:
-        return k, train_member(pool, mask, seed)
-    except ValueError as error:
-        error.add_note(f"This happened in member {k} of the ensemble.")
-        raise
-
-
 def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
     """Return a record of an untrained network."""
     net = training_clone(net, RecordTraining(), verbose=0)
@@ -593,14 +511,6 @@ def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
     )
 
 
-def _fingerprint_of(X: Rows) -> str:
-    """Return a fingerprint of all rows, unlike `RowsFingerprint`, which reads a part of many."""
-    if not is_dataset(X):
-        return fingerprint(X)
-    with isolated_rng(0):  # the items may be random
-        return fingerprint(*(fingerprint(X[i]) for i in range(len(X))))
-
-
 def _names(arrays: Arrays, prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
 
@@ -608,25 +518,3 @@ def _names(arrays: Arrays, prefix: str) -> list[str]:
 def _stacked_if_possible(arrays: Sequence[NDArray[Any]]) -> Any:
     is_one_shape = len({array.shape for array in arrays}) == 1
     return np.stack(arrays) if is_one_shape else list(arrays)
-
-
-class _Report:
-    """Prints how far an ensemble is, and about how long the rest takes."""
-
-    def __init__(self, n_members: int, n_todo: int, verbose: int) -> None:
-        self._n_members, self._n_todo, self._verbose = n_members, n_todo, verbose
-        self._start = time.monotonic()
-        if verbose and n_todo < n_members:
-            print(f"{n_members - n_todo} of {n_members} members found in the cache")
-
-    def __call__(self, n_before: int, n_in_work: int, share: float) -> None:
-        if not self._verbose:
-            return
-        n_trained = n_before + share * n_in_work
-        elapsed = time.monotonic() - self._start
-        left = elapsed * (self._n_todo - n_trained) / n_trained
-        n_finished = self._n_members - self._n_todo + n_trained
-        print(
-            f"{n_finished:.1f} of {self._n_members} members after {elapsed:.0f} s, "
-            f"about {left:.0f} s left"
-        )

@@ -7,8 +7,8 @@ layers, and it tells apart equal values by whether they are the same object.
 What is seen: values, arrays, tensors (and which of them are the same tensor), the content of
 picklable objects, and code. Of installed code the name and the package's version; of the user's
 own functions and classes the source, where there is one, and with them the functions, classes and
-plain constants that they name. Not seen: what code reaches through a dotted name
-(``blocks.Block``), and globals that are neither code nor plain constants.
+constants that they name, also through the name of a module (``blocks.Block``). Not seen: globals
+that are other objects, and what code finds by other ways than names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import copyreg
 import hashlib
 import inspect
 import sys
+from contextlib import suppress
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
@@ -30,6 +33,7 @@ from torch.nn.parameter import is_lazy
 from .network import plain_module
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
+_CONSTANTS = (*_ATOMS, tuple, list, dict, set, frozenset, np.ndarray, np.generic, torch.Tensor)
 _OURS = __name__.partition(".")[0]
 
 
@@ -203,14 +207,23 @@ class _Walk:
                 self._feed_definition(parent, where)
         for name, mentioned in _mentions(value):
             self._token(name)
+            if not isinstance(mentioned, (type, FunctionType)):
+                mentioned = getattr(mentioned, "__wrapped__", mentioned)  # as by lru_cache
             if isinstance(mentioned, (type, FunctionType)):
                 self._feed_definition(mentioned, where)
-            elif type(mentioned) in _ATOMS:
-                self.feed(mentioned, where)
+            elif isinstance(mentioned, _CONSTANTS):
+                try:
+                    self.feed(mentioned, where)
+                except TypeError:  # it may be of no use to the training
+                    self._token("unread")
 
 
 def _version(package: str) -> str | None:
-    return getattr(sys.modules.get(package), "__version__", None)
+    version = getattr(sys.modules.get(package), "__version__", None)
+    if version is None:
+        with suppress(PackageNotFoundError):
+            version = metadata.version(package)
+    return version
 
 
 def _is_installed(package: str) -> bool:
@@ -221,6 +234,11 @@ def _is_installed(package: str) -> bool:
         return True
     file = getattr(sys.modules.get(package), "__file__", None) or ""
     return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+
+
+def _is_own_module(value: Any) -> bool:
+    is_module = isinstance(value, ModuleType)
+    return is_module and not _is_installed(value.__name__.partition(".")[0])
 
 
 def _mentions(value: type | FunctionType) -> list[tuple[str, Any]]:
@@ -236,10 +254,17 @@ def _mentions(value: type | FunctionType) -> list[tuple[str, Any]]:
             for name, member in members.items()
             if isinstance(member, FunctionType) or not name.startswith("__")
         )
-    names = sorted(_names(value.__code__) & set(value.__globals__))
+    names = _names(value.__code__)
+    found = {name: value.__globals__[name] for name in sorted(names & set(value.__globals__))}
+    modules = [module for module in found.values() if _is_own_module(module)]
+    for module in modules:  # it grows
+        for name in sorted(names & set(vars(module))):
+            member = found[f"{module.__name__}.{name}"] = vars(module)[name]
+            if _is_own_module(member) and member not in modules:
+                modules.append(member)
     defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
     return [
-        *((name, value.__globals__[name]) for name in names),
+        *found.items(),
         *(("default", default) for default in defaults),
         ("wrapped", getattr(value, "__wrapped__", None)),
     ]

@@ -129,8 +129,8 @@ def train(
             vars(net).pop(stand_in, None)
         net.train_split = split
         if hasattr(net, "callbacks_"):
-            ours = {name for name, _ in (*callbacks, reporter)}
-            net.callbacks_ = [item for item in net.callbacks_ if item[0] not in ours]
+            ours = [callback for _, callback in (*callbacks, reporter)]
+            net.callbacks_ = [item for item in net.callbacks_ if item[1] not in ours]
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .caller import warn_caller
 from .checkpoints import write_atomically
 from .fingerprint import fingerprint
 
@@ -28,11 +28,12 @@ class MemberStore:
     Parameters
     ----------
     directory : Path
-        Made when something is written.
+        Made now, so that a place where nothing can be written is found before training.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write an entry in one step, in place of one that is there.
@@ -57,7 +58,6 @@ class MemberStore:
                 )
         header = {"format": _FORMAT, "key": key, "content": _digest(plain)}
         content = save(plain, metadata=header)  # save_file makes files only their owner may read
-        self.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path(key), lambda part: part.write_bytes(content))
 
     def read(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -74,7 +74,7 @@ class MemberStore:
         else:
             problem = _problem(header, key, arrays)
         if problem:
-            warnings.warn(f"{path} is left aside and will be made anew: {problem}.", stacklevel=2)
+            warn_caller(f"{path} is left aside and will be made anew: {problem}.")
             return None
         return arrays
 

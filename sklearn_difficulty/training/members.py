@@ -79,6 +79,13 @@ class Pool:
     keep_members: bool
     verbose: int
 
+    def __sizeof__(self) -> int:
+        # dask sends what looks large to its workers once, and the rest with every task.
+        arrays = [
+            a for X in (self.X, self.view) for a in (X.values() if isinstance(X, Mapping) else [X])
+        ]
+        return sum(getattr(array, "nbytes", 0) for array in arrays)
+
 
 def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
@@ -172,7 +179,13 @@ def read_member(
                 f"A readout must return a dict of arrays; {pool.readout!r} returned "
                 f"{type(read).__name__}."
             )
-        arrays |= {READOUT + name: np.asarray(value) for name, value in read.items()}
+        for name, value in read.items():
+            array = arrays[READOUT + name] = np.asarray(value)
+            if array.dtype.kind not in "biuf":
+                raise TypeError(
+                    "A readout must return arrays of numbers or booleans; what "
+                    f"{pool.readout!r} returned as {name!r} is of type {array.dtype}."
+                )
     if pool.keep_members:
         state = copy_state(record.module)
         arrays |= {STATE + name: to_numpy(tensor) for name, tensor in state.items()}

@@ -80,9 +80,9 @@ def draw_masks(
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
     classes, teams = _encode(strata, "stratify", n), _encode(groups, "groups", n)
-    n_folds = round(1 / (1 - train_size))
+    n_folds = _whole_folds(train_size)
     streams = np.random.SeedSequence(seed)
-    if n_folds >= 2 and math.isclose(1 / (1 - train_size), n_folds, rel_tol=0, abs_tol=1e-6):
+    if n_folds is not None:
         _check_enough(n_folds, n, teams, train_size)
         masks = _folds(n, n_folds, classes, teams, streams)
     else:
@@ -101,6 +101,19 @@ def _encode(labels: Any, name: str, n: int) -> Codes | None:
             f"{name} must hold one label per row, shape ({n},); its shape is {labels.shape}."
         )
     return np.unique(labels, return_inverse=True)[1]
+
+
+def _whole_folds(train_size: float) -> int | None:
+    """Return how many folds a training set is all but one of, None if it is no such share."""
+    n_folds = round(1 / (1 - train_size))
+    is_whole = math.isclose(1 / (1 - train_size), n_folds, rel_tol=0, abs_tol=1e-6)
+    return n_folds if n_folds >= 2 and is_whole else None
+
+
+def smallest_training_set(n: int, train_size: float) -> int:
+    """Return how many rows a member is trained on at least, where there are no groups."""
+    n_folds = _whole_folds(train_size)
+    return round(train_size * n) if n_folds is None else n - -(-n // n_folds)
 
 
 def _check_enough(n_folds: int, n: int, groups: Codes | None, train_size: float) -> None:

@@ -3,8 +3,8 @@
 
 Every member starts from the weights, sees the batches and takes the steps that it would by itself.
 The losses are summed, so that the gradient of each member's slice is its own, and the optimiser,
-which treats every number by itself, runs over the stacked tensors. What cannot be stacked without
-changing the result is found by `obstacle`, with the reason.
+which treats every number by itself, runs over the stacked tensors. `stackable` says what can be
+stacked without changing the result.
 """
 
 from __future__ import annotations
@@ -18,120 +18,32 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import get_config
 from skorch import NeuralNet
-from skorch.callbacks import (
-    BatchScoring,
-    EpochScoring,
-    EpochTimer,
-    LRScheduler,
-    PassthroughScoring,
-    PrintLog,
-    ProgressBar,
-)
+from skorch.callbacks import LRScheduler
 from torch import nn
 from torch.func import functional_call, vmap
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from .fitting import matched_to_module, seeds_row_order
 from .members import BLOCK_ROWS, Arrays, Pool, read_member
 from .network import (
     evaluation_mode,
-    find_recorder,
     module_device,
     module_dtype,
     plain_module,
-    predefined_validation_set,
     training_clone,
 )
 from .outputs import class_probabilities, first_output, output_kind
 from .randomness import isolated_rng, spawn_seeds
 from .record import TrainingRecord
 from .recorder import RecordTraining
-from .rows import Inputs, Rows, cast_floats, is_dataset, n_rows, take_rows
-
-_ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-# They report on a training and leave it alone.
-_REPORTS = (
-    BatchScoring,
-    EpochScoring,
-    EpochTimer,
-    PassthroughScoring,
-    PrintLog,
-    ProgressBar,
-    RecordTraining,
-)
-# What a subclass of skorch's nets may have changed about a training step.
-_STEPS = (
-    "fit_loop",
-    "get_iterator",
-    "get_loss",
-    "infer",
-    "notify",
-    "run_single_epoch",
-    "train_step",
-    "train_step_single",
-)
-_LOADER_OPTIONS = {"batch_size", "drop_last", "num_workers", "pin_memory", "shuffle"}
-_TRIAL_ROWS = 8
-_TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
-_CUDA_SHARE = 0.5
-_COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
+from .rows import Inputs, Rows, cast_floats, n_rows, take_rows
+from .stacked_linear import SingleLayerProducts
 
 Tensors = dict[str, torch.Tensor]
 
 
-# -------------------------------------------------------------------------- what can be stacked
-
-
-def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
-    """Say why members cannot be trained as a stack, None if they can.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    masks : ndarray of shape (n_members, n)
-        Their training rows.
-
-    Returns
-    -------
-    reason : str or None
-        Completes "The members are trained one by one, because ...".
-    """
-    net = pool.net
-    if len(np.unique(masks.sum(axis=1))) > 1:
-        return "they have different numbers of training rows"
-    if is_dataset(pool.X) or is_dataset(pool.view):
-        return "X is a Dataset, whose items are made one at a time"
-    if find_recorder(net.callbacks) is not None:
-        return "the network carries a RecordTraining, which follows a single training"
-    events = [name for name in dir(NeuralNet) if name.startswith("on_")]
-    for name in (*_STEPS, *events):
-        if not getattr(type(net), name).__module__.startswith("skorch."):
-            return f"{type(net).__name__} has a {name} of its own"
-    if net.optimizer not in _ELEMENTWISE:
-        return f"the optimizer {getattr(net.optimizer, '__name__', '')} is not SGD, Adam or AdamW"
-    if net.compile:
-        return "the module is compiled"
-    if predefined_validation_set(net) is not None:
-        return "a validation set is read after every epoch"
-    options = set(net.get_params_for("iterator_train")) - _LOADER_OPTIONS
-    if net.iterator_train is not DataLoader or options:
-        return f"batches are made in a way of their own ({', '.join(options) or 'iterator_train'})"
-    first = _initialized(pool, seed=0)
-    for name, callback in first.callbacks_:
-        is_schedule = type(callback) is LRScheduler
-        if is_schedule and callback.policy_ is torch.optim.lr_scheduler.ReduceLROnPlateau:
-            return "ReduceLROnPlateau follows a single training"
-        if not is_schedule and type(callback) not in _REPORTS:
-            return f"the callback {name!r} ({type(callback).__name__}) follows a single training"
-    if any(True for _ in first.criterion_.parameters()):
-        return "the criterion has parameters of its own"
-    return _trial(pool, first)
-
-
-def _initialized(pool: Pool, seed: int) -> NeuralNet:
+def initialized(pool: Pool, seed: int) -> NeuralNet:
     """Return a clone as `fitting.train` has it before the first epoch."""
     init_seed, order_seed, _ = spawn_seeds(seed)
     net = training_clone(pool.net, RecordTraining(), verbose=0)
@@ -151,75 +63,6 @@ def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
     return batch
 
 
-def _trial(pool: Pool, net: NeuralNet) -> str | None:
-    """Hold the gradients of a stack of two to those of its first member, on a few rows."""
-    first = np.arange(_TRIAL_ROWS) % len(pool.targets)
-    rows = torch.from_numpy(np.stack([first, first[::-1]]))
-    with isolated_rng(0, module_device(net.module_)), _quiet_vmap():
-        try:
-            stack = _Stack(pool, [net, _initialized(pool, seed=1)])
-            stack.probabilities(rows)
-            buffers = [buffer.clone() for buffer in stack.module.buffers()]
-            stack.module.train()
-            losses = stack.losses(rows)
-            of_stack = stack.gradients(losses.sum())
-            loss, of_member = stack.first_by_itself(rows[0])
-        except Exception as error:  # trained one by one it raises again, if that is its own fault
-            message = str(error).partition("\n")[0]
-            is_random = "randomness" in message
-            return "the network draws random numbers" if is_random else message.rstrip(" .")
-    if any(not torch.equal(a, b) for a, b in zip(buffers, stack.module.buffers(), strict=True)):
-        return "the network keeps running statistics of the batches"
-    found = [losses[0].detach(), *(gradient[0] for gradient in of_stack)]
-    for a, b in zip(found, [loss, *of_member], strict=True):
-        if not torch.isfinite(b).all():
-            return "the first rows give no finite gradients"
-        if not torch.allclose(a, b, rtol=_TRIAL_TOLERANCE, atol=_TRIAL_TOLERANCE * float(b.norm())):
-            return "stacked, the network does not get the gradients that it gets by itself"
-    return None
-
-
-@contextmanager
-def _quiet_vmap() -> Iterator[None]:
-    """Silence what torch has to say about the speed of single operations."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        yield
-
-
-def drawback(pool: Pool) -> str | None:
-    """Say why a stack would be slower than one network after the other, None if it is not."""
-    net = _initialized(pool, seed=0)
-    is_convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in net.module_.modules())
-    if is_convolutional and module_device(net.module_).type == "cpu":
-        return "on a CPU, a stack of convolutions is slower than one after the other"
-    return None
-
-
-def stack_size(pool: Pool, n_members: int) -> int:
-    """Return how many members are trained at a time, within the memory budget.
-
-    The budget is scikit-learn's ``working_memory``, on a GPU half of what it has: not of what is
-    free, so that a fit that is taken up again makes the same stacks.
-    """
-    net = _initialized(pool, seed=0)
-    with isolated_rng(0, net.device or "cpu"):
-        stack = _Stack(pool, [net])
-        of_row = stack.bytes_per_row()
-    n_batch = min(net.batch_size if net.batch_size > 0 else len(pool.targets), len(pool.targets))
-    n_states = 2 if type(net.optimizer_) is not torch.optim.SGD else 1
-    # Weights, gradients, the optimiser's states, and what its step makes on the way.
-    of_weights = (3 + n_states) * sum(p.nbytes for p in stack.parameters.values())
-    of_batch = n_batch * of_row
-    budget = int(get_config()["working_memory"] * 2**20)
-    if stack.device.type == "cuda":
-        budget = int(_CUDA_SHARE * torch.cuda.get_device_properties(stack.device).total_memory)
-    return min(n_members, max(1, budget // (of_weights + of_batch)))
-
-
-# --------------------------------------------------------------------------------- the training
-
-
 def train_stack(
     pool: Pool,
     masks: NDArray[np.bool_],
@@ -233,7 +76,7 @@ def train_stack(
     Parameters
     ----------
     pool : Pool
-        What the members have in common; `obstacle` has found nothing.
+        What the members have in common; `stackable.obstacle` has found nothing.
     masks : ndarray of shape (n_members, n)
         Their training rows, equally many.
     seeds : sequence of int
@@ -248,23 +91,20 @@ def train_stack(
     arrays : dict of str to ndarray
         As `members.train_member` returns it.
     """
-    nets = [_initialized(pool, seed) for seed in seeds]
+    nets = [initialized(pool, seed) for seed in seeds]
     total: Any = 0.0
     n_epochs = 0
     # What draws is not stacked; still, a module may draw what it does not use.
-    with isolated_rng(seeds[0], nets[0].device or "cpu"), _quiet_vmap():
-        stack = _Stack(pool, nets)
+    with isolated_rng(seeds[0], nets[0].device or "cpu"), quiet_vmap():
+        stack = Stack(pool, nets)
         rows, held_out = (
             torch.from_numpy(np.stack([np.flatnonzero(mask) for mask in part]))
             for part in (masks, ~masks)
         )
         loaders = [net.get_iterator(_Positions(rows.shape[1]), training=True) for net in nets]
+        del nets  # but for the first, whose weights the stack has copied, too
         optimizer = stack.optimizer()
-        schedules = [
-            (callback.step_every, _schedule(callback, optimizer))
-            for _, callback in stack.net.callbacks_
-            if type(callback) is LRScheduler
-        ]
+        schedules = stack.schedules(optimizer)
         for n_epochs in range(1, stack.net.max_epochs + 1):
             stack.module.train()
             losses = torch.zeros(len(seeds))
@@ -292,10 +132,6 @@ def train_stack(
         yield read_member(pool, record, mask, means[k])
 
 
-def _schedule(callback: LRScheduler, optimizer: torch.optim.Optimizer) -> Any:
-    return callback.policy_(optimizer, **{"last_epoch": -1, **callback.kwargs})
-
-
 def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
     for step_every, schedule in schedules:
         if step_every == moment:
@@ -316,6 +152,14 @@ def _refuse_divergence(
         raise error
 
 
+@contextmanager
+def quiet_vmap() -> Iterator[None]:
+    """Silence what torch has to say about the speed of single operations."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
+
+
 class _Positions(Dataset[Any]):
     """The positions 0 ... n - 1, loaded a batch at a time in the order of a DataLoader."""
 
@@ -329,7 +173,7 @@ class _Positions(Dataset[Any]):
         return torch.tensor(positions)
 
 
-class _Stack:
+class Stack:
     """Networks of one architecture, their tensors stacked along axis 0, and the rows they see.
 
     Parameters
@@ -377,13 +221,22 @@ class _Stack:
         ]
         return type(self.net.optimizer_)(groups)
 
+    def schedules(self, optimizer: torch.optim.Optimizer) -> list[tuple[str, Any]]:
+        """Return the net's learning-rate schedules for an optimiser, and when each has a step."""
+        return [
+            (callback.step_every, callback.policy_(optimizer, **callback.kwargs))
+            for _, callback in self.net.callbacks_
+            if type(callback) is LRScheduler
+        ]
+
     def losses(self, rows: torch.Tensor) -> torch.Tensor:
         """Return every member's loss (n_members,) on its rows (n_members, n_batch)."""
         rows = rows.to(self.device)
         batch = take_rows(self._X, rows), self._targets[rows]
         if len(rows) == 1:  # nothing to map over, and the plain operations are faster
             return self._loss(*self._state(0), *(take_rows(part, 0) for part in batch))[None]
-        return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
+        with SingleLayerProducts():
+            return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
 
     def _loss(
         self, parameters: Tensors, buffers: Tensors, inputs: Inputs, targets: torch.Tensor
@@ -426,7 +279,7 @@ class _Stack:
             return class_probabilities(outputs, self.kind)
 
         found = []
-        with evaluation_mode(self.module), torch.no_grad():
+        with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
             for block in rows.to(self.device).split(BLOCK_ROWS, dim=1):
                 inputs = take_rows(self._view, block)
                 if len(rows) == 1:
@@ -436,7 +289,7 @@ class _Stack:
         return torch.cat(found, dim=1).float().cpu().numpy()
 
     def bytes_per_row(self) -> int:
-        """Return how much memory the training of one member takes for a row of a batch, about."""
+        """Return how much memory a row and all that is computed from it take, about."""
         n_bytes = 0
 
         def count(module: nn.Module, args: Any, output: Any) -> None:
@@ -452,8 +305,11 @@ class _Stack:
         finally:
             for hook in hooks:
                 hook.remove()
-        tensors = inputs.values() if isinstance(inputs, dict) else [inputs]
-        return _COPIES_OF_ACTIVATIONS * (n_bytes + sum(t.nbytes for t in tensors)) // 2
+        return (n_bytes + _bytes_of(inputs)) // 2
+
+    def bytes_of_rows(self) -> int:
+        """Return how much memory the rows take on the device."""
+        return sum(_bytes_of(X) for X in {id(X): X for X in (self._X, self._view)}.values())
 
     def member(self, k: int) -> nn.Module:
         """Return one of the networks as a module of its own."""
@@ -463,6 +319,11 @@ class _Stack:
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 tensor.copy_({**parameters, **buffers}[name])
         return module
+
+
+def _bytes_of(inputs: Inputs) -> int:
+    tensors = inputs.values() if isinstance(inputs, dict) else [inputs]
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:
