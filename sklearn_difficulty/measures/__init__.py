@@ -20,6 +20,7 @@ from sklearn_difficulty.measures.dynamics import (
     variability,
 )
 from sklearn_difficulty.measures.gradients import variance_of_gradients
+from sklearn_difficulty.measures.label_noise import estimate_label_noise
 from sklearn_difficulty.measures.margins import input_margin, output_margin
 from sklearn_difficulty.measures.normalization import group_statistics, standardize
 from sklearn_difficulty.measures.quadrants import (
@@ -27,15 +28,18 @@ from sklearn_difficulty.measures.quadrants import (
     difficulty_quadrants,
     otsu_threshold,
 )
+from sklearn_difficulty.measures.review import calibrate_with_review, noise_cuts, review_plan
 
 __all__ = [
     "aleatoric_uncertainty",
+    "calibrate_with_review",
     "consensus_class",
     "consensus_consistency",
     "consistency_score",
     "corner_distances",
     "difficulty_quadrants",
     "epoch_statistics",
+    "estimate_label_noise",
     "forgetting_events",
     "group_statistics",
     "high_influence_pairs",
@@ -45,9 +49,11 @@ __all__ = [
     "mean_correctness",
     "mean_over_epochs",
     "memorization",
+    "noise_cuts",
     "otsu_threshold",
     "output_margin",
     "prediction_depth",
+    "review_plan",
     "standardize",
     "variability",
     "variance_of_gradients",

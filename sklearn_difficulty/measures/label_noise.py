@@ -1,49 +1,42 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How many labels are wrong, which, and what the right ones are: from class probabilities alone.
 
-A network trained on wrong labels gives, at best, the probability of the *given* label. How much of
-its doubt is noise and how much is honest cannot be read from it without an assumption; here the
-assumption is one number, the sharpness of the belief, and its range gives the intervals.
+A network that learned from wrong labels gives, at best, the probability of the *given* label. How
+much of its doubt is noise, and how much is honest, cannot be read from it without an assumption.
+Here the assumption is one number, how sharp its belief about the true class is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize_scalar
 
-__all__ = ["LabelNoise", "estimate_label_noise", "noise_cuts"]
+from ._noise_channel import (
+    SortedRows,
+    calibrated,
+    exponent_for_rate,
+    fit_channel,
+    likeliest_exponent,
+    rows_for_search,
+)
 
-_SMALLEST = 1e-6  # probability: smaller ones say no more than that
-_SUM_TOLERANCE = 0.01  # float16 rounds the terms of the sum
+__all__ = ["LabelNoise", "estimate_label_noise"]
 
-# Exponents 1 / sharpness: the smaller, the surer is the belief.
+_SMALLEST_PROBABILITY = 1e-6
+_SUM_TOLERANCE = 0.01  # float16 rounds every term
+
+# Exponents of the belief, 1 / sharpness, chosen by measurement.
 _INSTANCE = 0.3
 _SHARPEST = 0.2
-_RANGE = (0.08, 1.2)
-_SLACK = 1.5  # of the exponent that the likelihood finds, for the lower end
-# Between these optimal exponents the evidence for class-dependent noise fades.
-_FADE = (0.8, 0.9)
+_SLACK = 1.5
+_FEW_ROWS = 20  # of a class
+_SUREST = 0.2  # the share of the rows
+# Contradictions among the surest rows, by those among all: from no noise by class to nothing else.
+_BY_CLASS = (0.25, 0.35)
 
-_ROUNDS = 30  # of EM
-_SETTLED = 1e-4
-_PRIOR_ROWS = 5.0
-_ROWS_FOR_SEARCH = 20_000
-_Z = 1.96
-
-_CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-
-_CUT_FIELDS = np.dtype(
-    [("cut", np.float64), ("n_dropped", np.int64)]
-    + [
-        (name + end, np.float64)
-        for name in ("precision", "recall")
-        for end in ("", "_low", "_high")
-    ]
-)
+_Z = 1.96  # of a 95 % interval
 
 
 class LabelNoise(NamedTuple):
@@ -59,236 +52,226 @@ class LabelNoise(NamedTuple):
     class_dependence: float
 
 
-class _Rows(NamedTuple):
-    """Rows sorted by their given class."""
-
-    log_q: NDArray[np.float64]
-    y: NDArray[np.int64]
-
-
-class _Channel(NamedTuple):
-    """A fitted channel: the posterior over the true class, P(given | true), and how well it fits."""
-
-    posterior: NDArray[np.float64]
-    noise_matrix: NDArray[np.float64]
-    log_likelihood: float
-
-    def error(self, y: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(1 - self.posterior[np.arange(len(y)), y])
-
-
 def estimate_label_noise(
     probabilities: ArrayLike,
     y: ArrayLike,
     *,
     noise: Literal["auto", "class", "instance"] = "auto",
-    member_probabilities: Sequence[ArrayLike] | None = None,
-    held_out: ArrayLike | None = None,
 ) -> LabelNoise:
-    q, codes = _check_probabilities(probabilities), np.asarray(y)
-    n_rows, n_classes = q.shape
-    codes = _check_codes(codes, n_rows, n_classes)
+    r"""Return for every row the probability that its label is wrong, and how many are.
+
+    Parameters
+    ----------
+    probabilities : array-like of shape (n_rows, n_classes)
+        Class probabilities of every row from networks that were trained without it, of any
+        floating type. Rows must sum to 1, to 0.01.
+    y : array-like of shape (n_rows,)
+        The given labels: positions of the columns, as integers.
+    noise : {"auto", "class", "instance"}, default="auto"
+        Which labels are wrong. "class": in every class a share that does not depend on the row, as
+        after a slip of the hand; doubtful rows are taken as honestly doubtful. "instance": above
+        all rows that look like another class, as people err; every sure contradiction of the
+        label is an error, also where the network is merely weak. "auto" decides by whether the
+        network is contradicted where it is surest, see Notes.
+
+    Returns
+    -------
+    result : LabelNoise
+        A named tuple of
+
+        - ``error_probability`` (n_rows,): the probability that the given label is wrong;
+        - ``suggested`` (n_rows,), int64: the likeliest true class, which may be the given one;
+        - ``suggested_probability`` (n_rows,): its probability;
+        - ``noise_matrix`` (n_classes, n_classes): entry (k, j) is the probability that a row of
+          true class k is given the label j;
+        - ``noise_rate``: the share of wrong labels, the mean of ``error_probability``;
+        - ``noise_rate_interval``: from noise by class to noise by row, with the sampling error;
+        - ``error_probability_bounds`` (2, n_rows): what ``error_probability`` is at both ends;
+        - ``class_dependence``: in [0, 1]; 1 if sure rows are contradicted too, 0 if only doubtful
+          ones are: then they are wrong or merely hard, and these two cannot be told apart.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there are fewer than two classes, a probability is not in
+        [0, 1], a row does not sum to 1, or a label is not the position of a column.
+
+    See Also
+    --------
+    noise_cuts : Precision and recall of dropping the rows above a cut.
+    review_plan : Which rows to look at to know the rate without an assumption.
+
+    Notes
+    -----
+    With :math:`q_{ik}` the probability of class :math:`k` for row :math:`i` at the temperature that
+    makes the given labels :math:`y_i` likeliest [1]_, the belief about the true class is
+    :math:`r_{ik} \propto e^{b_k} q_{ik}^{1/\tau}`, with an offset :math:`b_k` of the class and an
+    exponent :math:`\tau`: the smaller, the sharper. Labels come through a channel :math:`T_{kj}`,
+    the probability of the given label :math:`j` in the true class :math:`k`, so that
+
+    .. math:: P(k \mid i) = \frac{r_{ik} T_{k y_i}}{\sum_l r_{il} T_{l y_i}}
+
+    is the posterior, and :math:`1 - P(y_i \mid i)` the error probability. :math:`T` and :math:`b`
+    are found by EM [2]_. A prior of five rows in every class, with the share of errors of all
+    classes, keeps classes with few rows in place.
+
+    Noise by class shows where the network is surest: a share :math:`s` of the surest fifth of every
+    predicted class contradicts the given label, against :math:`c` of all rows. As :math:`s / c`
+    rises from 0.25 to 0.35, the `class_dependence` :math:`w` rises from 0 to 1. The exponent of
+    "class", :math:`\tau_c`, goes with :math:`w` from the one under which the given labels are
+    likeliest, which takes errors on doubtful rows for honest doubt, to the one under which
+    :math:`s` of all labels are wrong, but at least 0.3, if that is smaller. "instance" takes the
+    smaller of :math:`\tau_c` and 0.3, and "auto" goes with :math:`w` from "instance" to "class".
+    Between exponents, :math:`\ln \tau` is weighted. In "auto", the posterior of a row is averaged
+    with that of "class", by the weights :math:`n` and 20, if :math:`n` rows are given its label:
+    a network contradicts what it has seen a few times out of ignorance.
+
+    The lower end of the interval is :math:`w` times the rate at :math:`1.5\, \tau_c`. The upper end
+    is :math:`w` times the rate at :math:`\tau = 0.2`, plus :math:`1 - w` times the mean of :math:`1
+    - q_{i y_i}`, as if labels said nothing about the true class that the row does not say. Both are
+    moved outwards by 1.96 standard errors of a share. The numbers were chosen by measurement, not
+    derived.
+
+    Exponents are searched on at most 20,000 rows. Confident learning [3]_ is the alternative: it
+    counts confident contradictions of the label, and needs no belief.
+
+    References
+    ----------
+    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+       :arxiv:`1706.04599`
+    .. [2] A. P. Dawid and A. M. Skene, "Maximum likelihood estimation of observer error-rates
+       using the EM algorithm", Journal of the Royal Statistical Society C 28(1), 1979.
+       :doi:`10.2307/2346806`
+    .. [3] C. Northcutt, L. Jiang and I. Chuang, "Confident learning: estimating uncertainty in
+       dataset labels", JAIR 70, 2021. :arxiv:`1911.00068`, :doi:`10.1613/jair.1.12125`
+
+    Examples
+    --------
+    A network that is right, but unsure because one label in five is wrong.
+
+    >>> import numpy as np
+    >>> from sklearn_difficulty.measures import estimate_label_noise
+    >>> true = np.arange(300) % 3
+    >>> y = np.where(np.arange(300) % 5 == 0, (true + 1) % 3, true)
+    >>> probabilities = np.array([[0.8, 0.2, 0.0], [0.0, 0.8, 0.2], [0.2, 0.0, 0.8]])[true]
+    >>> found = estimate_label_noise(probabilities, y)
+    >>> bool(np.all((found.error_probability > 0.5) == (y != true)))
+    True
+    >>> bool(np.all(found.suggested == true))
+    True
+    >>> round(found.noise_rate, 2)
+    0.2
+    """
+    q = _check_probabilities(probabilities)
+    codes = _check_codes(y, q.shape)
     if noise not in ("auto", "class", "instance"):
         raise ValueError(f"noise must be 'auto', 'class' or 'instance'; got {noise!r}.")
-    believed = (
-        None
-        if member_probabilities is None
-        else _rate_by_agreement(q, codes, _votes(member_probabilities, held_out, q.shape))
-    )
     order = np.argsort(codes, kind="stable")
-    rows = _calibrated(_Rows(np.log(np.maximum(q[order], _SMALLEST)), codes[order]))
-    some = _some_of(rows)
-    by_class = _likeliest(some)
-    fading = float(np.clip((by_class - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1))
-    middle, upper = np.sqrt(by_class * _INSTANCE), _SHARPEST
-    if believed is not None:
-        agreed = _exponent_of(some, believed)
-        middle, upper = np.sqrt(middle * agreed), np.sqrt(agreed * _SHARPEST)
-    instance = min(_INSTANCE, by_class)
+    rows = calibrated(SortedRows(np.log(np.maximum(q[order], _SMALLEST_PROBABILITY)), codes[order]))
+    some = rows_for_search(rows)
+    of_surest, of_all = _contradictions(rows)
+    low_share, high_share = _BY_CLASS
+    weight = float(np.clip((of_surest / of_all - low_share) / (high_share - low_share), 0, 1))
+    likeliest = likeliest_exponent(some)
+    contradicted = max(_INSTANCE, exponent_for_rate(some, of_surest))
+    by_class = likeliest ** (1 - weight) * min(likeliest, contradicted) ** weight
+    by_instance = min(_INSTANCE, by_class)
     exponent = {
         "class": by_class,
-        "instance": instance,
-        "auto": middle ** (1 - fading) * min(middle, instance) ** fading,
+        "instance": by_instance,
+        "auto": by_class**weight * by_instance ** (1 - weight),
     }[noise]
-    channel = _fit(rows, exponent)
-    error = channel.error(rows.y)
-    low = (1 - fading) * _fit(rows, _SLACK * by_class).error(rows.y)
-    high = (1 - fading) * _fit(rows, min(upper, exponent)).error(rows.y)
-    high += fading * (1 - np.exp(rows.log_q[np.arange(n_rows), rows.y]))
+    channel = fit_channel(rows, float(exponent))
+    posterior = channel.posterior
+    if noise == "auto" and weight < 1:
+        # A network that has seen a class a few times contradicts it out of ignorance.
+        n_alike = np.bincount(rows.y)[rows.y][:, None]
+        gentle = fit_channel(rows, by_class).posterior
+        posterior = (n_alike * posterior + _FEW_ROWS * gentle) / (n_alike + _FEW_ROWS)
+    own = np.arange(len(rows.y)), rows.y
+    error = 1 - posterior[own]
+    low = weight * fit_channel(rows, _SLACK * by_class).error_probability(rows.y)
+    high = weight * fit_channel(rows, _SHARPEST).error_probability(rows.y)
+    high += (1 - weight) * (1 - np.exp(rows.log_q[own]))
     bounds = np.stack([np.minimum(low, error), np.maximum(high, error)])
-    back = np.empty_like(order)
-    back[order] = np.arange(n_rows)
+    back = np.argsort(order)
     return LabelNoise(
         error[back],
-        channel.posterior.argmax(axis=1)[back],
-        channel.posterior.max(axis=1)[back],
+        posterior.argmax(axis=1)[back],
+        posterior.max(axis=1)[back],
         channel.noise_matrix,
         float(error.mean()),
-        _with_sampling_error(*bounds.mean(axis=1), n_rows),
+        _with_sampling_error(bounds),
         bounds[:, back],
-        1 - fading,
+        weight,
     )
 
 
-def noise_cuts(
-    error_probability: ArrayLike,
-    bounds: ArrayLike | None = None,
-    *,
-    cuts: ArrayLike = _CUTS,
-) -> NDArray[Any]:
-    error = np.asarray(error_probability, dtype=np.float64)
-    worlds = [error] if bounds is None else [error, *np.asarray(bounds, dtype=np.float64)]
-    table = np.zeros(len(np.asarray(cuts)), dtype=_CUT_FIELDS)
-    for line, cut in zip(table, np.asarray(cuts), strict=True):
-        dropped = error > cut
-        line["cut"], line["n_dropped"] = cut, dropped.sum()
-        found = np.array([world.sum(where=dropped) for world in worlds])
-        for name, total in (
-            ("precision", np.full(len(worlds), float(dropped.sum()))),
-            ("recall", np.array([world.sum() for world in worlds])),
-        ):
-            shares = np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
-            line[name] = shares[0]
-            line[name + "_low"], line[name + "_high"] = np.fmin.reduce(shares), np.fmax.reduce(shares)
-    return table
+def _contradictions(rows: SortedRows) -> tuple[float, float]:
+    """Return which share of labels is not the predicted class: of the surest rows, and of all."""
+    predicted, sureness = rows.log_q.argmax(axis=1), rows.log_q.max(axis=1)
+    order = np.lexsort((-sureness, predicted))
+    counts = np.bincount(predicted)
+    place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
+    # A fifth of the rows of every predicted class, at least one.
+    surest = order[place < np.maximum(1, _SUREST * np.repeat(counts, counts))]
+    contradicted = predicted != rows.y
+    of_all = float(contradicted.mean())
+    return min(float(contradicted[surest].mean()), of_all), max(of_all, 1 / len(rows.y))
 
 
-# ------------------------------------------------------------------------------------- the channel
-
-
-def _log_softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    z = z - z.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-
-
-def _calibrated(rows: _Rows) -> _Rows:
-    """Return the rows with log-probabilities divided by the temperature that suits the labels."""
-    some = _some_of(rows)
-    index = np.arange(len(some.y))
-
-    def loss(log_temperature: float) -> float:
-        scaled = _log_softmax(some.log_q / np.exp(log_temperature))
-        return -float(scaled[index, some.y].mean())
-
-    best = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
-    return _Rows(_log_softmax(rows.log_q / np.exp(best.x)), rows.y)
-
-
-def _some_of(rows: _Rows) -> _Rows:
-    """Return rows at even steps, which keeps the shares of the given classes."""
-    n_rows = len(rows.y)
-    if n_rows <= _ROWS_FOR_SEARCH:
-        return rows
-    taken = np.linspace(0, n_rows - 1, _ROWS_FOR_SEARCH).astype(np.int64)
-    return _Rows(rows.log_q[taken], rows.y[taken])
-
-
-def _fit(rows: _Rows, exponent: float) -> _Channel:
-    """Return the channel that explains the given labels by beliefs of this sharpness."""
-    n_rows, n_classes = rows.log_q.shape
-    counts = np.bincount(rows.y, minlength=n_classes)
-    present = np.flatnonzero(counts)
-    starts = (counts.cumsum() - counts)[present]
-    elsewhere = np.tile((counts + 1.0) / (n_rows + n_classes), (n_classes, 1))
-    np.fill_diagonal(elsewhere, 0)
-    elsewhere /= elsewhere.sum(axis=1, keepdims=True)
-    own = np.arange(n_rows), rows.y
-    rate, offset = 0.1, np.zeros(n_classes)
-    matrix = (1 - rate) * np.eye(n_classes) + rate * elsewhere
-    sharpened = rows.log_q / exponent
-    belief = np.exp(_log_softmax(sharpened))
-    for _ in range(_ROUNDS):
-        posterior = belief * np.repeat(matrix.T, counts, axis=0)
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        rate = float(np.clip(1 - posterior[own].mean(), 1e-3, 0.5))
-        weights = _PRIOR_ROWS * ((1 - rate) * np.eye(n_classes) + rate * elsewhere)
-        weights[:, present] += np.add.reduceat(posterior, starts, axis=0).T
-        before, matrix = matrix, weights / weights.sum(axis=1, keepdims=True)
-        offset += np.log(posterior.sum(axis=0) + _PRIOR_ROWS)
-        offset -= np.log(belief.sum(axis=0) + _PRIOR_ROWS)
-        belief = np.exp(_log_softmax(sharpened + offset))
-        if np.abs(matrix - before).max() < _SETTLED:
-            break
-    posterior = belief * np.repeat(matrix.T, counts, axis=0)
-    likelihood = posterior.sum(axis=1, keepdims=True)
-    return _Channel(posterior / likelihood, matrix, float(np.log(likelihood).mean()))
-
-
-def _likeliest(rows: _Rows) -> float:
-    """Return the exponent under which the given labels are likeliest."""
-    best = minimize_scalar(
-        lambda log_exponent: -_fit(rows, float(np.exp(log_exponent))).log_likelihood,
-        bounds=(np.log(0.15), np.log(_RANGE[1])),
-        method="bounded",
-        options={"xatol": 0.03},
-    )
-    return float(np.exp(best.x))
-
-
-def _exponent_of(rows: _Rows, rate: float) -> float:
-    """Return the exponent under which this share of the labels is wrong."""
-
-    def excess(log_exponent: float) -> float:
-        return float(_fit(rows, float(np.exp(log_exponent))).error(rows.y).mean()) - rate
-
-    low, high = np.log(_RANGE)
-    if excess(low) <= 0:
-        return _RANGE[0]
-    if excess(high) >= 0:
-        return _RANGE[1]
-    return float(np.exp(brentq(excess, low, high, xtol=0.02)))
-
-
-def _with_sampling_error(low: float, high: float, n_rows: int) -> tuple[float, float]:
-    below, above = (_Z * np.sqrt(rate * (1 - rate) / n_rows) for rate in (low, high))
+def _with_sampling_error(bounds: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean of both bounds, moved outwards by the sampling error of a share."""
+    low, high = bounds.mean(axis=1)
+    below, above = (_Z * np.sqrt(p * (1 - p) / bounds.shape[1]) for p in (low, high))
     return max(0.0, float(low - below)), min(1.0, float(high + above))
 
 
-# ----------------------------------------------------------------------------------- the agreement
-
-
-def _votes(
-    member_probabilities: Sequence[ArrayLike], held_out: ArrayLike | None, shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return how many members that held a row out predict each class."""
-    masks = (
-        np.ones((len(member_probabilities), shape[0]), dtype=bool)
-        if held_out is None
-        else np.asarray(held_out)
-    )
-    votes = np.zeros(shape, dtype=np.int64)
-    for mask, member in zip(masks, member_probabilities, strict=True):
-        here = np.flatnonzero(mask)
-        votes[here, np.asarray(member).argmax(axis=1)] += 1
-    return votes
-
-
-def _rate_by_agreement(
-    q: NDArray[np.float64], y: NDArray[np.int64], votes: NDArray[np.int64]
-) -> float:
-    """Return the share of wrong labels, given that members err as often as they disagree."""
-    n_votes = votes.sum(axis=1)
-    voted, paired = n_votes > 0, n_votes > 1
-    n_pairs = (n_votes * (n_votes - 1))[paired]
-    disagreement = 1 - float(((votes * (votes - 1)).sum(axis=1)[paired] / n_pairs).mean())
-    right = votes[np.arange(len(y)), y][voted] / n_votes[voted]
-    contradiction, of_members = float((q.argmax(axis=1) != y).mean()), 1 - float(right.mean())
-    odds = q.shape[1] / (q.shape[1] - 1)
-    rate = 0.0
-    for _ in range(_ROUNDS):
-        gain = (of_members - contradiction) / max(0.1, 1 - rate * odds)
-        error = max(0.0, disagreement - gain)
-        rate = max(0.0, (contradiction - error) / max(0.1, 1 - error * odds))
-    return min(rate, contradiction)
-
-
-# --------------------------------------------------------------------------------------- the input
-
-
 def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Return probabilities of which every row sums to 1 exactly, after checking them."""
     q = np.asarray(probabilities, dtype=np.float64)
-    return q / q.sum(axis=1, keepdims=True)
+    if q.ndim != 2 or q.shape[0] == 0 or q.shape[1] < 2:
+        raise ValueError(
+            "probabilities must have the shape (n_rows, n_classes) with at least one row and two "
+            f"classes, got {q.shape}."
+        )
+    outside = ~np.all((q >= 0) & (q <= 1 + _SUM_TOLERANCE), axis=1)
+    if outside.any():
+        raise ValueError(f"probabilities must lie in [0, 1], without NaN; see {_rows(outside)}.")
+    sums = q.sum(axis=1)
+    off = np.abs(sums - 1) > _SUM_TOLERANCE
+    if off.any():
+        raise ValueError(
+            f"Every row of probabilities must sum to 1; see {_rows(off)}. Logits need a softmax."
+        )
+    return q / sums[:, None]
 
 
-def _check_codes(codes: NDArray[Any], n_rows: int, n_classes: int) -> NDArray[np.int64]:
-    return cast(NDArray[np.int64], codes.astype(np.int64))
+def _check_codes(y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    codes = np.asarray(y)
+    n_rows, n_classes = shape
+    if codes.shape != (n_rows,):
+        raise ValueError(f"y must have the shape ({n_rows},), got {codes.shape}.")
+    if codes.dtype.kind not in "iu":
+        raise ValueError(
+            f"y must hold integers, the positions of the columns, got dtype {codes.dtype}. Labels "
+            "of another kind: np.unique(y, return_inverse=True)[1]."
+        )
+    outside = (codes < 0) | (codes >= n_classes)
+    if outside.any():
+        raise ValueError(
+            f"y must hold the positions of {n_classes} columns, from 0 to {n_classes - 1}; see "
+            f"{_rows(outside)}."
+        )
+    return codes.astype(np.int64)
+
+
+def _rows(mask: NDArray[np.bool_]) -> str:
+    """Return the marked rows for a message, the first five by number."""
+    numbers = np.flatnonzero(mask)
+    first = ", ".join(map(str, numbers[:5]))
+    return (
+        f"row {first}"
+        if len(numbers) == 1
+        else (f"rows {first}{', ...' if len(numbers) > 5 else ''} ({len(numbers)} in all)")
+    )

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a cut on the error probability drops: expected, and measured by reviewing some rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.utils import check_random_state
+
+__all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "noise_cuts", "review_plan"]
+
+_CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_CUT_FIELDS = np.dtype(
+    [("cut", np.float64), ("n_dropped", np.int64)]
+    + [(x + end, np.float64) for x in ("precision", "recall") for end in ("", "_low", "_high")]
+)
+
+_DOUBT = 0.05  # so that no row is too sure to be reviewed
+_PRECISION_COUNTS = 4.0  # in variance, against the rate
+
+# Prior standard deviations of the intercept and of the logarithm of the slope.
+_PRIOR = np.array([2.0, 0.5])
+_SUREST = 1e-3
+_Z = 1.96  # of a 95 % interval
+
+
+class ReviewPlan(NamedTuple):
+    """What `review_plan` returns, each of shape (n,)."""
+
+    rows: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+
+class NoiseReview(NamedTuple):
+    """What `calibrate_with_review` returns."""
+
+    noise_rate: float
+    noise_rate_interval: tuple[float, float]
+    error_probability: NDArray[np.float64]
+    cuts: NDArray[Any]
+
+
+def noise_cuts(
+    error_probability: ArrayLike,
+    bounds: ArrayLike | None = None,
+    *,
+    cuts: ArrayLike = _CUTS,
+) -> NDArray[Any]:
+    r"""Return what dropping the rows above a cut finds, by the error probabilities themselves.
+
+    Parameters
+    ----------
+    error_probability : array-like of shape (n_rows,)
+        The probability that a label is wrong, in [0, 1].
+    bounds : array-like of shape (n_worlds, n_rows), default=None
+        What it would be under other assumptions: ``error_probability_bounds`` of
+        `estimate_label_noise`. Without them the intervals hold the chance of a share alone.
+    cuts : array-like of shape (n_cuts,)
+        Rows with an error probability above the cut are dropped.
+
+    Returns
+    -------
+    table : structured ndarray of shape (n_cuts,)
+        With the fields ``cut``, ``n_dropped``, ``precision`` (the expected share of wrong labels
+        among the dropped), ``recall`` (the expected share of the wrong labels that is dropped), and
+        for both their interval, ``precision_low``, ``precision_high``, ``recall_low`` and
+        ``recall_high``. NaN for shares of nothing. ``pandas.DataFrame(table)`` shows it.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a probability or a cut is not in [0, 1].
+
+    See Also
+    --------
+    estimate_label_noise : Where error probabilities and bounds come from.
+    calibrate_with_review : The same table, from reviewed rows instead of assumptions.
+
+    Notes
+    -----
+    With :math:`e_i` the error probability and :math:`D = \{i : e_i > c\}` the rows above cut
+    :math:`c`, the precision is :math:`\sum_{i \in D} e_i / |D|` and the recall :math:`\sum_{i \in
+    D} e_i / \sum_i e_i`. The interval holds, for the same :math:`D` and with `error_probability` or
+    any line of `bounds` as :math:`e`, this share :math:`p \pm 1.96 \sqrt{p (1 - p) / m}`, of
+    :math:`m` dropped or wrong rows.
+
+    Examples
+    --------
+    >>> from sklearn_difficulty.measures import noise_cuts
+    >>> table = noise_cuts([0.9, 0.7, 0.3, 0.1], cuts=[0.5])
+    >>> table["n_dropped"], table["precision"], table["recall"]
+    (array([2]), array([0.8]), array([0.8]))
+    """
+    error = _check_error(error_probability)
+    worlds = error[None]
+    if bounds is not None:
+        others = np.asarray(bounds, dtype=np.float64)
+        if others.ndim != 2 or others.shape[1] != len(error):
+            raise ValueError(
+                f"bounds must have the shape (n_worlds, {len(error)}), got {others.shape}."
+            )
+        worlds = np.concatenate([worlds, others])
+        if not np.all((worlds >= 0) & (worlds <= 1)):
+            raise ValueError("bounds must lie in [0, 1], without NaN.")
+    places = _check_cuts(cuts)
+    table = np.empty(len(places), dtype=_CUT_FIELDS)
+    wrong = worlds.sum(axis=1)
+    for i, cut in enumerate(places):
+        dropped = error > cut
+        found = worlds[:, dropped].sum(axis=1)
+        n_dropped = np.full_like(found, dropped.sum())
+        values = [cut, dropped.sum()]
+        for total in (n_dropped, wrong):
+            shares = np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+            # A rounded sum may be larger than its number of terms.
+            half = _Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
+            low, high = np.fmin.reduce(shares - half), np.fmax.reduce(shares + half)
+            values += [shares[0], np.maximum(0, low), np.minimum(1, high)]
+        table[i] = tuple(values)
+    return table
+
+
+def review_plan(
+    error_probability: ArrayLike,
+    n: int = 100,
+    *,
+    cut: float = 0.5,
+    random_state: int | np.random.RandomState | None = None,
+) -> ReviewPlan:
+    r"""Return the rows whose review tells most about the rate of errors and about a cut.
+
+    Parameters
+    ----------
+    error_probability : array-like of shape (n_rows,)
+        The probability that a label is wrong, in [0, 1].
+    n : int, default=100
+        How many rows to review; all if there are fewer.
+    cut : float, default=0.5
+        The cut whose precision is to be known.
+    random_state : int, RandomState instance or None, default=None
+        Determines the rows.
+
+    Returns
+    -------
+    plan : ReviewPlan
+        A named tuple of arrays of shape (n,): ``rows``, in ascending order, and ``weight``, the
+        number of rows that each stands for.
+
+    Raises
+    ------
+    ValueError
+        If a probability is not in [0, 1] or `n` is below 1.
+
+    See Also
+    --------
+    calibrate_with_review : What the verdicts say.
+
+    Notes
+    -----
+    With :math:`N` rows, :math:`N_c` of them above the cut :math:`c`, and :math:`p_i = 0.05 + 0.9\,
+    e_i` for the error probability :math:`e_i`, row :math:`i` is drawn with a probability
+
+    .. math::
+
+        \pi_i \propto \sqrt{p_i (1 - p_i) \left(4 \cdot 1[e_i > c] / N_c^2 + 1 / N^2\right)}
+
+    of at most 1: the variance of the rate, plus four times that of the precision, is smallest
+    [1]_. The draw is systematic in the order of :math:`e_i`, so every part of the range gets its
+    share. Weights are :math:`1 / \pi_i`.
+
+    References
+    ----------
+    .. [1] C.-E. Särndal, B. Swensson and J. Wretman, "Model assisted survey sampling", Springer
+       1992, chapters 3 and 12. :doi:`10.1007/978-1-4612-4378-6`
+
+    Examples
+    --------
+    Three of 1,000 rows are above the cut, and all of them are reviewed.
+
+    >>> import numpy as np
+    >>> from sklearn_difficulty.measures import review_plan
+    >>> error_probability = np.r_[0.9, 0.8, 0.6, np.full(997, 0.01)]
+    >>> plan = review_plan(error_probability, n=20, random_state=0)
+    >>> plan.rows[:3], plan.weight[:3]
+    (array([0, 1, 2]), array([1., 1., 1.]))
+    >>> round(float(plan.weight.sum()))
+    1000
+    """
+    error = _check_error(error_probability)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}.")
+    n_rows, n_wanted = len(error), min(n, len(error))
+    above = error > cut
+    p = _DOUBT + (1 - 2 * _DOUBT) * error
+    size = np.sqrt(
+        p * (1 - p) * (_PRECISION_COUNTS * above / max(1, above.sum()) ** 2 + 1 / n_rows**2)
+    )
+    certain = np.zeros(n_rows, dtype=bool)
+    while True:
+        left = n_wanted - certain.sum()
+        chance = np.where(
+            certain, 1.0, left * size / max(size[~certain].sum(), np.finfo(float).tiny)
+        )
+        beyond = (chance >= 1) & ~certain
+        if not beyond.any():
+            break
+        certain |= beyond
+    random = check_random_state(random_state)
+    order = np.lexsort((random.random_sample(n_rows), error))
+    passed = chance[order].cumsum()
+    marks = (random.random_sample() + np.arange(n_wanted)) * (passed[-1] / n_wanted)
+    rows = np.unique(order[np.searchsorted(passed, marks, side="right")])
+    return ReviewPlan(rows, 1 / chance[rows])
+
+
+def calibrate_with_review(
+    error_probability: ArrayLike,
+    rows: ArrayLike,
+    weight: ArrayLike,
+    verdicts: ArrayLike,
+    *,
+    cuts: ArrayLike = _CUTS,
+) -> NoiseReview:
+    r"""Return the rate of errors and what cuts drop, from reviewed rows, without assumptions.
+
+    Parameters
+    ----------
+    error_probability : array-like of shape (n_rows,)
+        What `review_plan` was given.
+    rows : array-like of shape (n_reviewed,)
+        The reviewed rows: all of the plan.
+    weight : array-like of shape (n_reviewed,)
+        Their weights in the plan.
+    verdicts : array-like of shape (n_reviewed,), bool
+        Whether the label turned out to be wrong.
+    cuts : array-like of shape (n_cuts,)
+        Rows with an `error_probability` above the cut are dropped.
+
+    Returns
+    -------
+    review : NoiseReview
+        A named tuple of
+
+        - ``noise_rate``, the share of wrong labels, and ``noise_rate_interval``, of 95 %;
+        - ``error_probability`` (n_rows,): calibrated by the verdicts, and the verdict itself, 0 or
+          1, for reviewed rows;
+        - ``cuts``: the table of `noise_cuts` with intervals of 95 %.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a row is not one of `error_probability` or there twice, a weight
+        is below 1, or the verdicts are not booleans.
+
+    See Also
+    --------
+    review_plan : Which rows to review.
+    noise_cuts : The table from assumptions alone.
+
+    Notes
+    -----
+    The calibrated probability of row :math:`i` is :math:`g_i = 1 / (1 + e^{-a - b\, l_i})`, with
+    :math:`l_i` the logit of its error probability. :math:`a` and :math:`b > 0` are fitted to the
+    verdicts :math:`v_i`; priors of standard deviation 2 for :math:`a`, and 0.5 for :math:`\ln b`,
+    around no change hold them where verdicts are few. The number of errors in a set :math:`D` of
+    rows is that of the calibration, corrected by the weights :math:`w_i` of the reviewed rows
+    :math:`R` [1]_,
+
+    .. math::
+
+        \hat{t}_D = \sum_{i \in D} g_i + \sum_{i \in D \cap R} w_i (v_i - g_i)
+
+    which is right on average whether or not the calibration is. The rate is :math:`\hat{t}` of all
+    rows by their number, the precision of a cut :math:`\hat{t}_D / |D|` and its recall
+    :math:`\hat{t}_D / \hat{t}`. The variance of a total is taken to be :math:`\sum_i w_i (w_i -
+    1) s_i^2`, with :math:`s_i^2` the larger of the squared residual :math:`(v_i - g_i)^2` and
+    :math:`g_i (1 - g_i)`, so that agreement by chance does not pass for certainty.
+
+    References
+    ----------
+    .. [1] C.-E. Särndal, B. Swensson and J. Wretman, "Model assisted survey sampling", Springer
+       1992, chapter 6. :doi:`10.1007/978-1-4612-4378-6`
+
+    Examples
+    --------
+    Half of the labels above the cut turn out to be right.
+
+    >>> import numpy as np
+    >>> from sklearn_difficulty.measures import calibrate_with_review, review_plan
+    >>> error_probability = np.r_[np.full(200, 0.9), np.full(800, 0.02)]
+    >>> is_wrong = np.arange(1000) < 100
+    >>> plan = review_plan(error_probability, n=100, random_state=0)
+    >>> review = calibrate_with_review(
+    ...     error_probability, plan.rows, plan.weight, is_wrong[plan.rows], cuts=[0.5]
+    ... )
+    >>> low, high = review.noise_rate_interval
+    >>> low < 0.1 < high and bool(0.4 < review.cuts["precision"][0] < 0.6)
+    True
+    """
+    error = _check_error(error_probability)
+    reviewed, weights, wrong = _check_review(rows, weight, verdicts, len(error))
+    places = _check_cuts(cuts)
+    calibrated = _calibration(error, reviewed, wrong)
+    g = calibrated[reviewed]
+    residual = weights * (wrong - g)
+    variance = weights * (weights - 1) * np.maximum((wrong - g) ** 2, g * (1 - g))
+
+    def total(here: NDArray[np.bool_]) -> float:
+        found = calibrated[here].sum() + residual[here[reviewed]].sum()
+        # What was seen bounds it, and what can be there.
+        least = wrong[here[reviewed]].sum()
+        most = here.sum() - (1 - wrong)[here[reviewed]].sum()
+        return float(np.clip(found, least, most))
+
+    n_wrong = total(np.ones(len(error), dtype=bool))
+    table = np.empty(len(places), dtype=_CUT_FIELDS)
+    for i, cut in enumerate(places):
+        dropped = error > cut
+        n_dropped, inside = int(dropped.sum()), dropped[reviewed]
+        found = total(dropped)
+        precision = found / n_dropped if n_dropped else np.nan
+        recall = found / n_wrong if n_wrong else np.nan
+        table[i] = (
+            cut,
+            n_dropped,
+            *_interval(precision, variance[inside].sum(), n_dropped),
+            *_interval(recall, (variance * (inside - recall) ** 2).sum(), n_wrong),
+        )
+    rate, low, high = _interval(n_wrong / len(error), variance.sum(), len(error))
+    calibrated[reviewed] = wrong
+    return NoiseReview(rate, (low, high), calibrated, table)
+
+
+def _calibration(
+    error: NDArray[np.float64], reviewed: NDArray[np.int64], wrong: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return error probabilities on the scale of the verdicts."""
+    score = logit(np.clip(error, _SUREST, 1 - _SUREST))
+    x = score[reviewed]
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        z = parameters[0] + np.exp(parameters[1]) * x
+        fit = np.logaddexp(0, z) - wrong * z
+        return float(fit.sum() + 0.5 * ((parameters / _PRIOR) ** 2).sum())
+
+    intercept, log_slope = minimize(loss, np.zeros(2)).x
+    return np.asarray(expit(intercept + np.exp(log_slope) * score))
+
+
+def _interval(share: float, variance: float, n: float) -> tuple[float, float, float]:
+    """Return a share and its interval, from the variance of the total that it is made of."""
+    if not n:
+        return np.nan, np.nan, np.nan
+    half = _Z * np.sqrt(variance) / n
+    return share, float(max(0.0, share - half)), float(min(1.0, share + half))
+
+
+def _check_review(
+    rows: ArrayLike, weight: ArrayLike, verdicts: ArrayLike, n_rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    reviewed, weights, wrong = np.asarray(rows), np.asarray(weight), np.asarray(verdicts)
+    if reviewed.ndim != 1 or len(reviewed) == 0 or reviewed.dtype.kind not in "iu":
+        raise ValueError(
+            f"rows must be integers of shape (n_reviewed,), got {reviewed.dtype} {reviewed.shape}."
+        )
+    for name, values in (("weight", weights), ("verdicts", wrong)):
+        if values.shape != reviewed.shape:
+            raise ValueError(f"{name} must have the shape {reviewed.shape}, got {values.shape}.")
+    if reviewed.min() < 0 or reviewed.max() >= n_rows:
+        raise ValueError(f"rows must lie from 0 to {n_rows - 1}, the rows of error_probability.")
+    if len(np.unique(reviewed)) < len(reviewed):
+        raise ValueError("rows must name every row once.")
+    # Rounding may leave the weight of a certain row just below 1.
+    if not np.all(weights >= 1 - 1e-6):
+        raise ValueError("weight must be at least 1: it counts the rows that each stands for.")
+    if wrong.dtype != np.bool_:
+        raise ValueError(f"verdicts must hold booleans (is the label wrong?), got {wrong.dtype}.")
+    return reviewed.astype(np.int64), np.maximum(weights, 1.0), wrong.astype(np.float64)
+
+
+def _check_error(error_probability: ArrayLike) -> NDArray[np.float64]:
+    """Return error probabilities as an array, after checking them."""
+    error = np.asarray(error_probability, dtype=np.float64)
+    if error.ndim != 1 or len(error) == 0:
+        raise ValueError(f"error_probability must have the shape (n_rows,), got {error.shape}.")
+    if not np.all((error >= 0) & (error <= 1)):
+        raise ValueError("error_probability must lie in [0, 1], without NaN.")
+    return error
+
+
+def _check_cuts(cuts: ArrayLike) -> NDArray[np.float64]:
+    """Return cuts as an array, after checking them."""
+    places = np.ravel(np.asarray(cuts, dtype=np.float64))
+    if not np.all((places >= 0) & (places <= 1)):
+        raise ValueError("cuts must lie in [0, 1], without NaN.")
+    return places

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Cuts by hand; which rows are reviewed; and whether verdicts give the truth, with its error."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_difficulty.measures import calibrate_with_review, noise_cuts, review_plan
+
+
+def labelled(n=3000, seed=0, bend=1.0):
+    """Return error probabilities and which labels are wrong: with odds that are bent if asked."""
+    rng = np.random.default_rng(seed)
+    error = np.r_[rng.beta(8, 1, size=n // 6), rng.beta(0.3, 8, size=n - n // 6)]
+    odds = (error / (1 - error)) ** bend * (1.0 if bend == 1 else 0.5)
+    return error, rng.random(n) < odds / (1 + odds)
+
+
+# ------------------------------------------------------------------------------------------- cuts
+
+
+def test_cuts_by_hand():
+    table = noise_cuts([0.9, 0.7, 0.3, 0.1], cuts=[0.0, 0.5, 0.7, 0.95])
+    assert_array_equal(table["cut"], [0.0, 0.5, 0.7, 0.95])
+    assert_array_equal(table["n_dropped"], [4, 2, 1, 0])
+    assert_allclose(table["precision"], [0.5, 0.8, 0.9, np.nan])
+    assert_allclose(table["recall"], [1, 0.8, 0.45, 0])
+    # What is left is the chance of a share: of the two dropped, and of the two wrong.
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 2)
+    for name in ("precision", "recall"):
+        assert table[name + "_low"][1] == pytest.approx(0.8 - half)
+        assert table[name + "_high"][1] == 1
+
+
+def test_bounds_give_the_interval():
+    # So many rows that chance hardly counts.
+    error, low, high = np.repeat(
+        [[0.9, 0.7, 0.3, 0.1], [0.5, 0.5, 0.0, 0.0], [1.0, 0.9, 0.9, 0.2]], 10**6, axis=1
+    )
+    row = noise_cuts(error, [low, high], cuts=[0.5])[0]
+    assert row["precision"] == pytest.approx(0.8, abs=1e-3)
+    assert row["precision_low"] == pytest.approx(0.5, abs=1e-3)
+    assert row["precision_high"] == pytest.approx(0.95, abs=1e-3)
+    assert row["recall_low"] == pytest.approx(1.9 / 3, abs=1e-3)
+    assert row["recall_high"] == 1
+    # A world without errors has no recall, and does not make that of the others unknown.
+    row = noise_cuts(error, [np.zeros_like(error)], cuts=[0.5])[0]
+    assert row["precision_low"] == 0
+    assert row["recall_low"] == pytest.approx(0.8, abs=1e-3)
+    assert row["recall_high"] == pytest.approx(0.8, abs=1e-3)
+
+
+# ------------------------------------------------------------------------------------------- plan
+
+
+def test_weights_are_inverse_inclusion_probabilities():
+    error, _ = labelled(n=120)
+    drawn, weight = np.zeros(120), np.full(120, np.nan)
+    for seed in range(3000):
+        plan = review_plan(error, n=20, random_state=seed)
+        assert plan.rows.shape == plan.weight.shape == (20,)
+        assert np.all(np.diff(plan.rows) > 0)
+        drawn[plan.rows] += 1
+        weight[plan.rows] = plan.weight
+    # Three standard errors of a share of 3,000, for 120 rows a little more.
+    assert_allclose(drawn / 3000, 1 / weight, atol=0.04)
+    assert (1 / weight).sum() == pytest.approx(20)
+
+
+def test_plan_goes_where_it_tells_most():
+    error, _ = labelled()
+    plan = review_plan(error, n=100, random_state=0)
+    above = error[plan.rows] > 0.5
+    # A sixth of the rows, most of those that are reviewed.
+    assert 60 <= above.sum() <= 85
+    # Above the cut, doubtful rows stand for fewer rows than sure ones.
+    by_error = np.argsort(error[plan.rows][above])
+    assert np.all(np.diff(plan.weight[above][by_error]) >= -1e-9)
+
+
+def test_few_rows_and_full_review():
+    plan = review_plan([0.9, 0.1, 0.5], n=100)
+    assert_array_equal(plan.rows, [0, 1, 2])
+    assert_array_equal(plan.weight, [1, 1, 1])
+    error = np.r_[np.full(5, 0.9), np.full(2000, 0.001)]
+    plan = review_plan(error, n=50, random_state=0)
+    assert_array_equal(plan.rows[:5], range(5))
+    assert_array_equal(plan.weight[:5], np.ones(5))
+    assert len(review_plan(np.zeros(30), n=10, random_state=0).rows) == 10
+
+
+def test_plan_depends_on_the_seed_alone():
+    error, _ = labelled()
+    first, again = (review_plan(error, random_state=1) for _ in range(2))
+    assert_array_equal(first.rows, again.rows)
+    assert not np.array_equal(first.rows, review_plan(error, random_state=2).rows)
+
+
+# -------------------------------------------------------------------------------------- calibration
+
+
+@pytest.mark.parametrize(("bend", "tolerance"), [(1.0, 0.05), (0.4, 0.12)])
+def test_reviews_tell_rate_and_precision_also_if_the_probabilities_are_wrong(bend, tolerance):
+    error, wrong = labelled(bend=bend)
+    truth = wrong[error > 0.5].mean()
+    close, rates, covered, held, recalls = [], [], [], [], []
+    for seed in range(60):
+        plan = review_plan(error, random_state=seed)
+        review = calibrate_with_review(error, *plan, wrong[plan.rows], cuts=[0.5])
+        low, high = review.noise_rate_interval
+        rates.append(review.noise_rate)
+        close.append(abs(review.cuts["precision"][0] - truth) <= tolerance)
+        covered.append(low <= wrong.mean() <= high)
+        recalls.append(review.cuts["recall"][0])
+        held.append(review.cuts["precision_low"][0] <= truth <= review.cuts["precision_high"][0])
+    assert np.mean(close) >= 0.85
+    assert np.mean(covered) >= 0.85
+    assert np.mean(held) >= 0.85
+    # Right on average.
+    standard_error = np.std(rates) / np.sqrt(60)
+    assert np.mean(rates) == pytest.approx(wrong.mean(), abs=4 * standard_error)
+    assert np.mean(recalls) == pytest.approx((wrong & (error > 0.5)).sum() / wrong.sum(), abs=0.1)
+
+
+def test_calibration_mends_overconfidence_and_keeps_the_verdicts():
+    error, wrong = labelled(bend=0.4)
+    plan = review_plan(error, n=300, random_state=0)
+    review = calibrate_with_review(error, *plan, wrong[plan.rows])
+    assert_array_equal(review.error_probability[plan.rows], wrong[plan.rows])
+    # Whoever drops all rows recalls all errors, however many there are.
+    everything = calibrate_with_review(error, *plan, wrong[plan.rows], cuts=[0.0]).cuts[0]
+    assert everything["recall_low"] == everything["recall"] == 1
+    unseen = np.setdiff1d(np.arange(3000), plan.rows)
+    before = np.mean((error[unseen] - wrong[unseen]) ** 2)
+    assert np.mean((review.error_probability[unseen] - wrong[unseen]) ** 2) < before
+    # A calibration keeps the order.
+    by_error = unseen[np.argsort(error[unseen])]
+    assert np.all(np.diff(review.error_probability[by_error]) >= 0)
+
+
+def test_all_rows_reviewed_is_the_truth():
+    error, wrong = labelled(n=60)
+    review = calibrate_with_review(error, np.arange(60), np.ones(60), wrong, cuts=[0.2, 0.5, 1.0])
+    rate = wrong.mean()
+    assert review.noise_rate == pytest.approx(rate)
+    assert review.noise_rate_interval == pytest.approx((rate, rate))
+    for row in review.cuts[:2]:
+        dropped = error > row["cut"]
+        for end in ("", "_low", "_high"):
+            assert row["precision" + end] == pytest.approx(wrong[dropped].mean())
+            assert row["recall" + end] == pytest.approx((wrong & dropped).sum() / wrong.sum())
+    assert review.cuts["n_dropped"][2] == 0
+    assert np.isnan(review.cuts["precision"][2])
+
+
+def test_agreement_by_chance_is_not_certainty():
+    error = np.r_[np.full(100, 0.9), np.full(5000, 0.02)]
+    plan = review_plan(error, n=50, random_state=0)
+    review = calibrate_with_review(error, *plan, np.zeros(50, dtype=bool), cuts=[0.5])
+    assert review.noise_rate < 0.02
+    assert review.noise_rate_interval[1] > review.noise_rate + 1e-3
+    assert review.cuts["precision_high"][0] > 0
+
+
+# ---------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"error_probability": [0.5, 1.2]}, "error_probability must lie"),
+        ({"error_probability": [[0.5]]}, "n_rows"),
+        ({"rows": [0, 2]}, "from 0 to 1"),
+        ({"rows": [0, 0]}, "once"),
+        ({"rows": [0.0, 1.0]}, "integers"),
+        ({"weight": [1.0]}, "weight must have the shape"),
+        ({"weight": [1.0, 0.5]}, "at least 1"),
+        ({"weight": [1.0, np.nan]}, "at least 1"),
+        ({"verdicts": [1, 0]}, "booleans"),
+        ({"cuts": [2.0]}, "cuts must lie"),
+    ],
+)
+def test_bad_reviews_are_refused(change, message):
+    good = {
+        "error_probability": [0.9, 0.1],
+        "rows": [0, 1],
+        "weight": [1.0, 1.0],
+        "verdicts": [True, False],
+    }
+    calibrate_with_review(**good)
+    with pytest.raises(ValueError, match=message):
+        calibrate_with_review(**(good | change))
+
+
+def test_bad_cuts_and_plans_are_refused():
+    with pytest.raises(ValueError, match="without NaN"):
+        noise_cuts([0.5, np.nan])
+    with pytest.raises(ValueError, match="bounds must have the shape"):
+        noise_cuts([0.5, 0.5], [0.1, 0.2])
+    with pytest.raises(ValueError, match="bounds must lie"):
+        noise_cuts([0.5, 0.5], [[0.1, 1.2]])
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        review_plan([0.5], n=0)
