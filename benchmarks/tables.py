@@ -59,6 +59,29 @@ DYNAMICS_SCORES = {
     "cross-validation": "cross-validation, 5 fits",
 }
 
+QUADRANT_CELLS = {
+    "Fashion-MNIST": "Fashion-MNIST, flipped",
+    "digits": "digits, flipped",
+    "Fashion-MNIST, right labels": "Fashion-MNIST, clean",
+    "Fashion-MNIST, stopped": "Fashion-MNIST, stopped",
+}
+QUADRANTS = {
+    "easy": "easy",
+    "looks_like_a_different_class": "looks like a different class",
+    "ambiguous_without_label": "ambiguous without label",
+    "ambiguous": "ambiguous",
+}
+QUADRANT_SCORES = {
+    'distance to the corner "looks like a different class"': "corner",
+    "depth where trained on": "training depth",
+    "depth where held out": "held-out depth",
+    "1 − consistency": "1 - consistency",
+    "memorization": "memorization",
+    "1 − p(given label), held out, mean over epochs": "1 - p(given), held out, epochs",
+    "1 − p(given label), held out, last epoch": "1 - p(given), held out, last",
+    "distance from easy": "distance from easy",
+}
+
 
 def results(name):
     return json.loads((RESULTS / f"{name}.json").read_text())["results"]
@@ -391,6 +414,195 @@ def dynamics_speed():
     return list_table(["work", "time", "the same twice (noise)", "target"], rows)
 
 
+def quadrants_claims():
+    """What the quadrants are named after and used for, as published and as measured."""
+    found = results("quadrants")
+    cells = [found[name] for name in QUADRANT_CELLS.values()]
+    names, corner = list(QUADRANTS), "looks_like_a_different_class"
+    rows = []
+
+    def claim(what, paper, read):
+        rows.append([what, paper, *(read(cell) or "—" for cell in cells)])
+
+    def of_noise(what, paper, read):
+        claim(what, paper, lambda c: "wrong labels" in c and read(c["wrong labels"]))
+
+    claim(
+        "train accuracy, given labels",
+        "—",
+        lambda c: f"{c['train accuracy, given labels']['mean']:.3f}",
+    )
+    of_noise(
+        "share of wrong labels among the 100; 200 rows nearest that corner",
+        "mislabelled rows are there",
+        lambda w: _several(w["nearest"][n]["precision"] for n in ("100", "200")),
+    )
+    of_noise(
+        "share of the quadrant that has a wrong label",
+        "—",
+        lambda w: mean_se(w["quadrants"][corner]["labels wrong"]),
+    )
+    of_noise(
+        "``suggested_label_`` is true there: label wrong; label right",
+        "—",
+        lambda w: _several(
+            w["suggested label is true"][f"in the quadrant, label {kind}"]
+            for kind in ("wrong", "right")
+        ),
+    )
+    claim(
+        "the networks contradict the label, 100 nearest that corner",
+        "nearly always",
+        lambda c: _complement(c["corners"][corner]["consensus is given"]),
+    )
+    claim(
+        "consensus-consistency, 100 nearest each corner, in the order of the codes",
+        "low for the ambiguous two",
+        lambda c: "; ".join(
+            f"{c['corners'][name]['consensus-consistency']['mean']:.2f}" for name in names
+        ),
+    )
+    claim(
+        "Spearman correlation of depth and consensus-consistency: held out; unseen",
+        "negative",
+        lambda c: _several(
+            part["consensus-consistency"]["spearman"]
+            for part in (c["held out"], c["unseen"]["consistency"])
+        ),
+    )
+    claim(
+        "line through the 5 % quantiles of consensus-consistency by depth, unseen: slope (R²)",
+        "a line bounds it",
+        _bound,
+    )
+    claim(
+        "correlation of depth and consistency, unseen: consensus is the label; is another",
+        "negative; positive",
+        lambda c: _several(
+            c["unseen"]["consistency"][f"consistency, consensus is {kind}"]["pearson"]
+            for kind in ("the label", "another")
+        ),
+    )
+    claim(
+        'accuracy, 100 nearest "ambiguous without label": input; middle probe; network',
+        "—; 0.98; 0.25",
+        lambda c: _probes_and_network(c["corners"]["ambiguous_without_label"]),
+    )
+    claim(
+        "middle probe − network, unseen rows nearest it, placed without labels",
+        "—",
+        lambda c: _signed(
+            c["unseen"]["rows"]["near the corner, labels unknown"]["middle minus network"]
+        ),
+    )
+    claim(
+        "correlation of estimated and measured trained-on depth: given label; predicted class",
+        "—",
+        lambda c: _several(
+            c["estimated training depth"][kind]["all rows"]["pearson"]
+            for kind in ("given label", "predicted class")
+        ),
+    )
+    claim(
+        "the two on the same side of the cut, given label (share below it)",
+        "—",
+        lambda c: _same_side(c["estimated training depth"]["given label"]["all rows"]),
+    )
+    claim(
+        "memorization: wrong labels; right labels",
+        "—",
+        lambda c: "; ".join(
+            mean_se(c["memorization"][kind]["memorization"]) if kind in c["memorization"] else "—"
+            for kind in ("label wrong", "label right")
+        ),
+    )
+    return list_table(["claim", "paper", *QUADRANT_CELLS], rows)
+
+
+def _several(summaries):
+    return "; ".join(map(mean_se, summaries)).replace("-", "−")
+
+
+def _complement(summary):
+    return f"{1 - summary['mean']:.2f} ± {summary['se']:.2f}"
+
+
+def _bound(cell):
+    line = cell["figures"]["bound, unseen"].get("line through the 5 % quantiles")
+    return line and f"{line['slope']:.2f} ({line['r2']:.2f})".replace("-", "−")
+
+
+def _probes_and_network(corner):
+    """Return how often the input, the middle probe and the network see the true class."""
+    probes = corner["probes, accuracy"]["true"]
+    middle = (len(probes["mean"]) - 1) // 2
+    of_probes = ({part: probes[part][i] for part in ("mean", "se")} for i in (0, middle))
+    return _several([*of_probes, corner["network"]["true"]])
+
+
+def _same_side(agreement):
+    share, below = agreement["same side of the cut"], agreement["measured: below the cut"]
+    return f"{mean_se(share)} ({below['mean']:.2f})"
+
+
+def quadrants_label_noise():
+    """Average precision (AUROC) for 20 % flipped labels, of scores of the same networks."""
+    found = results("quadrants")
+    columns = {
+        shown: found[name]
+        for shown, name in QUADRANT_CELLS.items()
+        if "wrong labels" in found[name]
+    }
+    rows = []
+    for shown, score in QUADRANT_SCORES.items():
+        cells = [column["wrong labels"]["found"][score] for column in columns.values()]
+        rows.append([shown, *(f"{mean_se(c['ap'])} ({c['auroc']['mean']:.2f})" for c in cells)])
+    return list_table(["score", *columns], rows)
+
+
+def quadrants_shares():
+    """Where wrong labels are, and where right ones."""
+    found = results("quadrants")
+    columns = {
+        shown: found[name]
+        for shown, name in QUADRANT_CELLS.items()
+        if "wrong labels" in found[name]
+    }
+    kinds = ("share of wrong labels", "share of right labels")
+    rows, left = [], {shown: dict.fromkeys(kinds, 1.0) for shown in columns}
+    for name, quadrant in QUADRANTS.items():
+        cells = []
+        for shown, column in columns.items():
+            shares = [column["wrong labels"]["quadrants"][name][kind]["mean"] for kind in kinds]
+            for kind, share in zip(kinds, shares, strict=True):
+                left[shown][kind] -= share
+            cells.append("; ".join(f"{share:.2f}" for share in shares))
+        rows.append([quadrant, *cells])
+    rows.append(
+        ["none", *("; ".join(f"{abs(rest):.2f}" for rest in of.values()) for of in left.values())]
+    )
+    return list_table(["share of all wrong; of all right labels in", *columns], rows)
+
+
+ENSEMBLE_RUNS = {
+    "one by one (``backend=\"joblib\"``)": "joblib",
+    "one by one, two processes": "joblib, 2 processes",
+    "a loop over skorch's ``fit``": "skorch",
+    "a bare torch loop": "bare loop",
+    "the stack again": "stacked again",
+}
+
+
+def quadrants_speed():
+    """Seconds over those of a stack of the same networks."""
+    speed = results("ensemble_cpu")["speed"]
+    rows = [
+        [shown, *(f"{of_network['seconds_over_stacked'][run]:.2f}" for of_network in speed.values())]
+        for shown, run in ENSEMBLE_RUNS.items()
+    ]
+    return list_table(["seconds over those of the stack", *speed], rows)
+
+
 TABLES = {
     "TOY": toy,
     "ERROR_RATE": error_rate,
@@ -404,6 +616,10 @@ TABLES = {
     "DYNAMICS_SYMMETRIC": dynamics_symmetric,
     "DYNAMICS_REGIMES": dynamics_regimes,
     "DYNAMICS_SPEED": dynamics_speed,
+    "QUADRANTS_CLAIMS": quadrants_claims,
+    "QUADRANTS_SHARES": quadrants_shares,
+    "QUADRANTS_LABEL_NOISE": quadrants_label_noise,
+    "QUADRANTS_SPEED": quadrants_speed,
 }
 
 if __name__ == "__main__":

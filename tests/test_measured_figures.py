@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from sklearn_difficulty import (
+    ConsistencyScorer,
+    DifficultyQuadrantClassifier,
     MarginScorer,
+    MemorizationScorer,
     NeighborConfidenceScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
@@ -21,7 +24,11 @@ _spec.loader.exec_module(tables)
 
 
 VOG = "variance_of_gradients.rst"
-PAGES = {"DEPTH": "prediction_depth.rst", "DYNAMICS": "training_dynamics.rst"}
+PAGES = {
+    "DEPTH": "prediction_depth.rst",
+    "DYNAMICS": "training_dynamics.rst",
+    "QUADRANTS": "four_kinds_of_hard.rst",
+}
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -119,3 +126,44 @@ def test_docstring_of_dynamics_quotes_the_measured_ranges():
         f"cross-validation gives {symmetric('cross-validation')}",
     ):
         assert quoted in text, quoted
+
+
+def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
+    found = tables.results("quadrants")
+    both = [found[f"{data}, flipped"] for data in ("Fashion-MNIST", "digits")]
+
+    def pair(figure, join=" and ", digits=2):
+        first, second = (f"{figure(cell)['mean']:.{digits}f}" for cell in both)
+        return f"{first}{join}{second}"
+
+    def ap(score):
+        return lambda cell: cell["wrong labels"]["found"][score]["ap"]
+
+    def share(kind):
+        return lambda cell: cell["wrong labels"]["quadrants"]["looks_like_a_different_class"][kind]
+
+    def agreement(labels):
+        return lambda cell: cell["estimated training depth"][labels]["all rows"]["pearson"]
+
+    on_both = " (Fashion-MNIST) and "
+    stopped = found["Fashion-MNIST, stopped"]["wrong labels"]["found"]["memorization"]["ap"]
+    quotes = {
+        DifficultyQuadrantClassifier: [
+            f"held {pair(share('share of wrong labels'))} of all wrong labels",
+            f"So were {pair(share('share of right labels'))} of the correctly",
+            f"measured by {pair(agreement('given label'))}",
+            f"the predicted class by {pair(agreement('predicted class'))}",
+        ],
+        ConsistencyScorer: [
+            f"was {pair(ap('1 - consistency'), on_both)} (digits)",
+            f"over training {pair(ap('1 - p(given), held out, epochs'))}",
+        ],
+        MemorizationScorer: [
+            f"was {pair(ap('memorization'), on_both)} (digits)",
+            f"({stopped['mean']:.2f}, which is chance)",
+        ],
+    }
+    for scorer, expected in quotes.items():
+        text = " ".join(scorer.__doc__.split())
+        for quoted in expected:
+            assert quoted in text, quoted

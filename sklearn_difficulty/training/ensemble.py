@@ -125,6 +125,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         How they were trained.
     why_not_stacked_ : str or None
         What kept them from being stacked.
+    rows_ : object
+        A fingerprint of the rows, by which scorers tell whether they are given the same.
     estimator_ : skorch.NeuralNet
         The untrained network that they are clones of.
     n_features_in_ : int
