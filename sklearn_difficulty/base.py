@@ -71,9 +71,19 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         """Return the difficulty (m,) of rows taken as unseen; targets None: label-free."""
 
+    # Why some rows have no score, and why unseen ones have none; subclasses know better.
+    _undefined_because = "it is not defined for them"
+    _no_unseen_because = "The score has no meaning for rows that were not trained on."
+
     @property
     def _scores_unseen_rows(self) -> bool:
-        """Whether the score has a meaning for rows that were not trained on."""
+        """Whether rows that were not trained on can be scored."""
+        return True
+
+    def _offer_unseen(self) -> bool:
+        """Tell the reason where rows that were not trained on cannot be scored."""
+        if not self._scores_unseen_rows:
+            raise AttributeError(self._no_unseen_because)
         return True
 
     @property
@@ -338,6 +348,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             stand_in = self._largest_score(of_training) if self.undefined == "max" else np.nan
             warn_caller(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
+                f"{self._undefined_because}. So "
                 f"{'NaN' if np.isnan(stand_in) else 'the largest score'} is returned for them."
             )
             scores = np.where(np.isnan(scores), stand_in, scores)
@@ -358,7 +369,5 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
 # Here and not as decorators: TransformerMixin wraps `transform` when the class is made, and would
 # take what hides it for a plain method.
 for _name in ("transform", "fit_transform", "score_samples"):
-    _hidden = available_if(lambda self: self._scores_unseen_rows)(
-        getattr(BaseDifficultyScorer, _name)
-    )
+    _hidden = available_if(lambda self: self._offer_unseen())(getattr(BaseDifficultyScorer, _name))
     setattr(BaseDifficultyScorer, _name, _hidden)

@@ -174,7 +174,8 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     labels the estimate correlates with depths that were measured by 0.76 and 0.80, on those two
     data sets; with the predicted class by 0.07 and 0.02, so that it says next to nothing if
     training labels are wrong (0.45 if they are right). Reading unseen rows costs as much as one
-    prediction depth per member.
+    prediction depth per member. Training rows are not unseen: read the attributes, in a pipeline
+    those of ``pipeline[-1]``.
 
     References
     ----------
@@ -197,6 +198,10 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     >>> quadrants.predict(X[600:603]).shape
     (3,)
     """
+
+    _undefined_because = (
+        "they were never held out or never trained on, or no member defines their depth"
+    )
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseEnsembleScorer._parameter_constraints,
@@ -301,6 +306,9 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     def predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
         """Return the quadrant of rows taken as unseen.
 
+        For the training rows read `difficulty_quadrant_`: as unseen rows they would be their own
+        neighbours in most members.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
@@ -347,6 +355,14 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
 
     def _train_size(self) -> float:
         return 1 - self.validation_size
+
+    def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
+        try:
+            return super()._train(X, y, view, groups, progress)
+        except ValueError as error:
+            if "train_size" in str(error):
+                error.add_note("train_size is 1 - validation_size: change validation_size.")
+            raise
 
     def _readout(self) -> DepthReadout:
         return self.readout()

@@ -26,6 +26,10 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
 
     classes_: NDArray[Any]
     ensemble_: ResampledEnsemble
+    _no_unseen_because = (
+        "The weights of the members were not kept, so they cannot be asked about other rows. Fit "
+        "with keep_members=True."
+    )
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,

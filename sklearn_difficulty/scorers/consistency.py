@@ -123,6 +123,8 @@ class ConsistencyScorer(BaseEnsembleScorer):
     (3,)
     """
 
+    _undefined_because = "no member held them out; train more members"
+
     def __init__(
         self,
         estimator: Any = None,

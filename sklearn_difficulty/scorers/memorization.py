@@ -113,6 +113,9 @@ class MemorizationScorer(BaseEnsembleScorer):
     (28, 150)
     """
 
+    _undefined_because = "all members were trained on them, or none; train more members"
+    _no_unseen_because = "Memorization has no meaning for rows that were not trained on."
+
     def __init__(
         self,
         estimator: Any = None,
@@ -172,7 +175,8 @@ class MemorizationScorer(BaseEnsembleScorer):
         """Return the pairs of a memorized training row and a test row that depends on it.
 
         The published rule: memorization of at least 0.25, influence of at least 0.15, and the same
-        label. With few members many pairs pass by chance; look at `standard_error_`.
+        label. With fewer than some hundreds of members most pairs that pass do so by chance: look
+        at `standard_error_`, which bounds what can be told of an influence, too.
 
         Parameters
         ----------
@@ -217,7 +221,7 @@ class MemorizationScorer(BaseEnsembleScorer):
         return found.memorization
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
-        raise NotImplementedError("Memorization has no meaning for unseen rows.")
+        raise NotImplementedError(self._no_unseen_because)
 
     @property
     def _scores_unseen_rows(self) -> bool:

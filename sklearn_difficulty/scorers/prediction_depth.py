@@ -159,6 +159,7 @@ class PredictionDepthScorer(BaseProbeScorer):
     """
 
     _ignores_labels_of_unseen_rows = True
+    _undefined_because = "the last probe disagrees with the network"
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseProbeScorer._parameter_constraints,

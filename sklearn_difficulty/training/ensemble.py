@@ -47,6 +47,7 @@ from .stackable import drawback, obstacle, stack_size
 
 __all__ = ["ResampledEnsemble"]
 
+_STACK_TO_LOSE = 10  # members, if the process is killed
 _LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
 
 
@@ -77,7 +78,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         where it is possible and faster, see Notes.
     stack_size : int, default=None
         Members in a stack. None takes as many as fit scikit-learn's ``working_memory``, or half of
-        a GPU's memory.
+        a GPU's memory, and with `cache_dir` ten at most, since a stack is written when it is
+        finished.
     n_jobs : int, default=None
         For backend "joblib"; None means 1 unless in a ``joblib.parallel_config`` context. It
         changes no result. Threads of one process share torch's random generators and train one
@@ -117,6 +119,9 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     readout_ : dict of str to ndarray
         What the readout returned, with the members along axis 0; a list of arrays where the members
         returned different shapes.
+    train_accuracy_ : float
+        Share of the rows that were trained on, over all members, whose given label is predicted in
+        the end. Near 1, the networks have memorised their labels, wrong ones included.
     classes_ : ndarray of shape (n_classes,)
         The classes.
     seeds_ : ndarray of shape (n_members,)
@@ -144,17 +149,20 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     Where folds differ by a row, the larger training sets leave out one more random row, so that all
     members are trained equally long; that row is held out once more than the others.
 
+    As everywhere in this library a net's own ``train_split`` is left out, unless it is a
+    ``predefined_split``. Copies of a row should be one of the `groups`, or a member is asked about
+    rows whose twins it has been trained on.
+
     Stacked members start from the weights, see the batches and take the steps that they would by
     themselves. Their results are equal to those of "joblib" bit for bit for networks of linear
     layers with biases and activations, apart from layers with a single output and products of fewer
     than 400 multiplications (a last batch of one row, say). There, and in convolutions, rounding
     differs, and training enlarges such differences over time.
-    They can be stacked if the optimiser is SGD,
-    Adam or AdamW, learning-rate schedules are those of torch (but not ReduceLROnPlateau), and the
-    network has no dropout, no batch normalisation, no callbacks and no training step of its own;
-    otherwise they are trained one by one, and `why_not_stacked_` says why. "auto" also trains one
-    by one where a stack is slower, with convolutions on a CPU, and in the context of a distributed
-    joblib backend.
+    They can be stacked if the optimiser is SGD, Adam or AdamW, learning-rate schedules are those of
+    torch (but not ReduceLROnPlateau), and the network has no dropout, no batch normalisation, no
+    recurrent layers, no callbacks and no training step of its own; otherwise they are trained one
+    by one, and `why_not_stacked_` says why. "auto" also trains one by one where a stack is slower,
+    with convolutions on a CPU, and in the context of a distributed joblib backend.
 
     Examples
     --------
@@ -301,6 +309,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         size = 1
         if self.backend_ == "stacked":
             size = self.stack_size or stack_size(pool, self.n_members)
+            if self.stack_size is None and self.cache_dir is not None:
+                size = min(size, _STACK_TO_LOSE)
         numbers = list(range(self.n_members))
         stacks = [numbers[k : k + size] for k in numbers[::size]]
         untrained = _untrained_record(net, classes)
@@ -323,6 +333,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         self.rows_ = RowsFingerprint.of(rows, targets)
         self._template = untrained if self.keep_members else None
         self._keep(members)
+        self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
 
     def _net_for(self, rows: Rows, y: Any) -> NeuralNet:
@@ -365,6 +376,11 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         """Set the attributes that hold what is kept of the members."""
         self.predictions_ = np.stack([m["predictions"] for m in members])
         self.given_probability_ = np.stack([m["given_probability"] for m in members])
+        names = {tuple(sorted(_names(m, READOUT))) for m in members}
+        if len(names) > 1:
+            raise ValueError(
+                f"The readout returned other names for some members than for others: {names}."
+            )
         self.held_out_probability_ = [m["held_out_probability"] for m in members]
         self.mean_held_out_probability_ = [m["held_out_mean"] for m in members]
         self.readout_ = {

@@ -24,6 +24,7 @@ from .randomness import isolated_rng
 from .rows import Rows, is_dataset
 from .stacked import train_stack
 
+_SECONDS_BETWEEN_LINES = 5
 _BESIDE_A_GENERATOR = "SequentialBackend"  # joblib takes it for one that returns results in time
 
 
@@ -135,7 +136,7 @@ def _one_by_one(
 ) -> Iterator[tuple[int, Arrays]]:
     jobs = (delayed(_train_one)(pool, k, plan.masks[k], plan.seeds[k]) for [k] in todo)
     for n_finished, (k, arrays) in enumerate(_as_they_come(jobs, n_jobs), start=1):
-        report(n_finished - 1, 1, 1.0)
+        report(n_finished, 0, 1.0)
         yield k, arrays
 
 
@@ -178,18 +179,20 @@ class _Report:
 
     def __init__(self, n_members: int, n_todo: int, verbose: int) -> None:
         self._n_members, self._n_todo, self._verbose = n_members, n_todo, verbose
-        self._start = time.monotonic()
+        self._start = self._last = time.monotonic()
         if verbose and n_todo < n_members:
             print(f"{n_members - n_todo} of {n_members} members found in the cache")
 
-    def __call__(self, n_before: int, n_in_work: int, share: float) -> None:
-        if not self._verbose:
+    def __call__(self, n_finished: int, n_in_work: int, share: float) -> None:
+        """Take note that some members are finished, and that others are trained to a share."""
+        now = time.monotonic()
+        if not self._verbose or (share < 1 and now - self._last < _SECONDS_BETWEEN_LINES):
             return
-        n_trained = n_before + share * n_in_work
-        elapsed = time.monotonic() - self._start
-        left = elapsed * (self._n_todo - n_trained) / n_trained
-        n_finished = self._n_members - self._n_todo + n_trained
+        self._last = now
+        work, elapsed = n_finished + share * n_in_work, now - self._start
+        left = elapsed * (self._n_todo - work) / work
+        n_finished += self._n_members - self._n_todo + (n_in_work if share == 1 else 0)
         print(
-            f"{n_finished:.1f} of {self._n_members} members after {elapsed:.0f} s, "
+            f"{n_finished} of {self._n_members} members are trained after {elapsed:.0f} s, "
             f"about {left:.0f} s left"
         )

@@ -173,14 +173,18 @@ def read_member(
         "held_out_mean": of_rows[~mask] * np.nan if held_out_mean is None else held_out_mean,
     }
     if pool.readout is not None:
-        read = pool.readout(record, pool.view, pool.targets, mask)
+        try:
+            read = pool.readout(record, pool.view, pool.targets, mask)
+        except Exception as error:
+            error.add_note("This happened in the readout.")
+            raise
         if not isinstance(read, Mapping):
             raise TypeError(
                 f"A readout must return a dict of arrays; {pool.readout!r} returned "
                 f"{type(read).__name__}."
             )
         for name, value in read.items():
-            array = arrays[READOUT + name] = np.asarray(value)
+            array = arrays[f"{READOUT}{name}"] = np.asarray(value)
             if array.dtype.kind not in "biuf":
                 raise TypeError(
                     "A readout must return arrays of numbers or booleans; what "

@@ -594,7 +594,7 @@ def test_callbacks_see_every_member(make_net, flowers, scorer_class):
     pytest.importorskip("sklearn.callback")
     watch = Watch()
     few(scorer_class, make_net()).set_callbacks(watch).fit(*flowers)
-    assert watch.begun == ["fit", "train", *(f"member {k}" for k in range(4))]
+    assert watch.begun == ["fit", "train", *["member"] * 4]
     assert sorted(watch.ended) == sorted(watch.begun)
 
 
@@ -604,7 +604,7 @@ def test_verbose(make_net, flowers, capsys, scorer_class):
     few(scorer_class).fit(*flowers)
     assert capsys.readouterr().out == ""
     few(scorer_class, make_net(), verbose=1).fit(*flowers)
-    assert "of 4 members after" in capsys.readouterr().out
+    assert "of 4 members are trained after" in capsys.readouterr().out
 
 
 @SCORERS
@@ -653,3 +653,19 @@ def test_unseen_rows_of_another_shape(pool, flowers):
         scorer.score_samples(X[:3], y[:2])
     with pytest.raises(NotFittedError):
         ConsistencyScorer(pool).score_samples(X)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "reason"),
+    [
+        (ConsistencyScorer(keep_members=False), "keep_members=True"),
+        (DifficultyQuadrantClassifier(keep_members=False), "keep_members=True"),
+        (MemorizationScorer(), "Memorization has no meaning"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["transform", "fit_transform", "score_samples"])
+def test_missing_methods_say_why(scorer, reason, method):
+    with pytest.raises(AttributeError) as caught:
+        getattr(scorer, method)
+    assert reason in str(caught.value.__cause__)

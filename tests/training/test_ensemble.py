@@ -1441,15 +1441,15 @@ def test_verbose(rows, tmp_path, backend, capsys):
     assert capsys.readouterr() == ("", "")
     ensemble_of(net_of(verbose=1, lr=0.2), verbose=1, **settings).fit(*rows)
     lines = capsys.readouterr().out.splitlines()
-    assert all("of 5 members after" in line and "s left" in line for line in lines)
-    assert len(lines) == {"stacked": 6, "joblib": 5}[backend]
-    assert lines[-1].startswith("5.0 of 5 members after ")
+    assert all("of 5 members are trained after" in line and "s left" in line for line in lines)
+    assert len(lines) == {"stacked": 2, "joblib": 5}[backend]  # one when something is finished
+    assert lines[-1].startswith("5 of 5 members are trained after ")
     assert lines[-1].endswith(", about 0 s left")
     ensemble_of(net_of(verbose=1, lr=0.2), verbose=1, n_members=6, **settings).fit(*rows)
     lines = capsys.readouterr().out.splitlines()
     n_found = {"stacked": 3, "joblib": 5}[backend]  # the second stack was one of two
     assert lines[0] == f"{n_found} of 6 members found in the cache"
-    assert lines[-1].startswith("6.0 of 6 members after ")
+    assert lines[-1].startswith("6 of 6 members are trained after ")
 
 
 def test_networks_print_if_asked(rows, capsys):
@@ -1551,3 +1551,26 @@ def test_few_rows(rows, backend):
     ensemble = ensemble_of(train_size=0.5, n_members=4, backend=backend).fit(X[:5], y[:5])
     assert ensemble.masks_.sum(axis=1).tolist() == [2] * 4
     assert np.isfinite(ensemble.given_probability_).all()
+
+
+def test_train_accuracy(rows):
+    ensemble = ensemble_of(backend="joblib").fit(*rows)
+    right = ensemble.classes_[ensemble.predictions_] == rows[1]
+    assert ensemble.train_accuracy_ == pytest.approx(right[ensemble.masks_].mean())
+
+
+def fails(record, X, codes, trained_on):
+    raise LookupError("nothing there")
+
+
+def names_as_it_likes(record, X, codes, trained_on):
+    return {f"n{codes[trained_on][0]}{trained_on[0]}": np.zeros(1)}
+
+
+@pytest.mark.parametrize("backend", ["stacked", "joblib"])
+def test_readouts_that_fail_say_that_it_was_them(rows, backend):
+    with pytest.raises(LookupError) as caught:
+        ensemble_of(backend=backend, readout=fails).fit(*rows)
+    assert "This happened in the readout." in caught.value.__notes__
+    with pytest.raises(ValueError, match="other names for some members"):
+        ensemble_of(backend=backend, readout=names_as_it_likes).fit(*rows)

@@ -13,7 +13,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
 
-from sklearn_difficulty.training import MLP, ConvNet
+from sklearn_difficulty.training import MLP, ConvNet, member_runs
 from sklearn_difficulty.training.ensemble import ResampledEnsemble
 from sklearn_difficulty.training.members import Pool, train_member
 from sklearn_difficulty.training.stackable import drawback, obstacle, stack_size
@@ -264,8 +264,8 @@ def test_memory_decides_how_many_are_trained_at_a_time(megabytes, capsys):
         ensemble.fit(pool.X, pool.targets)
         n_stacks = -(-4 // stack_size(pool_of(net), 4))
     assert n_stacks == {2: 2, 1024: 1}[megabytes]
-    # A line is printed for every epoch of a stack.
-    assert len(capsys.readouterr().out.splitlines()) == 2 * n_stacks
+    # A line is printed for every stack.
+    assert len(capsys.readouterr().out.splitlines()) == n_stacks
     plain.fit(pool.X, pool.targets)
     assert_array_equal(ensemble.given_probability_, plain.given_probability_)
 
@@ -347,3 +347,25 @@ def test_wide_layers_learn_what_they_would_by_themselves(optimizer):
     for k, arrays in enumerate(train_stack(pool, masks, [1, 2, 3])):
         for name, expected in train_member(pool, masks[k], k + 1).items():
             assert_array_equal(arrays[name], expected, err_msg=name)
+
+
+def test_long_trainings_are_reported_meanwhile(monkeypatch, capsys):
+    monkeypatch.setattr(member_runs, "_SECONDS_BETWEEN_LINES", 0)
+    pool = pool_of()
+    ResampledEnsemble(net_of(), n_members=4, train_size=0.75, verbose=1).fit(pool.X, pool.targets)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" are trained")[0] for line in lines] == ["0 of 4 members", "4 of 4 members"]
+
+
+@pytest.mark.parametrize(("cache", "n_stacks"), [(False, 1), (True, 2)])
+def test_stacks_are_small_if_they_are_kept_on_disk(cache, n_stacks, tmp_path, capsys):
+    pool = pool_of()
+    ensemble = ResampledEnsemble(
+        net_of(max_epochs=1),
+        n_members=12,
+        cache_dir=tmp_path if cache else None,
+        random_state=0,
+        verbose=1,
+    )
+    ensemble.fit(pool.X, pool.targets)
+    assert len(capsys.readouterr().out.splitlines()) == n_stacks
