@@ -72,7 +72,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         """Return the difficulty (m,) of rows taken as unseen; targets None: label-free."""
 
     # Why some rows have no score, and why unseen ones have none; subclasses know better.
-    _undefined_because = "it is not defined for them"
+    _undefined_because = "something in it is not finite, or not known for these rows"
     _no_unseen_because = "The score has no meaning for rows that were not trained on."
 
     @property
@@ -346,10 +346,10 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         bad = np.flatnonzero(np.isnan(scores))
         if len(bad):
             stand_in = self._largest_score(of_training) if self.undefined == "max" else np.nan
+            returned = "NaN" if np.isnan(stand_in) else "the largest score"
             warn_caller(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
-                f"{self._undefined_because}. So "
-                f"{'NaN' if np.isnan(stand_in) else 'the largest score'} is returned for them."
+                f"{returned} is returned for them, since {self._undefined_because}."
             )
             scores = np.where(np.isnan(scores), stand_in, scores)
         return scores.astype(np.float32)
