@@ -25,7 +25,7 @@ from .rows import Rows, is_dataset
 from .stacked import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
-_BESIDE_A_GENERATOR = "SequentialBackend"  # joblib takes it for one that returns results in time
+_SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def _one_by_one(
 def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[tuple[int, Arrays]]:
     """Yield the results of jobs early, so that a finished member is not lost with the others."""
     active, _ = get_active_backend()
-    if active.supports_return_generator or type(active).__name__ == _BESIDE_A_GENERATOR:
+    if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
         yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
         return
     while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):

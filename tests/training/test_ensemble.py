@@ -1574,3 +1574,11 @@ def test_readouts_that_fail_say_that_it_was_them(rows, backend):
     assert "This happened in the readout." in caught.value.__notes__
     with pytest.raises(ValueError, match="other names for some members"):
         ensemble_of(backend=backend, readout=names_as_it_likes).fit(*rows)
+
+
+@pytest.mark.parametrize("backend", ["sequential", "multiprocessing", "loky"])
+def test_finished_members_are_written_at_once(rows, tmp_path, backend):
+    CALLS.clear()
+    with joblib.parallel_config(backend=backend, n_jobs=1), pytest.raises(KeyboardInterrupt):
+        ensemble_of(backend="joblib", readout=interrupting, cache_dir=tmp_path).fit(*rows)
+    assert len(members_on_disk(tmp_path)) == 3
