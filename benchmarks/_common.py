@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn import __version__ as sklearn_version
 from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import nn
 
 import sklearn_difficulty
 
@@ -140,3 +141,50 @@ def detection(marked: NDArray[Any], score: NDArray[Any]) -> dict[str, float]:
 def shown(summary: dict[str, Any], digits: int = 3) -> str:
     """Return 'mean ± standard error' for a table."""
     return f"{summary['mean']:.{digits}f} ± {summary['se']:.{digits}f}"
+
+
+# ----------------------------------------------------------------- the networks of speed benchmarks
+
+
+def mlp() -> nn.Module:
+    """Return a network 784-256-10."""
+    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def conv() -> nn.Module:
+    """Return a network of two convolutions, of 32 and 64 channels, for images of 28 x 28."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 49, 10),
+    )
+
+
+# ------------------------------------------------------------------------------------------ memory
+
+
+def resident_mib(field: str) -> float:
+    """Return VmRSS (now) or VmHWM (the peak) of this process; Linux only."""
+    with open("/proc/self/status") as status:
+        (line,) = (line for line in status if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def added_mib(function: Callable[[], object], device: str) -> float:
+    """Return what a function adds to the peak memory."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() / 2**20
+        function()
+        return torch.cuda.max_memory_allocated() / 2**20 - before
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # sets the peak back to what is resident now
+    before = resident_mib("VmRSS")
+    function()
+    return resident_mib("VmHWM") - before

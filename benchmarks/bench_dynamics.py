@@ -26,7 +26,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from _common import argument_parser, prepare, write_results
+from _common import argument_parser, conv, mlp, prepare, write_results
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -43,23 +43,6 @@ OF_TRAJECTORIES = (
     *("confidence", "aum", "loss", "el2n", "entropy", "variability", "aleatoric", "correctness"),
     *("forgetting", "iteration_learned", "iteration_settled", "final_loss"),
 )
-
-
-def mlp():
-    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-
-
-def conv():
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * 49, 10),
-    )
 
 
 # maker, shape of a row, rows, epochs, rows for GraNd

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import sklearn
 import torch
-from _common import argument_parser, prepare, write_results
+from _common import added_mib, argument_parser, conv, mlp, prepare, write_results
 from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -55,23 +55,6 @@ PARTS = ("speed", "stack_size", "growth", "memory")
 
 def small_mlp():
     return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-
-
-def mlp():
-    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-
-
-def conv():
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * 49, 10),
-    )
 
 
 def resnet():
@@ -302,28 +285,6 @@ def growth(name, case, args):
             for backend, seconds in found.items()
         },
     }
-
-
-def resident_mib(field):
-    """Return VmRSS (now) or VmHWM (the peak) of this process; Linux only."""
-    with open("/proc/self/status") as status:
-        (line,) = (line for line in status if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
-def added_mib(function, device):
-    """Return what a function adds to the peak memory."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated() / 2**20
-        function()
-        return torch.cuda.max_memory_allocated() / 2**20 - before
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # sets the peak back to what is resident now
-    before = resident_mib("VmRSS")
-    function()
-    return resident_mib("VmHWM") - before
 
 
 def measure_peak(name, backend, budget, device):

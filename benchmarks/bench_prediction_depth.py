@@ -33,15 +33,16 @@ from statistics import median
 import numpy as np
 import sklearn
 import torch
-from _common import argument_parser, prepare, write_results
+from _common import added_mib, argument_parser, prepare, write_results
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from torch import nn
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
 from sklearn_difficulty.inference.embeddings import EmbeddingReader, predicted_classes
-from sklearn_difficulty.inference.neighbors import NeighborBank, full_precision, majority
+from sklearn_difficulty.inference.neighbors import NeighborBank, full_precision
 from sklearn_difficulty.inference.probes import Probe, find_probes
+from sklearn_difficulty.inference.votes import majority
 
 try:
     import faiss
@@ -365,28 +366,6 @@ def growth(sizes, args):
 def enough_for(bank_bytes):
     """Return a budget in MiB, half of which takes a bank."""
     return 2 * bank_bytes // 2**20 + 256
-
-
-def resident_mib(field):
-    """Return VmRSS (now) or VmHWM (the peak) of this process; Linux only."""
-    with open("/proc/self/status") as status:
-        (line,) = (line for line in status if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
-def added_mib(function, device):
-    """Return what a function adds to the peak memory."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated() / 2**20
-        function()
-        return torch.cuda.max_memory_allocated() / 2**20 - before
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # sets the peak back to what is resident now
-    before = resident_mib("VmRSS")
-    function()
-    return resident_mib("VmHWM") - before
 
 
 def measure_peak(name, n, memory, device):

@@ -24,8 +24,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from _common import argument_parser, prepare, write_results
-from torch import nn
+from _common import added_mib, argument_parser, conv, mlp, prepare, write_results
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.blocks import rows_per_block
@@ -33,23 +32,6 @@ from sklearn_difficulty.inference.gradients import GradientReader, gradient_vari
 
 CHECKPOINTS = (3, 10, 30)
 BLOCK = 512
-
-
-def mlp():
-    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-
-
-def conv():
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * 49, 10),
-    )
 
 
 # maker, rows for K = 3, rows for the memory, shape of a row, target
@@ -126,29 +108,13 @@ def peak_of(way, network, n_checkpoints, args):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def resident_mib(field):
-    """Return VmRSS (now) or VmHWM (the peak) of this process; Linux only."""
-    with open("/proc/self/status") as status:
-        (line,) = (line for line in status if line.startswith(field))
-    return int(line.split()[1]) / 1024
-
-
 def measure_peak(way, network, n_checkpoints, device):
     n = NETWORKS[network][2]
     arguments = (*case(network, n, n_checkpoints, device), device)
     # Kernels and thread pools are set up once, whatever is computed.
     modules, record, X, labels, _ = arguments
     WAYS["bare"](modules, record, X[:BLOCK], labels[:BLOCK], device)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated() / 2**20
-        WAYS[way](*arguments)
-        return torch.cuda.max_memory_allocated() / 2**20 - before
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # sets the peak back to what is resident now
-    before = resident_mib("VmRSS")
-    WAYS[way](*arguments)
-    return resident_mib("VmHWM") - before
+    return added_mib(lambda: WAYS[way](*arguments), device)
 
 
 def run(network, n_checkpoints, args):

@@ -18,12 +18,12 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from .progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .training.caller import warn_caller
-from .training.default import default_network
+from .training.default import default_network_for
 from .training.ensemble import ResampledEnsemble
 from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
-from .training.rows import Rows, check_rows, is_dataset, n_rows
+from .training.rows import Rows, check_rows, check_view, is_dataset, n_rows
 
 
 class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
@@ -123,7 +123,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         with root_task(self, 2) as progress:
             rows = check_rows(X, estimator=self)
             self._check_width(X, rows, reset=True)
-            view = rows if scoring_view is None else self._check_view(scoring_view, rows)
+            view = self._check_view(scoring_view, rows)
             targets = self._train(rows, y, view, groups, progress)
             self._read_training_rows(view, targets, progress)
         return self
@@ -227,7 +227,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
             targets = record.targets(X, y)
             self._compare_rows(record, X, targets, needs)
             return record, targets
-        net = self._default_net(X, y) if self.estimator is None else self.estimator
+        net = self.estimator
+        if net is None:
+            net = default_network_for(X, y, self).set_params(verbose=self.verbose)
         classes, targets = targets_for(net, X, y)
         with progress.subtask("train", net.max_epochs) as training:
             record = train_record(
@@ -261,18 +263,6 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         net = frozen_net(self.estimator)
         return None if net is None else TrainingRecord.from_net(net)
 
-    def _default_net(self, X: Rows, y: Any) -> Any:
-        if isinstance(X, Mapping) or is_dataset(X):
-            raise ValueError(
-                f"There is no default network for a {type(X).__name__}. Pass estimator, a skorch "
-                "net that fits your data."
-            )
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        return default_network(X, y).set_params(verbose=self.verbose)
-
     def _compare_rows(
         self, record: TrainingRecord, X: Rows, targets: NDArray[Any], needs: RecordNeeds
     ) -> None:
@@ -304,13 +294,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         return hasattr(self, "difficulty_")
 
     def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:
-        view = check_rows(scoring_view, estimator=self)
-        self._check_width(scoring_view, view, reset=False)
-        if n_rows(view) != n_rows(rows):
-            raise ValueError(
-                f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold "
-                "the same rows in the same order."
-            )
+        view = check_view(scoring_view, rows, estimator=self)
+        if view is not rows:
+            self._check_width(scoring_view, view, reset=False)
         return view
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:

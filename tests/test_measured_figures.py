@@ -132,8 +132,8 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
     found = tables.results("quadrants")
     both = [found[f"{data}, flipped"] for data in ("Fashion-MNIST", "digits")]
 
-    def pair(figure, join=" and ", digits=2):
-        first, second = (f"{figure(cell)['mean']:.{digits}f}" for cell in both)
+    def pair(figure, join=" and "):
+        first, second = (f"{figure(cell)['mean']:.2f}" for cell in both)
         return f"{first}{join}{second}"
 
     def ap(score):
@@ -145,14 +145,20 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
     def agreement(labels):
         return lambda cell: cell["estimated training depth"][labels]["all rows"]["pearson"]
 
+    def nearest_100(cell):
+        return cell["wrong labels"]["nearest"]["100"]["precision"]
+
     on_both = " (Fashion-MNIST) and "
+    clean = agreement("predicted class")(found["Fashion-MNIST, clean"])
     stopped = found["Fashion-MNIST, stopped"]["wrong labels"]["found"]["memorization"]["ap"]
     quotes = {
         DifficultyQuadrantClassifier: [
+            f"{pair(nearest_100, on_both)} (digits) of the 100 rows nearest",
             f"held {pair(share('share of wrong labels'))} of all wrong labels",
             f"So were {pair(share('share of right labels'))} of the correctly",
             f"measured by {pair(agreement('given label'))}",
             f"the predicted class by {pair(agreement('predicted class'))}",
+            f"({clean['mean']:.2f} if they are right)",
         ],
         ConsistencyScorer: [
             f"was {pair(ap('1 - consistency'), on_both)} (digits)",

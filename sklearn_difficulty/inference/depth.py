@@ -16,8 +16,9 @@ from ..training.record import TrainingRecord
 from ..training.rows import Rows, n_rows, take_rows
 from .blocks import copied, read_blocks
 from .embeddings import EmbeddingReader, predicted_classes
-from .neighbors import NeighborBank, full_precision, majority
+from .neighbors import NeighborBank, full_precision
 from .probes import Probe, ProbeChoice, find_probes
+from .votes import majority
 
 _ROUNDING = 1e-4
 

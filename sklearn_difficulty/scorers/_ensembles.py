@@ -18,7 +18,8 @@ from ..training.ensemble import ResampledEnsemble
 from ..training.members import Readout
 from ..training.needs import RecordNeeds
 from ..training.network import NET_TYPES
-from ..training.rows import Rows, RowsFingerprint, n_rows
+from ..training.rows import Rows, n_rows
+from ..training.rows_fingerprint import RowsFingerprint
 
 
 class BaseEnsembleScorer(BaseDifficultyScorer):

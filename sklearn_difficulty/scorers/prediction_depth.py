@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from ..inference.neighbors import Neighbors, count_votes, majority
+from ..inference.neighbors import Neighbors
 from ..inference.probes import ProbeChoice
+from ..inference.votes import count_votes, majority
 from ..measures import prediction_depth
 from ..progress import Task
 from ..training.rows import Rows

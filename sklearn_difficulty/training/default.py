@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from .architectures import MLP, ConvNet
+from .rows import Rows, is_dataset
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 
@@ -97,3 +99,17 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
         verbose=0,
         **{f"module__{name}": value for name, value in settings.items()},
     )
+
+
+def default_network_for(X: Rows, y: Any, estimator: Any) -> NeuralNetClassifier:
+    """Return the default network for checked rows, or say for an estimator why there is none."""
+    if isinstance(X, Mapping) or is_dataset(X):
+        raise ValueError(
+            f"There is no default network for a {type(X).__name__}. Pass estimator, a skorch net "
+            "that fits your data."
+        )
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+        )
+    return default_network(X, y)

@@ -23,7 +23,7 @@ from torch import nn
 
 from ..progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .caller import warn_caller
-from .default import default_network
+from .default import default_network_for
 from .member_runs import Plan, train_members
 from .member_store import MemberStore
 from .members import READOUT, STATE, Arrays, Pool, Readout, probabilities
@@ -35,14 +35,13 @@ from .recorder import RecordTraining
 from .resampling import draw_masks
 from .rows import (
     Rows,
-    RowsFingerprint,
     check_rows,
+    check_view,
     codes_of,
     given_labels,
-    is_dataset,
-    n_rows,
     take_rows,
 )
+from .rows_fingerprint import RowsFingerprint
 from .stackable import drawback, obstacle, stack_size
 
 __all__ = ["ResampledEnsemble"]
@@ -149,6 +148,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     Where folds differ by a row, the larger training sets leave out one more random row, so that all
     members are trained equally long; that row is held out once more than the others.
 
+    After every epoch a member is asked about the rows that it holds out, and in the end about all.
+
     As everywhere in this library a net's own ``train_split`` is left out, unless it is a
     ``predefined_split``. Copies of a row should be one of the `groups`, or a member is asked about
     rows whose twins it has been trained on.
@@ -253,25 +254,19 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             rows = check_rows(X, estimator=self)
             if isinstance(rows, np.ndarray):
                 validate_data(self, X, skip_check_array=True, reset=True)
-            self._train(rows, y, self._view_of(rows, scoring_view), groups, progress)
+            view = check_view(scoring_view, rows, estimator=self)
+            self._train(rows, y, view, groups, progress)
         return self
-
-    def _view_of(self, rows: Rows, scoring_view: Any) -> Rows:
-        if scoring_view is None:
-            return rows
-        view = check_rows(scoring_view, estimator=self)
-        if n_rows(view) != n_rows(rows):
-            raise ValueError(
-                f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold the "
-                "same rows in the same order."
-            )
-        return view
 
     def _train(
         self, rows: Rows, y: Any, view: Rows, groups: Any, progress: Task
     ) -> NDArray[np.int64]:
         """Fit on checked rows, and return their label codes."""
-        net = self._net_for(rows, y)
+        net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
+        if is_regression(net):
+            raise ValueError(
+                "The network is a regressor; agreement between members is defined for classes."
+            )
         classes, targets = targets_for(net, rows, y)
         assert classes is not None
         if isinstance(net.module, nn.Module):
@@ -335,24 +330,6 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         self._keep(members)
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
-
-    def _net_for(self, rows: Rows, y: Any) -> NeuralNet:
-        if self.estimator is not None:
-            if is_regression(self.estimator):
-                raise ValueError(
-                    "The network is a regressor; agreement between members is defined for classes."
-                )
-            return self.estimator
-        if isinstance(rows, dict) or is_dataset(rows):
-            raise ValueError(
-                f"There is no default network for a {type(rows).__name__}. Pass estimator, a "
-                "skorch net that fits your data."
-            )
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        return default_network(rows, y)
 
     def _choose_backend(self, pool: Pool, masks: NDArray[np.bool_]) -> tuple[str, str | None]:
         """Return how members are trained, and what keeps them from being stacked."""

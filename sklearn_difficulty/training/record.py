@@ -37,7 +37,6 @@ from .randomness import draw_seed
 from .recorder import RecordTraining
 from .rows import (
     Rows,
-    RowsFingerprint,
     check_rows,
     codes_of,
     encode_labels,
@@ -47,6 +46,7 @@ from .rows import (
     take_rows,
     to_numpy,
 )
+from .rows_fingerprint import RowsFingerprint
 from .storage import DEFAULT_LOSS, read_record, write_record
 from .trajectory import Trajectory, TrajectoryRecorder
 

@@ -25,7 +25,8 @@ from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec, CheckpointS
 from .outputs import first_output, output_kind
 from .randomness import isolated_rng
 from .row_ids import RowIds
-from .rows import RowsFingerprint, check_rows, is_dataset, n_rows, take_rows, to_numpy
+from .rows import check_rows, is_dataset, n_rows, take_rows, to_numpy
+from .rows_fingerprint import RowsFingerprint
 from .trajectory import Trajectory, TrajectoryRecorder, fits_outputs
 
 __all__ = ["RecordTraining"]

@@ -188,11 +188,11 @@ def _states_of_generators(device: torch.device) -> list[Any]:
 
 
 def drawback(pool: Pool) -> str | None:
-    """Say why a stack would be slower than one network after the other, None if it is not."""
+    """Say why a stack would take longer than a plain loop, None if it does not."""
     net = initialized(pool, seed=0)
     is_convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in net.module_.modules())
     if is_convolutional and module_device(net.module_).type == "cpu":
-        return "on a CPU, a stack of convolutions is slower than one after the other"
+        return "on a CPU, convolutions take longer in a stack than in a plain loop"
     return None
 
 

@@ -102,7 +102,7 @@ def train_stack(
             for part in (masks, ~masks)
         )
         loaders = [net.get_iterator(_Positions(rows.shape[1]), training=True) for net in nets]
-        del nets  # but for the first, whose weights the stack has copied, too
+        del nets  # all but the first go; the stack has copied their weights
         optimizer = stack.optimizer()
         schedules = stack.schedules(optimizer)
         for n_epochs in range(1, stack.net.max_epochs + 1):

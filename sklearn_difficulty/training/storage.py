@@ -20,7 +20,7 @@ from torch import nn
 from .architectures import ARCHITECTURES
 from .checkpoints import Checkpoint, copy_state, load_state
 from .network import plain_module
-from .rows import RowsFingerprint
+from .rows_fingerprint import RowsFingerprint
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:

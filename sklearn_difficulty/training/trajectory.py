@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from .outputs import OutputKind, class_logits, first_output
-from .rows import Rows, RowsFingerprint
+from .rows import Rows
+from .rows_fingerprint import RowsFingerprint
 
 __all__ = ["Trajectory", "TrajectoryRecorder"]
 
