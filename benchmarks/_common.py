@@ -85,7 +85,7 @@ def peak_rss_mib() -> float:
 
 def write_results(name: str, results: dict[str, Any], *, device: str = "cpu") -> None:
     """Write results/<name>.json: floats to five digits, innermost lists on one line."""
-    text = json.dumps(_plain({"benchmark": name, **machine(device), **results}), indent=1)
+    text = json.dumps(plain({"benchmark": name, **machine(device), **results}), indent=1)
     text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{_one_line(m[1])}]", text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
@@ -96,14 +96,14 @@ def _one_line(items: str) -> str:
     return re.sub(r"\s*\n\s*", " ", items)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return what JSON knows; an undefined number becomes null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

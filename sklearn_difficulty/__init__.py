@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How hard is each example, and why: scikit-learn estimators around a torch network."""
 
-from .curation import DifficultyQuadrantClassifier
+from .curation import (
+    DifficultyFilter,
+    DifficultyQuadrantClassifier,
+    FilteredClassifier,
+    FilteredRegressor,
+)
 from .scorers import (
     ConsistencyScorer,
     DifficultyScorer,
+    LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
@@ -18,8 +24,12 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ConsistencyScorer",
+    "DifficultyFilter",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
+    "FilteredClassifier",
+    "FilteredRegressor",
+    "LabelErrorScorer",
     "MarginScorer",
     "MemorizationScorer",
     "NeighborConfidenceScorer",

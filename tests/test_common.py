@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import HuberRegressor
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
+from skorch import NeuralNetRegressor
 
 import sklearn_difficulty
 from sklearn_difficulty import (
     ConsistencyScorer,
+    DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    FilteredClassifier,
+    FilteredRegressor,
+    LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
@@ -28,14 +35,38 @@ from sklearn_difficulty import (
     estimator_checks,
 )
 from sklearn_difficulty.base import BaseDifficultyScorer
-from sklearn_difficulty.training import ResampledEnsemble
+from sklearn_difficulty.training import MLP, ResampledEnsemble
 from sklearn_difficulty.training.randomness import isolated_rng
+
+FEW_MEMBERS = LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, random_state=0)
+
+
+class AdaptingNet(NeuralNetRegressor):
+    """Has as many inputs and outputs as its training rows."""
+
+    def fit(self, X, y, **fit_params):
+        self.set_params(module__n_inputs=X.shape[1], module__n_outputs=y[0].size)
+        return super().fit(X, y, **fit_params)
+
+
+LOSS = TrainingDynamicsScorer(
+    AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0),
+    measure="loss",
+    random_state=0,
+)
 
 # The one table of small instances; a public estimator without an entry fails the first test.
 INSTANCES = {
     ConsistencyScorer: [
         ConsistencyScorer(n_members=4, train_size=0.5),
         ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
+    ],
+    DifficultyFilter: [
+        DifficultyFilter(TrainingDynamicsScorer(), drop=0.1),
+        DifficultyFilter(
+            DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
+            quadrants=("looks_like_a_different_class",),
+        ),
     ],
     DifficultyQuadrantClassifier: [
         DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
@@ -46,6 +77,22 @@ INSTANCES = {
             scores=[("depth", PredictionDepthScorer(n_neighbors=2)), "input_margin", "aum"],
             undefined="max",
         ),
+    ],
+    FilteredClassifier: [
+        FilteredClassifier(),
+        FilteredClassifier(scorer=FEW_MEMBERS, action="weight"),
+        FilteredClassifier(LinearDiscriminantAnalysis(), scorer=FEW_MEMBERS, action="relabel"),
+    ],
+    FilteredRegressor: [
+        FilteredRegressor(scorer=LOSS),
+        FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+    ],
+    LabelErrorScorer: [
+        LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
+        LabelErrorScorer(n_members=2, n_neighbors=None, noise="class", undefined="max"),
+        LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, keep_members=False),
+        LabelErrorScorer(method="one_fit"),
+        LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
     ],
     MarginScorer: [
         MarginScorer(),

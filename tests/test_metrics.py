@@ -1,22 +1,41 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Detection measures against counting by hand and averaging over tie orders."""
 
+import pickle
+from functools import partial
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    StratifiedKFold,
+    cross_val_score,
+    cross_validate,
+)
 
+from sklearn_difficulty import LabelErrorScorer, TrainingDynamicsScorer
+from sklearn_difficulty.datasets import make_label_noise
 from sklearn_difficulty.metrics import (
     detection_report,
     error_rate_by_percentile,
+    label_error_scoring,
     lift_at_k,
     precision_at_k,
     recall_at_precision,
 )
+from sklearn_difficulty.training import default_network
 
 MARKED = np.array([1, 0, 1, 1, 0, 0, 0, 0, 0, 0])
 SCORE = np.array([10, 9, 8, 7, 6, 5, 4, 3, 2, 1]) / 10
@@ -247,3 +266,254 @@ def test_precision_out_of_range(precision):
 def test_bins_out_of_range(bins):
     with pytest.raises(ValueError, match=r"'bins' parameter .* 1, \.\.\., 10"):
         error_rate_by_percentile(SCORE, MARKED, bins)
+
+
+# ------------------------------------------------------------------------------ label_error_scoring
+
+
+class Suspects(BaseEstimator):
+    """Scores rows by a column of X, and remembers what it was asked about."""
+
+    def __init__(self, column=0):
+        self.column = column
+
+    def fit(self, X, y=None):
+        return self
+
+    def score_samples(self, X, y):
+        self.asked_ = X, y
+        return (X["a"] if isinstance(X, dict) else np.asarray(X))[:, self.column]
+
+
+# The first column is right about the verified rows, the second one about half of them.
+VERDICTS = np.array([-1, 1, 0, -1, 1, 0, 0, -1])
+ROWS = np.array([[9, 4, 1, 9, 3, 2, 0, 9.5], [9, 4, 1, 9, 3, 2, 3.5, 9.5]]).T
+GIVEN = np.array(list("abcabcab"))
+
+
+def test_scoring_asks_for_the_verified_rows_with_their_labels():
+    estimator = Suspects()
+    assert label_error_scoring()(estimator, ROWS, GIVEN, verdicts=VERDICTS) == 1
+    X, y = estimator.asked_
+    assert_array_equal(X, ROWS[[1, 2, 4, 5, 6]])
+    assert y.tolist() == ["b", "c", "b", "c", "a"]
+
+
+def test_scoring_by_hand():
+    # Verified rows by the second column: wrong, right, wrong, right, right.
+    score = {
+        metric: label_error_scoring(metric)(Suspects(1), ROWS, GIVEN, verdicts=VERDICTS)
+        for metric in ("average_precision", "roc_auc", partial(precision_at_k, k=2))
+    }
+    assert_allclose(list(score.values()), [(1 + 2 / 3) / 2, 5 / 6, 1 / 2], rtol=1e-12)
+    assert {type(value) for value in score.values()} == {float}
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        VERDICTS.tolist(),
+        np.where(VERDICTS < 0, np.nan, VERDICTS),
+        [None, True, False, None, True, False, False, None],
+        pd.Series(VERDICTS, index=range(8, 0, -1)),
+        pd.Series(VERDICTS).astype("Int64").mask(VERDICTS < 0),
+        pd.Series(VERDICTS == 1).astype("boolean").mask(VERDICTS < 0),
+    ],
+    ids=["list", "NaN", "None", "series", "Int64", "boolean"],
+)
+def test_kinds_of_verdicts(verdicts):
+    seen = []
+    scoring = label_error_scoring(lambda is_wrong, score: seen.append((is_wrong, score)) or 7)
+    assert scoring(Suspects(), ROWS, GIVEN, verdicts=verdicts) == 7
+    [(is_wrong, score)] = seen
+    assert is_wrong.dtype == bool
+    assert is_wrong.tolist() == [True, False, True, False, False]
+    assert score.dtype == np.float64
+    assert score.tolist() == [4, 1, 3, 2, 0]
+
+
+def test_verdicts_may_be_bools():
+    assert label_error_scoring()(Suspects(), ROWS, GIVEN, verdicts=ROWS[:, 0] >= 9) == 1
+
+
+@pytest.mark.parametrize(
+    "X",
+    [pd.DataFrame(ROWS, index=range(8, 0, -1)), {"a": ROWS}, ROWS.tolist()],
+    ids=["frame", "dict", "list"],
+)
+def test_kinds_of_rows(X):
+    y = pd.Series(GIVEN, index=range(8, 0, -1))
+    assert label_error_scoring("roc_auc")(Suspects(), X, y, verdicts=VERDICTS) == 1
+
+
+def test_undefined_scores_count_as_easiest():
+    X = ROWS.copy()
+    X[4, 0] = np.nan  # one of two wrong labels, tied with the easiest of three right ones
+    score = label_error_scoring("roc_auc")(Suspects(), X, GIVEN, verdicts=VERDICTS)
+    assert_allclose(score, (3 + 0.5) / 6)
+    X[:, 0] = np.nan
+    assert label_error_scoring("roc_auc")(Suspects(), X, GIVEN, verdicts=VERDICTS) == 0.5
+
+
+@pytest.mark.parametrize("metric", ["average_precision", "roc_auc", precision_at_k])
+@pytest.mark.parametrize(
+    ("verdicts", "lacking"), [(0, "wrong"), (1, "right"), (-1, "right or wrong")]
+)
+def test_without_both_kinds_the_score_is_undefined(metric, verdicts, lacking):
+    estimator = Suspects()
+    with pytest.warns(UndefinedMetricWarning, match=f"known to be {lacking}, .*Stratify") as caught:
+        score = label_error_scoring(metric)(estimator, ROWS, GIVEN, verdicts=np.full(8, verdicts))
+    assert np.isnan(score)
+    assert caught[0].filename == __file__
+    assert not hasattr(estimator, "asked_")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"verdicts": None}, r"needs verdicts.*enable_metadata_routing=True.*verdicts=verdicts"),
+        ({"y": None}, "needs y"),
+        ({"verdicts": VERDICTS[:5]}, r"one value for every row .* shape \(5,\) for 8 rows"),
+        ({"verdicts": VERDICTS[:, None]}, r"shape \(8, 1\) for 8 rows"),
+        ({"verdicts": VERDICTS + 1}, r"verdicts hold \[2.0\]; they can be 1 = known wrong label"),
+        ({"verdicts": VERDICTS / 2}, r"verdicts hold \[-0.5, 0.5\]"),
+        ({"verdicts": ["wrong"] * 8}, "verdicts must be numbers or bools"),
+        ({"verdicts": VERDICTS.astype(str)}, "verdicts must be numbers or bools"),
+        ({"verdicts": [{}] * 8}, "verdicts must be numbers or bools"),
+    ],
+)
+def test_bad_calls_of_scoring(arguments, message):
+    call = {"X": ROWS, "y": GIVEN, "verdicts": VERDICTS} | arguments
+    with pytest.raises(ValueError, match=message):
+        label_error_scoring()(Suspects(), **call)
+
+
+@pytest.mark.parametrize("metric", ["auroc", None, 3])
+def test_bad_metrics(metric):
+    with pytest.raises(ValueError, match=r"'metric' parameter .*'average_precision', 'roc_auc'"):
+        label_error_scoring(metric)
+
+
+def test_copies_of_scoring():
+    scoring = label_error_scoring("roc_auc").set_score_request(verdicts="review")
+    for copy in (clone(scoring), pickle.loads(pickle.dumps(scoring))):
+        assert copy is not scoring
+        assert copy.metric == "roc_auc"
+        assert copy.get_metadata_routing().score.requests == {"verdicts": "review"}
+        assert copy(Suspects(), ROWS, GIVEN, verdicts=VERDICTS) == 1
+    assert repr(scoring) == "label_error_scoring('roc_auc')"
+    assert repr(label_error_scoring(precision_at_k)) == "label_error_scoring(precision_at_k)"
+    search = GridSearchCV(Suspects(), {}, scoring=scoring)
+    assert "label_error_scoring('roc_auc')" in repr(search)
+    assert clone(search).scoring.metric == "roc_auc"
+
+
+# Rows of which the first column tells wrong from right labels, and the second one does not.
+MANY = np.column_stack([np.arange(40) % 4, np.arange(40) % 3]).astype(float)
+MANY_VERDICTS = np.where(np.arange(40) % 5 == 0, -1, np.arange(40) % 4 == 3)
+MANY_GIVEN = np.repeat(["a", "b"], 20)
+
+
+@pytest.mark.parametrize("alias", [True, "review"])
+@pytest.mark.parametrize("search", [GridSearchCV, partial(RandomizedSearchCV, n_iter=2)])
+def test_searches_route_the_verdicts_of_the_tested_rows(alias, search):
+    folds = KFold(4, shuffle=True, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        scoring = label_error_scoring().set_score_request(verdicts=alias)
+        name = "verdicts" if alias is True else alias
+        found = search(Suspects(), {"column": [1, 0]}, scoring=scoring, cv=folds).fit(
+            MANY, MANY_GIVEN, **{name: MANY_VERDICTS}
+        )
+    assert found.best_params_ == {"column": 0}
+    assert found.best_score_ == 1
+    by_hand = [
+        average_precision_score(*np.array([MANY_VERDICTS, MANY[:, 1]])[:, verified])
+        for _, test in folds.split(MANY)
+        for verified in [test[MANY_VERDICTS[test] >= 0]]
+    ]
+    scores = dict(
+        zip(
+            found.cv_results_["param_column"],
+            zip(*(found.cv_results_[f"split{k}_test_score"] for k in range(4)), strict=True),
+            strict=True,
+        )
+    )
+    assert_allclose(scores[1], by_hand)
+
+
+def test_verdicts_are_requested_without_asking():
+    with config_context(enable_metadata_routing=True):
+        settings = {"cv": 2, "params": {"verdicts": MANY_VERDICTS}}
+        one = cross_val_score(
+            Suspects(), MANY, MANY_GIVEN, scoring=label_error_scoring(), **settings
+        )
+        several = cross_validate(
+            Suspects(),
+            MANY,
+            MANY_GIVEN,
+            scoring={m: label_error_scoring(m) for m in ("average_precision", "roc_auc")},
+            **settings,
+        )
+    assert_array_equal(one, [1, 1])
+    assert_array_equal(several["test_average_precision"], [1, 1])
+    assert_array_equal(several["test_roc_auc"], [1, 1])
+
+
+def test_a_search_without_verdicts_says_how_to_pass_them():
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            Suspects(), {}, scoring=label_error_scoring(), cv=2, error_score="raise"
+        )
+        with pytest.raises(ValueError, match=r"search\.fit\(X, y, verdicts=verdicts\)"):
+            search.fit(MANY, MANY_GIVEN)
+        with pytest.raises(ValueError, match=r"shape \(3,\) for 20 rows"):
+            search.fit(MANY, MANY_GIVEN, verdicts=[0, 1, 1])
+
+
+@pytest.fixture(scope="module")
+def reviewed():
+    """Return digits, some of their labels wrong, verdicts on a part of them, and folds."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400].astype(np.float32), y[:400]
+    given, is_wrong = make_label_noise(y, 0.15, random_state=0)
+    verdicts = np.where(np.arange(400) < 150, is_wrong, -1)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, verdicts)
+    return X, given, verdicts, list(folds)
+
+
+def test_a_search_picks_the_measure_that_finds_wrong_labels(reviewed, one_thread):
+    X, given, verdicts, folds = reviewed
+    search = GridSearchCV(
+        TrainingDynamicsScorer(random_state=0),
+        # The last one has no scores of unseen rows.
+        {"measure": ["entropy", "confidence", "variability"]},
+        scoring=label_error_scoring(),
+        cv=folds,
+    )
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.warns(UserWarning, match="no attribute 'score_samples'|non-finite"),
+    ):
+        search.fit(X, given, verdicts=verdicts)
+    assert search.best_params_ == {"measure": "confidence"}
+    entropy, confidence, variability = search.cv_results_["mean_test_score"]
+    assert confidence > entropy + 0.2
+    assert np.isnan(variability)
+    assert search.best_estimator_.difficulty_.shape == (400,)
+
+
+def test_a_search_tunes_the_network_of_a_scorer(reviewed, one_thread):
+    X, given, verdicts, folds = reviewed
+    net = default_network(X, given).set_params(max_epochs=5)
+    scorer = LabelErrorScorer(
+        net, n_members=2, train_size=0.5, n_neighbors=None, noise="class", random_state=0
+    )
+    search = GridSearchCV(
+        scorer, {"estimator__lr": [0.0, 0.05]}, scoring=label_error_scoring("roc_auc"), cv=folds
+    )
+    with config_context(enable_metadata_routing=True):
+        search.fit(X, given, verdicts=verdicts)
+    assert search.best_params_ == {"estimator__lr": 0.05}
+    untrained, trained = search.cv_results_["mean_test_score"]
+    assert trained > 0.9
+    assert abs(untrained - 0.5) < 0.25

@@ -18,29 +18,15 @@ from .blocks import copied, read_blocks
 from .embeddings import EmbeddingReader, predicted_classes
 from .neighbors import NeighborBank, full_precision
 from .probes import Probe, ProbeChoice, find_probes
+from .readouts import NeighborReadout
 from .votes import majority
 
 _ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
-class DepthReadout:
-    """Reads the prediction depth of all rows from a member's record.
-
-    Neighbours are looked for among the rows that the member was trained on; none of these is its
-    own.
-
-    Parameters
-    ----------
-    n_neighbors, probes, include_input, metric, batch_size : object
-        As for `PredictionDepthScorer`.
-    """
-
-    n_neighbors: int = 30
-    probes: ProbeChoice = "auto"
-    include_input: bool = True
-    metric: str = "euclidean"
-    batch_size: int = 512
+class DepthReadout(NeighborReadout):
+    """Reads the prediction depth of all rows from a member's record."""
 
     def __call__(
         self,
@@ -70,32 +56,6 @@ class DepthReadout:
         own = np.where(trained_on, np.cumsum(trained_on) - 1, -1)
         bank = self.bank(record, X, codes, trained_on)
         return {"depth": self.depth(bank, X, own=own)}
-
-    def rehearse(self, record: TrainingRecord, X: Rows) -> None:
-        """Read some rows of an untrained network, so that what cannot be read is refused early."""
-        probes = find_probes(record, X, self.probes, include_input=self.include_input)
-        self.reader(record).widths(X, probes)
-
-    def bank(
-        self,
-        record: TrainingRecord,
-        X: Rows,
-        codes: NDArray[np.int64],
-        trained_on: NDArray[np.bool_],
-    ) -> NeighborBank:
-        """Return the rows that a member was trained on, to look for neighbours among them."""
-        rows = np.flatnonzero(trained_on)
-        return NeighborBank(
-            self.reader(record),
-            take_rows(X, rows),
-            codes[rows],
-            find_probes(record, X, self.probes, include_input=self.include_input),
-            batch_size=self.batch_size,
-        )
-
-    def reader(self, record: TrainingRecord) -> EmbeddingReader:
-        """Return what embeds rows."""
-        return EmbeddingReader(record, unit_length=self.metric == "cosine")
 
     def depth(
         self, bank: NeighborBank, X: Rows, own: NDArray[np.int64] | None = None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..progress import SILENT, Task
 from ..training.checkpoints import Checkpoint
+from ..training.outputs import class_probabilities
 from ..training.record import TrainingRecord
-from ..training.rows import Inputs, Rows
+from ..training.rows import Inputs, Rows, n_rows
 from ..training.trajectory import row_statistics
 from .blocks import read_blocks
 from .states import DeviceStates, call_with_state
@@ -68,6 +69,44 @@ def mean_statistics(
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
     means = torch.cat([found[:, :n].cpu() for n, _, found in blocks], dim=1).numpy()
     return dict(zip(STATISTICS, means, strict=True))
+
+
+def mean_probabilities(
+    record: TrainingRecord, checkpoints: Sequence[Checkpoint], X: Rows, *, batch_size: int
+) -> NDArray[np.float32]:
+    """Return the class probabilities of rows, averaged over checkpoints in eval mode.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network, a classifier.
+    checkpoints : sequence of Checkpoint
+        Over which the mean is taken.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    batch_size : int
+        Rows a block, at most.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n, n_classes), float32
+        Rows sum to 1.
+    """
+    states = DeviceStates(record.module, checkpoints)
+
+    def reading(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
+        with torch.no_grad():
+            said = [
+                class_probabilities(
+                    call_with_state(record.module, state, inputs), record.outputs
+                ).double()
+                for state in states
+            ]
+        return torch.stack(said).mean(dim=0)
+
+    codes = np.zeros(n_rows(X), dtype=np.int64)  # given any, none are predicted
+    blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)
+    return np.concatenate([b.result[: b.n].float().cpu().numpy() for b in blocks])
 
 
 def _entropy(logits: torch.Tensor, record: TrainingRecord) -> torch.Tensor:

@@ -33,22 +33,51 @@ class Channel(NamedTuple):
     posterior: NDArray[np.float64]
     noise_matrix: NDArray[np.float64]
     log_likelihood: float
+    exponent: float
+    offset: NDArray[np.float64]
 
     def error_probability(self, y: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the posterior probability that another class is the true one, (n,)."""
         return np.asarray(1 - self.posterior[np.arange(len(y)), y])
 
+    def posterior_of(self, log_q: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the posterior of other rows, in any order, (m, C)."""
+        joint = np.exp(_log_softmax(log_q / self.exponent + self.offset)) * self.noise_matrix.T[y]
+        return np.asarray(joint / joint.sum(axis=1, keepdims=True))
 
-def calibrated(rows: SortedRows) -> SortedRows:
-    """Return the rows at the temperature that makes the given labels likeliest."""
+
+class NoiseModel(NamedTuple):
+    """What was learned of the labels: applies to rows that were not part of the estimate."""
+
+    temperature: float
+    channel: Channel
+    gentle: Channel | None
+    weight: NDArray[np.float64]  # of `channel` against `gentle`, by given class
+
+    def posterior(self, log_q: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the posterior over the true class of rows with given labels, (m, C)."""
+        log_q = at_temperature(log_q, self.temperature)
+        posterior = self.channel.posterior_of(log_q, y)
+        if self.gentle is None:
+            return posterior
+        weight = self.weight[y][:, None]
+        return weight * posterior + (1 - weight) * self.gentle.posterior_of(log_q, y)
+
+
+def at_temperature(log_q: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return log-probabilities at another temperature: the higher, the more doubtful."""
+    return _log_softmax(log_q / temperature)
+
+
+def likeliest_temperature(rows: SortedRows) -> float:
+    """Return the temperature that makes the given labels likeliest."""
     some = rows_for_search(rows)
     own = np.arange(len(some.y)), some.y
 
     def loss(log_temperature: float) -> float:
-        return -float(_log_softmax(some.log_q / np.exp(log_temperature))[own].mean())
+        return -float(at_temperature(some.log_q, np.exp(log_temperature))[own].mean())
 
-    best = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
-    return SortedRows(_log_softmax(rows.log_q / np.exp(best.x)), rows.y)
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def rows_for_search(rows: SortedRows) -> SortedRows:
@@ -89,7 +118,8 @@ def fit_channel(rows: SortedRows, exponent: float) -> Channel:
             break
     joint = belief * np.repeat(matrix.T, counts, axis=0)
     likelihood = joint.sum(axis=1, keepdims=True)
-    return Channel(joint / likelihood, matrix, float(np.log(likelihood).mean()))
+    log_likelihood = float(np.log(likelihood).mean())
+    return Channel(joint / likelihood, matrix, log_likelihood, exponent, offset)
 
 
 def likeliest_exponent(rows: SortedRows) -> float:

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._noise_channel import (
+    NoiseModel,
     SortedRows,
-    calibrated,
+    at_temperature,
     exponent_for_rate,
     fit_channel,
     likeliest_exponent,
+    likeliest_temperature,
     rows_for_search,
 )
 
@@ -162,12 +164,24 @@ def estimate_label_noise(
     >>> round(found.noise_rate, 2)
     0.2
     """
-    q = _check_probabilities(probabilities)
-    codes = _check_codes(y, q.shape)
+    return fit_noise_model(probabilities, y, noise=noise)[0]
+
+
+def fit_noise_model(
+    probabilities: ArrayLike,
+    y: ArrayLike,
+    *,
+    noise: Literal["auto", "class", "instance"] = "auto",
+) -> tuple[LabelNoise, NoiseModel]:
+    """Return what `estimate_label_noise` does, and what is needed to read other rows."""
+    log_q = log_probabilities(probabilities)
+    codes = _check_codes(y, log_q.shape)
     if noise not in ("auto", "class", "instance"):
         raise ValueError(f"noise must be 'auto', 'class' or 'instance'; got {noise!r}.")
     order = np.argsort(codes, kind="stable")
-    rows = calibrated(SortedRows(np.log(np.maximum(q[order], _SMALLEST_PROBABILITY)), codes[order]))
+    as_given = SortedRows(log_q[order], codes[order])
+    temperature = likeliest_temperature(as_given)
+    rows = SortedRows(at_temperature(as_given.log_q, temperature), as_given.y)
     some = rows_for_search(rows)
     of_surest, of_all = _contradictions(rows)
     low_share, high_share = _BY_CLASS
@@ -181,13 +195,15 @@ def estimate_label_noise(
         "instance": by_instance,
         "auto": by_class**weight * by_instance ** (1 - weight),
     }[noise]
-    channel = fit_channel(rows, float(exponent))
+    channel, gentle = fit_channel(rows, float(exponent)), None
     posterior = channel.posterior
+    n_alike = np.bincount(rows.y, minlength=log_q.shape[1])
+    trust = n_alike / (n_alike + _FEW_ROWS)
     if noise == "auto" and weight < 1:
         # A network that has seen a class a few times contradicts it out of ignorance.
-        n_alike = np.bincount(rows.y)[rows.y][:, None]
-        gentle = fit_channel(rows, by_class).posterior
-        posterior = (n_alike * posterior + _FEW_ROWS * gentle) / (n_alike + _FEW_ROWS)
+        gentle = fit_channel(rows, by_class)
+        of_row = trust[rows.y][:, None]
+        posterior = of_row * posterior + (1 - of_row) * gentle.posterior
     own = np.arange(len(rows.y)), rows.y
     error = 1 - posterior[own]
     low = weight * fit_channel(rows, _SLACK * by_class).error_probability(rows.y)
@@ -195,7 +211,7 @@ def estimate_label_noise(
     high += (1 - weight) * (1 - np.exp(rows.log_q[own]))
     bounds = np.stack([np.minimum(low, error), np.maximum(high, error)])
     back = np.argsort(order)
-    return LabelNoise(
+    found = LabelNoise(
         error[back],
         posterior.argmax(axis=1)[back],
         posterior.max(axis=1)[back],
@@ -205,6 +221,12 @@ def estimate_label_noise(
         bounds[:, back],
         weight,
     )
+    return found, NoiseModel(temperature, channel, gentle, trust)
+
+
+def log_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Return the logarithm of checked probabilities, none of which is zero."""
+    return np.log(np.maximum(_check_probabilities(probabilities), _SMALLEST_PROBABILITY))
 
 
 def _contradictions(rows: SortedRows) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 """One public scorer per file: a record, a reader and a measure behind fit and transform."""
 
 from .consistency import ConsistencyScorer
+from .label_error import LabelErrorScorer
 from .many import DifficultyScorer
 from .margin import MarginScorer
 from .memorization import MemorizationScorer
@@ -13,6 +14,7 @@ from .vog import VoGScorer
 __all__ = [
     "ConsistencyScorer",
     "DifficultyScorer",
+    "LabelErrorScorer",
     "MarginScorer",
     "MemorizationScorer",
     "NeighborConfidenceScorer",

@@ -38,6 +38,7 @@ from .recorder import RecordTraining
 from .rows import (
     Rows,
     check_rows,
+    classes_of_columns,
     codes_of,
     encode_labels,
     float_targets,
@@ -354,8 +355,7 @@ class TrainingRecord:
             )
         n_classes = logits.shape[2]
         if classes is None:
-            are_positions = y.dtype.kind in "iu" and 0 <= y.min() and y.max() < n_classes
-            classes = np.arange(n_classes) if are_positions else np.unique(y)
+            classes = classes_of_columns(y, n_classes)
         if len(classes) != n_classes:
             raise ValueError(
                 f"history has {n_classes} columns, and there are {len(classes)} classes, "

@@ -311,6 +311,13 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return classes, codes.astype(np.int64)
 
 
+def classes_of_columns(y: Any, n_columns: int) -> NDArray[Any]:
+    """Return what columns stand for: 0, 1, ... if y holds these, else the sorted labels of y."""
+    y = np.asarray(to_numpy(y))
+    are_positions = y.dtype.kind in "iu" and 0 <= y.min() and y.max() < n_columns
+    return np.arange(n_columns) if are_positions else np.unique(y)
+
+
 def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
     """Return the position of every label of y among known classes."""
     y = _as_column(y)

@@ -10,11 +10,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_difficulty.measures import estimate_label_noise
 from sklearn_difficulty.measures._noise_channel import (
     SortedRows,
-    calibrated,
+    at_temperature,
     exponent_for_rate,
     fit_channel,
     likeliest_exponent,
+    likeliest_temperature,
 )
+from sklearn_difficulty.measures.label_noise import fit_noise_model, log_probabilities
 
 
 def softmax(z):
@@ -76,8 +78,20 @@ def test_temperature_is_found():
     y = (softmax(logits).cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
     order = np.argsort(y)
     overconfident = SortedRows(np.log(softmax(3 * logits))[order], y[order])
-    mended = np.exp(calibrated(overconfident).log_q)
+    temperature = likeliest_temperature(overconfident)
+    assert temperature == pytest.approx(3, abs=0.1)
+    mended = np.exp(at_temperature(overconfident.log_q, temperature))
     assert_allclose(mended, softmax(logits)[order], atol=0.02)
+
+
+@pytest.mark.parametrize("noise", ["auto", "class", "instance"])
+def test_model_reads_other_rows_as_it_reads_those_of_the_estimate(noise):
+    q, y, _ = world(0.1, n=600)
+    found, model = fit_noise_model(q, y, noise=noise)
+    some = np.random.default_rng(1).permutation(600)[:50]
+    posterior = model.posterior(log_probabilities(q[some]), y[some])
+    assert_allclose(1 - posterior[np.arange(50), y[some]], found.error_probability[some], 1e-6)
+    assert_array_equal(posterior.argmax(axis=1), found.suggested[some])
 
 
 def test_exponent_for_rate_inverts_the_rate():

@@ -301,6 +301,14 @@ def error_rate_by_percentile(
     return ErrorRateByPercentile(100 * end / n_rows, rate, spread, count)
 
 
+def undefined_as_easiest(score: ArrayLike) -> NDArray[np.float64]:
+    """Return scores in which the smallest defined one, 0 if there is none, stands for NaN."""
+    score = np.asarray(score, dtype=np.float64)
+    undefined = np.isnan(score)
+    easiest = 0.0 if undefined.all() else np.nanmin(score)
+    return np.where(undefined, easiest, score)
+
+
 def _check_marked_and_score(
     marked: ArrayLike, score: ArrayLike, *, name: str = "marked", both_kinds: bool = True
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:

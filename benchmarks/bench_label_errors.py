@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Find wrong labels, choose the cut, filter and retrain: LabelErrorScorer, cleanlab and aum.
+
+A cell is a data set, a kind of noise, a regime and a seed. In each of them five networks are
+trained, each on four fifths of the rows, and everyone reads these same networks:
+
+- ours: `LabelErrorScorer` as it is by default; without asking neighbours; and what it does with
+  ``noise="class"`` and "instance";
+- cleanlab: the class probabilities of the networks as they were in the end, which is 5-fold
+  cross-validation, its rank (self-confidence) and its cut (``find_label_issues`` as it is by
+  default, which is also what ``CleanLearning`` drops), and the same fed with **our** probabilities,
+  so that ranking and cut are credited apart.
+
+One more network is trained on all rows, with the same epochs, for what one training can do: ours
+("one_fit", "neighbors") and the package aum. For the last columns the same network is trained on
+what is left, with the same seed: on all rows as they are, with true labels, without the rows that
+we drop, with the labels that we suggest, and by ``CleanLearning``. Accuracy is that on held-out
+rows with right labels.
+
+Regimes: "stopped early" and "memorised", whose accuracy on the given labels is reported. Data:
+digits (1,400 rows), 6,000 rows of Fashion-MNIST, breast cancer (400 rows) and 10,000 of the letter
+recognition data (a CSV with the label in the first column, ``--letter``; from OpenML otherwise).
+The constants of the noise channel were chosen on digits and Fashion-MNIST, none on the others.
+
+Run: ``python benchmarks/bench_label_errors.py`` (about four hours on one core). Every cell is
+written when it ends, to results/label_errors_cells, and is not computed again.
+"""
+
+import json
+import os
+import tempfile
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from _common import (
+    RESULTS,
+    argument_parser,
+    detection,
+    gather,
+    machine,
+    plain,
+    prepare,
+    write_results,
+)
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import fetch_openml, load_breast_cancer, load_digits
+from skorch import NeuralNetClassifier
+from skorch.callbacks import LRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from sklearn_difficulty import LabelErrorScorer, TrainingRecord
+from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
+from sklearn_difficulty.training import MLP, ResampledEnsemble
+
+NOISE: dict[str, tuple[str, float]] = {
+    "symmetric 20 %": ("symmetric", 0.2),
+    "pair 20 %": ("pair", 0.2),
+    "instance 10 %": ("instance", 0.1),
+    "none": ("symmetric", 0.0),
+    "symmetric 5 %": ("symmetric", 0.05),
+    "instance 30 %": ("instance", 0.3),
+    "symmetric 40 %": ("symmetric", 0.4),
+}
+REGIMES = ("stopped early", "memorised")
+ROWS = {"digits": 1_400, "fashion_mnist": 6_000, "breast_cancer": 400, "letter": 10_000}
+FITS: dict[tuple[str, str], dict[str, Any]] = {
+    ("digits", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 64},
+    ("digits", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 64},
+    ("fashion_mnist", "stopped early"): {"max_epochs": 6, "lr": 3e-4, "batch_size": 64},
+    ("fashion_mnist", "memorised"): {"max_epochs": 40, "lr": 2e-3, "batch_size": 128},
+    ("breast_cancer", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 32},
+    ("breast_cancer", "memorised"): {"max_epochs": 60, "lr": 5e-3, "batch_size": 32},
+    ("letter", "stopped early"): {"max_epochs": 10, "lr": 2e-3, "batch_size": 128},
+    ("letter", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 128},
+}
+MEMBERS = 5
+REVIEWS = 5
+
+
+def load(data: str, seed: int, letter: str | None) -> tuple[NDArray[Any], ...]:
+    """Return training rows and labels, held-out rows and labels; columns standardised."""
+    if data == "digits":
+        X, y = load_digits(return_X_y=True)
+    elif data == "breast_cancer":
+        X, y = load_breast_cancer(return_X_y=True)
+    elif data == "fashion_mnist":
+        train = load_fashion_mnist("train")
+        X, y = train.data.reshape(len(train.target), -1), train.target
+    elif letter is not None:
+        table = np.genfromtxt(letter, delimiter=",", dtype=str, skip_header=1)
+        X, y = table[:, 1:], np.char.strip(table[:, 0], '"')
+    else:
+        X, y = fetch_openml("letter", version=1, return_X_y=True, as_frame=False)
+    y = np.unique(y, return_inverse=True)[1]
+    n = ROWS[data]
+    rows = np.random.RandomState(seed).permutation(len(y))[: n + min(n, 4_000)]
+    X, y = X[rows].astype(np.float32), y[rows].astype(np.int64)
+    # Pixels that are nearly always the same are not blown up; columns of other units are scaled.
+    spread = X[:n].std(axis=0)
+    if data in ("digits", "fashion_mnist"):
+        spread = np.maximum(spread, 0.02 * X[:n].std())
+    X = (X - X[:n].mean(axis=0)) / spread
+    return X[:n], y[:n], X[n:], y[n:]
+
+
+def network(data: str, regime: str, n_inputs: int, n_classes: int) -> NeuralNetClassifier:
+    settings = dict(FITS[data, regime])
+    if regime == "memorised":
+        cosine = {"T_max": settings["max_epochs"], "eta_min": settings["lr"] / 100}
+        settings["callbacks"] = [LRScheduler(CosineAnnealingLR, **cosine)]
+    return NeuralNetClassifier(
+        MLP,
+        module__n_inputs=n_inputs,
+        module__n_outputs=n_classes,
+        module__hidden_units=(256, 128),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+        **settings,
+    )
+
+
+def cut(flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, float]:
+    """Return precision, recall and F1 of a cut, undefined where there is nothing to find."""
+    hits, n_flagged, n_wrong = (flagged & wrong).sum(), flagged.sum(), wrong.sum()
+    return {
+        "flagged": float(flagged.mean()),
+        "precision": float(hits / n_flagged) if n_flagged else float("nan"),
+        "recall": float(hits / n_wrong) if n_wrong else float("nan"),
+        "f1": float(2 * hits / (n_flagged + n_wrong)) if n_wrong else float("nan"),
+    }
+
+
+def ranking(wrong: NDArray[np.bool_], score: NDArray[Any]) -> dict[str, float]:
+    nothing = {"auroc": float("nan"), "ap": float("nan")}
+    return detection(wrong, score) if wrong.any() else nothing
+
+
+def of_scorer(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], true: Any) -> dict[str, Any]:
+    """Return everything that is asked of a fitted LabelErrorScorer."""
+    low, high = scorer.noise_rate_interval_
+    suspect = scorer.error_probability_ > 0.5
+    found = suspect & wrong
+    return {
+        **ranking(wrong, scorer.difficulty_),
+        **cut(suspect, wrong),
+        "rate": scorer.noise_rate_,
+        "low": low,
+        "high": high,
+        "inside": float(low <= wrong.mean() <= high),
+        "class dependence": scorer.class_dependence_,
+        "suggested is true": float((scorer.suggested_label_ == true)[found].mean())
+        if found.any()
+        else float("nan"),
+    }
+
+
+def of_cleanlab(
+    probabilities: NDArray[Any], given: NDArray[np.int64], wrong: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the rank and the default cut of cleanlab."""
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    flagged = find_label_issues(given, probabilities, n_jobs=1)
+    quality = get_label_quality_scores(given, probabilities)
+    return {**ranking(wrong, -quality), **cut(flagged, wrong), "rate": float(flagged.mean())}
+
+
+def of_aum(record: TrainingRecord, given: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return minus the area under the margin, by the package."""
+    from aum import AUMCalculator
+
+    calculator = AUMCalculator(tempfile.gettempdir())  # writes in finalize only
+    ids = list(range(len(given)))
+    for logits in record.trajectory.logits:
+        calculator.update(torch.from_numpy(logits), torch.from_numpy(given), ids)
+    return -np.array([calculator.sums[i] / calculator.counts[i] for i in ids])
+
+
+def after_review(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], seed: int) -> dict[str, float]:
+    """Return how well 100 reviewed rows tell the rate, and the precision of the default cut."""
+    suspect = scorer.error_probability_ > 0.5
+    precision = wrong[suspect].mean() if suspect.any() else np.nan
+    found = []
+    for draw in range(REVIEWS):
+        plan = scorer.review_plan(100, random_state=100 * seed + draw)
+        review = scorer.calibrate(plan.rows, wrong[plan.rows])
+        row = review.cuts[np.flatnonzero(review.cuts["cut"] == 0.5)[0]]
+        low, high = review.noise_rate_interval
+        found.append(
+            {
+                "within .05": float(abs(row["precision"] - precision) <= 0.05),
+                "precision, error": float(abs(row["precision"] - precision)),
+                "precision inside": float(
+                    row["precision_low"] <= precision <= row["precision_high"]
+                ),
+                "rate, error": abs(review.noise_rate - wrong.mean()),
+                "rate inside": float(low <= wrong.mean() <= high),
+            }
+        )
+    return {key: float(np.mean([f[key] for f in found])) for key in found[0]}
+
+
+def accuracy(net: Any, X: Any, y: Any, X_out: Any, y_out: Any, seed: int) -> float:
+    record = TrainingRecord.from_fit(net, X, y, checkpoints=1, random_state=1_000 + seed)
+    return float((record.net.predict(X_out) == y_out).mean())
+
+
+def of_clean_learning(
+    net: Any, X: Any, given: Any, probabilities: Any, X_out: Any, y_out: Any, seed: int
+) -> float:
+    """Return the accuracy of CleanLearning, which drops rows by the given probabilities."""
+    from cleanlab.classification import CleanLearning
+
+    torch.manual_seed(1_000 + seed)
+    issues = {"n_jobs": 1}
+    learner = CleanLearning(clone(net), find_label_issues_kwargs=issues, seed=seed)
+    learner.fit(X, given, pred_probs=probabilities)
+    return float((learner.predict(X_out) == y_out).mean())
+
+
+def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+    """Return every number of one cell."""
+    X, y, X_out, y_out = load(data, seed, args.letter)
+    kind, rate = NOISE[noise]
+    rows = {"X": X} if kind == "instance" else {}
+    given, wrong = make_label_noise(y, rate, kind=kind, random_state=seed, **rows)
+    net = network(data, regime, X.shape[1], len(np.unique(y)))
+
+    start = time.perf_counter()
+    ensemble = ResampledEnsemble(
+        net,
+        n_members=MEMBERS,
+        train_size=1 - 1 / MEMBERS,
+        stratify=True,
+        keep_members=True,
+        cache_dir=args.cache,
+        random_state=seed,
+    ).fit(X, given)
+    trained = time.perf_counter()
+    ours = LabelErrorScorer(ensemble).fit(X, given)
+    read = time.perf_counter()
+    last = ensemble.out_of_sample_probability("last")
+    single = TrainingRecord.from_fit(
+        net, X, given, checkpoints=1, keep_logits=True, random_state=seed
+    )
+    fitted = time.perf_counter()
+
+    found: dict[str, Any] = {"ours": of_scorer(ours, wrong, y)}
+    for name, scorer in {
+        "ours, noise class": LabelErrorScorer(ensemble, noise="class"),
+        "ours, noise instance": LabelErrorScorer(ensemble, noise="instance"),
+        "ours, no neighbours": LabelErrorScorer(ensemble, n_neighbors=None),
+        "ours, one_fit": LabelErrorScorer(single, method="one_fit"),
+        "ours, neighbors": LabelErrorScorer(single, method="neighbors"),
+    }.items():
+        if "noise" in name:  # the same probabilities, without asking again
+            scorer.set_params(estimator="precomputed")
+            found[name] = of_scorer(scorer.fit(ours.probabilities_, given), wrong, y)
+        else:
+            found[name] = of_scorer(scorer.fit(X, given), wrong, y)
+    found["cleanlab"] = of_cleanlab(last, given, wrong)
+    found["cleanlab, our probabilities"] = of_cleanlab(ours.probabilities_, given, wrong)
+    found["aum, one training"] = ranking(wrong, of_aum(single, given))
+
+    suspect = ours.error_probability_ > 0.5
+    learn = (X_out, y_out, seed)
+    accuracies = {
+        "all rows": accuracy(net, X, given, *learn),
+        "ours, dropped": accuracy(net, X[~suspect], given[~suspect], *learn),
+        "ours, relabelled": accuracy(
+            net, X, np.where(suspect, ours.suggested_label_, given), *learn
+        ),
+        "CleanLearning": of_clean_learning(net, X, given, last, *learn),
+    }
+    accuracies["true labels"] = (
+        accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
+    )
+    return {
+        "rows": len(X),
+        "wrong": float(wrong.mean()),
+        "train accuracy": ensemble.train_accuracy_,
+        "train accuracy, one training": float((single.net.predict(X) == given).mean()),
+        "held-out accuracy of a member": float(
+            (ensemble.predictions_ == y)[~ensemble.masks_].mean()
+        ),
+        "found": found,
+        "review": after_review(ours, wrong, seed),
+        "accuracy": accuracies,
+        "seconds": {
+            "five trainings": trained - start,
+            "ours": read - trained,
+            "one training": fitted - read,
+        },
+    }
+
+
+def main() -> None:
+    parser = argument_parser(__doc__, n_seeds=5)
+    parser.set_defaults(name="label_errors")
+    parser.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--letter", default=None, help="CSV of the letter recognition data")
+    parser.add_argument("--cache", default=None, help="where members are kept for another run")
+    parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
+    args = parser.parse_args()
+    prepare(args)
+    warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
+    cells = RESULTS / f"{args.name}_cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    for seed in [] if args.summary else range(args.seeds):
+        for noise in NOISE:
+            for data in args.data:
+                for regime in REGIMES:
+                    file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
+                    if file.exists():
+                        continue
+                    cell = one_cell(data, noise, regime, seed, args)
+                    unfinished = file.with_suffix(".part")
+                    unfinished.write_text(json.dumps(plain(cell)))
+                    os.replace(unfinished, file)
+                    show(f"{data}, {noise}, {regime}, seed {seed}", cell)
+    results: dict[str, Any] = {}
+    for data in ROWS:
+        for noise in NOISE:
+            for regime in REGIMES:
+                name = f"{data}, {noise}, {regime}"
+                files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
+                if files:
+                    runs = [json.loads(file.read_text()) for file in files]
+                    results[name] = gather(runs)
+    settings = {"fits": {", ".join(key): fit for key, fit in FITS.items()}, "members": MEMBERS}
+    write_results(args.name, {"settings": settings, "results": results}, device=args.device)
+
+
+def show(name: str, cell: dict[str, Any]) -> None:
+    found, accuracies = cell["found"], cell["accuracy"]
+    print(
+        f"{name}: train {cell['train accuracy']:.3f}; AP "
+        + ", ".join(f"{who} {of['ap']:.3f}" for who, of in found.items())
+        + "; F1 "
+        + ", ".join(f"{who} {found[who]['f1']:.3f}" for who in ("ours", "cleanlab"))
+        + "; accuracy "
+        + ", ".join(f"{what} {value:.3f}" for what, value in accuracies.items())
+        + f" ({machine('cpu')['seconds']} s so far)",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

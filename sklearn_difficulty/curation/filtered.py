@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""FilteredClassifier and FilteredRegressor: train any estimator without the suspect rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    has_fit_parameter,
+)
+
+from ..scorers.label_error import LabelErrorScorer
+from ._refitting import BaseFiltered, _estimator_has
+from .selection import CONSTRAINTS, attribute_of, column, needed_attributes
+
+__all__ = ["FilteredClassifier", "FilteredRegressor"]
+
+_DEFAULT_SEED = 0  # of the scorer that None stands for, which has no random_state to set
+
+
+class FilteredClassifier(BaseFiltered):
+    """Train a classifier without the rows that look mislabelled, or with other labels for them.
+
+    A clone of the scorer is fitted on the training rows, the suspect ones are dropped, relabelled
+    or given less weight, and a clone of the estimator, which need not be a network, is trained on
+    the result. Rows to be predicted are never filtered: in a cross-validation only training folds
+    are.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        Any classifier of scikit-learn's kind. None takes ``LogisticRegression()``.
+    scorer : difficulty scorer, default=None
+        Says which rows are suspect. None takes ``LabelErrorScorer(random_state=0)``, with fewer
+        `n_neighbors` for less than 60 rows.
+    drop : float or "auto", default="auto"
+        Share of the rows, in [0, 1), that is suspect, hardest first. "auto" suspects the rows of
+        which the label is more likely wrong than right (`error_probability_` above 0.5), and needs
+        a scorer that says so, such as `LabelErrorScorer`; with `quadrants`, all rows in these.
+    threshold : float, default=None
+        Suspect the rows of which the difficulty is larger, in place of `drop`.
+    quadrants : sequence of str, default=None
+        Suspect only rows that the scorer, a `DifficultyQuadrantClassifier`, puts into one of these
+        quadrants, those nearest to its corner first.
+    action : {"drop", "relabel", "weight"}, default="drop"
+        What is done. "drop" leaves the suspect rows out. "relabel" gives them the
+        `suggested_label_` of the scorer. "weight" weighs every row by one minus its
+        `error_probability_`, times the `sample_weight` that is given, and ignores `drop`,
+        `threshold` and `quadrants`; the estimator must take a `sample_weight`.
+    memory : str or joblib.Memory, default=None
+        Where fitted scorers are cached, so that in a search over `drop`, `action` or the estimator
+        each training fold is scored once. A cached scorer may hold a copy of the rows. Not used
+        for a scorer that was given a trained network.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted clone.
+    scorer_ : difficulty scorer
+        The fitted clone.
+    difficulty_ : ndarray of shape (n_samples,), float32
+        That of all training rows.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Positions of the rows that the estimator was trained on; all of them unless the action is
+        "drop".
+    dropped_indices_ : ndarray of shape (n_dropped,)
+        Positions of the others.
+    relabelled_indices_ : ndarray of shape (n_relabelled,)
+        Positions of the rows of which the label was changed; of a suspect row the suggested label
+        may be the given one.
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    n_features_in_ : int
+        Size of axis 1 of X, for arrays.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, for DataFrames whose names are all strings.
+
+    See Also
+    --------
+    LabelErrorScorer : Estimates which labels are wrong, and what they should be.
+    DifficultyFilter : The same rows left out, as a step of imbalanced-learn's Pipeline.
+    FilteredRegressor : For targets that are numbers.
+
+    Notes
+    -----
+    Rows of which the score or the error probability is undefined are not suspect, and weigh 1. Of
+    a class of which all rows are suspect the least suspect one is kept as it is, with a warning.
+
+    All parameters can be tuned, those of the parts as ``estimator__C`` or
+    ``scorer__estimator__lr``; set `memory` to score each fold once. The scores of a search are
+    those of validation rows *as labelled*. If a share of these labels is wrong, a better
+    classifier can score worse, and accuracy stays below one minus that share.
+
+    A scorer that reads a finished training, of a `TrainingRecord`, a ``FrozenEstimator`` or a
+    fitted ``ResampledEnsemble``, can be used on the rows of that training alone, and therefore not
+    in a cross-validation. The rows must be numbers for the scorer; preprocess them before the
+    filter, as in ``make_pipeline(preprocessor, FilteredClassifier(...))``.
+
+    `fit` passes `groups` and `scoring_view` to the scorer and all else, as `sample_weight`, to the
+    estimator. The scorer does not see sample weights: a row of weight 0 is not as good as absent,
+    and `sample_weight` is not among the named parameters of `fit`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_difficulty import FilteredClassifier, LabelErrorScorer
+    >>> from sklearn_difficulty.datasets import make_label_noise
+    >>> X, y = load_wine(return_X_y=True)
+    >>> y_noisy, is_wrong = make_label_noise(y, rate=0.2, random_state=0)
+    >>> clf = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> filtered = FilteredClassifier(clf, scorer=LabelErrorScorer(random_state=0))
+    >>> filtered.fit(X, y_noisy).predict(X[:2])
+    array([0, 0])
+    >>> print(f"{is_wrong[filtered.dropped_indices_].mean():.1f}")
+    0.9
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseFiltered._parameter_constraints,
+        "quadrants": ["array-like", None],
+        "action": [StrOptions({"drop", "relabel", "weight"})],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        scorer: Any = None,
+        drop: float | str = "auto",
+        threshold: float | None = None,
+        quadrants: Sequence[str] | None = None,
+        action: str = "drop",
+        memory: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scorer = scorer
+        self.drop = drop
+        self.threshold = threshold
+        self.quadrants = quadrants
+        self.action = action
+        self.memory = memory
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Return the estimator's class probabilities; no row is filtered.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows of the kind that ``fit`` was given.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of the estimator's class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows of the kind that ``fit`` was given.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X: Any) -> Any:
+        """Return the estimator's decision function; no row is filtered.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows of the kind that ``fit`` was given.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            What the estimator returns.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Return the classes, in the order of the estimator's columns."""
+        return self.estimator_.classes_
+
+    # ------------------------------------------------------------------------------------ the rest
+
+    def _estimator(self) -> Any:
+        return LogisticRegression() if self.estimator is None else self.estimator
+
+    def _scorer(self) -> Any:
+        return LabelErrorScorer(random_state=_DEFAULT_SEED) if self.scorer is None else self.scorer
+
+    def _scorer_for(self, X: Any) -> Any:
+        scorer = self._scorer()
+        if self.scorer is None:  # it would refuse to look for more neighbours than there are rows
+            scorer.n_neighbors = max(1, min(scorer.n_neighbors, _num_samples(X) // 2))
+        return scorer
+
+    def _quadrants(self) -> Sequence[str] | None:
+        return None if self.action == "weight" else self.quadrants
+
+    def _needed(self) -> dict[str, str]:
+        if self.action == "weight":
+            return {"error_probability_": "action='weight'"}
+        needed = needed_attributes(self.drop, self.threshold, self.quadrants)
+        return needed | ({"suggested_label_": "action='relabel'"} if self._relabels else {})
+
+    @property
+    def _relabels(self) -> bool:
+        return self.action == "relabel"
+
+    def _labels(self, y: Any) -> NDArray[Any]:
+        return column(y)
+
+    def _check_parts(self, estimator: Any, scorer: Any) -> None:
+        super()._check_parts(estimator, scorer)
+        if self.action != "weight" or has_fit_parameter(estimator, "sample_weight"):
+            return
+        routing = get_routing_for_object(estimator)
+        if not _routing_enabled() or not routing.consumes("fit", ["sample_weight"]):
+            raise ValueError(
+                f"action='weight' needs an estimator that takes a sample_weight in fit, which "
+                f"{type(estimator).__name__} does not. Use another estimator or action; a "
+                "Pipeline takes one if metadata routing is enabled and a step requests it."
+            )
+
+    def _suspect(self, y: Any) -> NDArray[np.bool_]:
+        if self.action == "weight":
+            return np.zeros(len(self.difficulty_), dtype=bool)
+        return super()._suspect(y)
+
+    def _act(self, X: Any, y: Any, params: dict[str, Any], suspect: NDArray[np.bool_]) -> Any:
+        self.relabelled_indices_ = np.empty(0, dtype=np.intp)
+        if self.action == "weight":
+            probability = attribute_of(self.scorer_, "error_probability_", "action='weight'")
+            given = _check_sample_weight(params.get("sample_weight"), probability, copy=True)
+            weight = given * (1 - np.nan_to_num(probability, nan=0.0))
+            if not weight.any():
+                raise ValueError(
+                    "No row has a positive weight: the labels of all rows with a positive "
+                    "sample_weight are certainly wrong to the scorer. Use action='drop'."
+                )
+            params = {**params, "sample_weight": weight}
+        if self._relabels:
+            suggested = attribute_of(self.scorer_, "suggested_label_", "action='relabel'")
+            given = column(y)
+            y = np.where(suspect, suggested, given)
+            self.relabelled_indices_ = np.flatnonzero(y != given)
+            suspect = np.zeros_like(suspect)
+        return super()._act(X, y, params, suspect)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = tags.classifier_tags or ClassifierTags()
+        return tags
+
+
+class FilteredRegressor(BaseFiltered):
+    """Train a regressor without the rows that a scorer finds hard.
+
+    A clone of the scorer is fitted on the training rows, the hardest ones are dropped, and a clone
+    of the estimator, which need not be a network, is trained on the others. Rows to be predicted
+    are never filtered: in a cross-validation only training folds are.
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        Any regressor of scikit-learn's kind. None takes ``Ridge()``.
+    scorer : difficulty scorer
+        Says how hard a row is; it must be one for regression, around a network that is a
+        regressor, for example
+        ``TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss")``.
+    drop : float, default=0.1
+        Share of the rows, in [0, 1), that is dropped, hardest first.
+    threshold : float, default=None
+        Drop the rows of which the difficulty is larger, in place of `drop`.
+    memory : str or joblib.Memory, default=None
+        Where fitted scorers are cached, so that in a search over `drop` or the estimator each
+        training fold is scored once. A cached scorer may hold a copy of the rows. Not used for a
+        scorer that was given a trained network.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted clone.
+    scorer_ : difficulty scorer
+        The fitted clone.
+    difficulty_ : ndarray of shape (n_samples,), float32
+        That of all training rows.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Positions of the rows that the estimator was trained on.
+    dropped_indices_ : ndarray of shape (n_dropped,)
+        Positions of the others.
+    n_features_in_ : int
+        Size of axis 1 of X, for arrays.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, for DataFrames whose names are all strings.
+
+    See Also
+    --------
+    FilteredClassifier : For labels; says more about tuning, caching and metadata.
+    TrainingDynamicsScorer : Has measures that are defined for regression.
+
+    Notes
+    -----
+    Rows of which the score is undefined are kept, and the easiest row always is. A large loss can
+    mean a wrong target as well as one that is right and rare: what is dropped is not thereby wrong.
+
+    `fit` passes `groups` and `scoring_view` to the scorer and all else, as `sample_weight`, to the
+    estimator. The scorer does not see sample weights.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_difficulty import FilteredRegressor, TrainingDynamicsScorer
+    >>> from sklearn_difficulty.training import MLP
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> y = (y - y.mean()) / y.std()
+    >>> net = NeuralNetRegressor(
+    ...     MLP,
+    ...     module__n_inputs=10,
+    ...     module__n_outputs=1,
+    ...     module__hidden_units=(32,),
+    ...     lr=0.1,
+    ...     verbose=0,
+    ... )
+    >>> scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
+    >>> filtered = FilteredRegressor(scorer=scorer, drop=0.1).fit(X, y)
+    >>> filtered.dropped_indices_.shape, filtered.predict(X[:3]).shape
+    ((44,), (3,))
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseFiltered._parameter_constraints,
+        "drop": CONSTRAINTS["drop"][1:],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        scorer: Any = None,
+        drop: float = 0.1,
+        threshold: float | None = None,
+        memory: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scorer = scorer
+        self.drop = drop
+        self.threshold = threshold
+        self.memory = memory
+
+    def _estimator(self) -> Any:
+        return Ridge() if self.estimator is None else self.estimator
+
+    def _scorer(self) -> Any:
+        return self.scorer
+
+    def _check_parts(self, estimator: Any, scorer: Any) -> None:
+        if scorer is None:
+            raise ValueError(
+                "FilteredRegressor needs a scorer for regression; pass for example scorer="
+                'TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss").'
+            )
+        super()._check_parts(estimator, scorer)
+
+    def _needed(self) -> dict[str, str]:
+        return {}
+
+    def _labels(self, y: Any) -> None:
+        return None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = tags.regressor_tags or RegressorTags()
+        return tags

@@ -1,0 +1,796 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""FilteredClassifier and FilteredRegressor: what the estimator is given, and what it is asked.
+
+Which rows are suspect is tested with DifficultyFilter.
+"""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from joblib import Memory
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    clone,
+    is_classifier,
+    is_regressor,
+)
+from sklearn.datasets import load_digits, load_wine
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate, train_test_split
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils import get_tags
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback
+from torch import nn
+
+from sklearn_difficulty import (
+    ConsistencyScorer,
+    DifficultyQuadrantClassifier,
+    LabelErrorScorer,
+    NeighborConfidenceScorer,
+    TrainingDynamicsScorer,
+    TrainingRecord,
+    VoGScorer,
+)
+from sklearn_difficulty.curation import FilteredClassifier, FilteredRegressor
+from sklearn_difficulty.datasets import make_label_noise
+from sklearn_difficulty.training import MLP, ResampledEnsemble, default_network
+
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
+
+nan = np.nan
+
+
+class Tally:
+    """Counts; a list would belong to what the cache knows a scorer by."""
+
+    n = 0
+
+
+fits = Tally()
+
+
+class Scripted(BaseEstimator):
+    """A scorer that reads difficulty, error probability and suggested code from the columns of X.
+
+    Parameters
+    ----------
+    lacks : sequence of str
+        What it does not have.
+    """
+
+    def __init__(self, lacks=()):
+        self.lacks = lacks
+
+    def fit(self, X, y, *, groups=None, scoring_view=None):
+        fits.n += 1
+        X = np.asarray(X)
+        self.classes_ = np.unique(y)
+        self.difficulty_ = X[:, 0].astype(np.float32)
+        self.error_probability_ = X[:, 1].astype(float)
+        self.suggested_label_ = self.classes_[X[:, 2].astype(int)]
+        self.groups_, self.view_, self.n_fitted_on_ = groups, scoring_view, len(X)
+        for attribute in self.lacks:
+            delattr(self, attribute)
+        return self
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """A classifier that remembers what it was given."""
+
+    def fit(self, X, y, sample_weight=None, extra=None):
+        self.X_, self.y_, self.sample_weight_, self.extra_ = X, y, sample_weight, extra
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        self.n_asked_ = len(X)
+        return np.full(len(X), self.classes_[0])
+
+    def score(self, X, y, sample_weight=None):
+        self.score_weight_ = sample_weight
+        return 0.25
+
+
+class Weightless(Recorder):
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
+class CountFits(Callback):
+    def on_train_begin(self, net, **kwargs):
+        fits.n += 1
+
+
+class TwoLayers(nn.Sequential):
+    def __init__(self, n_outputs=3):
+        super().__init__(nn.Linear(13, 8), nn.Tanh(), nn.Linear(8, n_outputs))
+
+
+# Six rows: the difficulty, the probability of a wrong label, the code of the suggested one.
+X6 = np.array(
+    [[3, 0.9, 1], [1, 0.1, 0], [5, 0.6, 0], [2, 0.5, 2], [4, 0.2, 1], [0, 0.0, 2]], dtype=float
+)
+Y6 = np.array(["a", "a", "b", "b", "c", "c"])
+W6 = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+
+
+def fit6(estimator=None, scorer=None, X=X6, y=Y6, metadata=None, **params):
+    estimator = Recorder() if estimator is None else estimator
+    scorer = Scripted() if scorer is None else scorer
+    return FilteredClassifier(estimator, scorer=scorer, **params).fit(X, y, **(metadata or {}))
+
+
+@pytest.fixture(autouse=True)
+def no_fits_yet():
+    fits.n = 0
+
+
+@pytest.fixture(scope="module")
+def wine():
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    return X, np.array(["barolo", "grignolino", "barbera"])[y]
+
+
+def small_net(**settings):
+    defaults = {
+        "module": TwoLayers,
+        "criterion": nn.CrossEntropyLoss,
+        "lr": 0.1,
+        "max_epochs": 8,
+        "batch_size": 16,
+        "iterator_train__shuffle": True,
+        "verbose": 0,
+    }
+    return NeuralNetClassifier(**{**defaults, **settings})
+
+
+def label_errors(net=None, **params):
+    defaults = {"n_members": 2, "train_size": 0.5, "n_neighbors": 5, "random_state": 0}
+    return LabelErrorScorer(net, **{**defaults, **params})
+
+
+# ------------------------------------------------------------------------------------ what is done
+
+
+@pytest.mark.parametrize(
+    ("params", "dropped"),
+    [({}, [0, 2]), ({"drop": 1 / 6}, [2]), ({"drop": 0.0}, []), ({"threshold": 3.5}, [2, 4])],
+)
+def test_drop(params, dropped):
+    found = fit6(metadata={"sample_weight": W6}, **params)
+    kept = np.setdiff1d(np.arange(6), dropped)
+    assert_array_equal(found.estimator_.X_, X6[kept])
+    assert_array_equal(found.estimator_.y_, Y6[kept])
+    assert_array_equal(found.estimator_.sample_weight_, W6[kept])
+    assert_array_equal(found.dropped_indices_, dropped)
+    assert_array_equal(found.sample_indices_, kept)
+    assert len(found.relabelled_indices_) == 0
+    assert_array_equal(found.difficulty_, X6[:, 0])
+    assert found.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_a_class_of_suspects_keeps_a_row():
+    X = X6.copy()
+    X[:2, 1] = [0.9, 0.8]
+    with pytest.warns(UserWarning, match=r"class\(es\) \['a'\] would be dropped"):
+        found = fit6(X=X)
+    assert_array_equal(found.dropped_indices_, [0, 2])
+    assert found.estimator_.classes_.tolist() == ["a", "b", "c"]
+    X[:, 1] = [0.9, 0.8, 0.7, 0.99, 0.8, 0.9]
+    with pytest.warns(UserWarning, match="would be dropped"):
+        found = fit6(X=X)
+    assert_array_equal(found.sample_indices_, [1, 2, 4])
+
+
+def test_relabel():
+    found = fit6(action="relabel", metadata={"sample_weight": W6})
+    # Rows 0 and 2 are suspect; others keep their label, whatever is suggested.
+    assert_array_equal(found.estimator_.X_, X6)
+    assert_array_equal(found.estimator_.y_, ["b", "a", "a", "b", "c", "c"])
+    assert_array_equal(found.estimator_.sample_weight_, W6)
+    assert_array_equal(found.relabelled_indices_, [0, 2])
+    assert_array_equal(found.sample_indices_, np.arange(6))
+    assert len(found.dropped_indices_) == 0
+
+
+def test_relabel_by_the_given_label_changes_nothing():
+    found = fit6(action="relabel", threshold=3.5)  # rows 2 and 4, of which 2 is to be an "a"
+    assert_array_equal(found.estimator_.y_, ["a", "a", "a", "b", "b", "c"])
+    X = X6.copy()
+    X[2, 2] = 1
+    assert_array_equal(fit6(X=X, action="relabel", threshold=3.5).relabelled_indices_, [4])
+
+
+def test_relabel_leaves_no_class_without_rows():
+    X = X6.copy()
+    X[:, 1], X[:, 2] = [0.9, 0.8, 0.7, 0.6, 0.55, 0.95], 0
+    with pytest.warns(UserWarning, match="would be dropped"):
+        found = fit6(X=X, action="relabel")
+    assert_array_equal(found.estimator_.y_, ["a", "a", "a", "b", "c", "a"])
+    assert_array_equal(found.relabelled_indices_, [2, 5])
+
+
+def test_relabel_with_longer_names():
+    y = np.array(["no", "no", "maybe", "maybe", "c", "c"])
+    found = fit6(y=y, action="relabel")  # codes of c, maybe, no
+    assert_array_equal(found.estimator_.y_, ["maybe", "no", "c", "maybe", "c", "c"])
+
+
+def test_weight():
+    found = fit6(action="weight", drop=0.9, threshold=-1.0)
+    expected = [0.1, 0.9, 0.4, 0.5, 0.8, 1.0]
+    assert_allclose(found.estimator_.sample_weight_, expected)
+    assert_array_equal(found.estimator_.X_, X6)
+    assert_array_equal(found.estimator_.y_, Y6)
+    assert_array_equal(found.sample_indices_, np.arange(6))
+    assert len(found.dropped_indices_) == len(found.relabelled_indices_) == 0
+    given = W6.copy()
+    found = fit6(action="weight", metadata={"sample_weight": given})
+    assert_allclose(found.estimator_.sample_weight_, W6 * expected)
+    assert_array_equal(given, W6)
+    X = X6.copy()
+    X[0, 1] = nan
+    assert fit6(X=X, action="weight").estimator_.sample_weight_[0] == 1
+
+
+def test_weight_of_labels_that_are_all_wrong():
+    X = X6.copy()
+    X[:, 1] = 1.0
+    with pytest.raises(ValueError, match="No row has a positive weight"):
+        fit6(X=X, action="weight")
+
+
+def test_quadrants(wine):
+    X, y = wine
+    scorer = DifficultyQuadrantClassifier(
+        small_net(), n_members=4, validation_size=0.5, n_neighbors=5, random_state=0
+    )
+    kind = "looks_like_a_different_class"
+    found = FilteredClassifier(scorer=scorer, quadrants=(kind,)).fit(X, y)
+    rows = np.flatnonzero(found.scorer_.difficulty_quadrant_ == 1)
+    assert 0 < len(rows) < 60
+    assert_array_equal(found.dropped_indices_, rows)
+    nearest = FilteredClassifier(scorer=scorer, quadrants=(kind,), drop=1 / 178).fit(X, y)
+    assert_array_equal(
+        nearest.dropped_indices_, rows[[found.scorer_.corner_distance_[rows, 1].argmin()]]
+    )
+    changed = FilteredClassifier(Recorder(), scorer=scorer, quadrants=(kind,), action="relabel")
+    changed.fit(X, y)
+    assert_array_equal(changed.estimator_.y_, changed.scorer_.suggested_label_)
+
+
+# ------------------------------------------------------------------------- what the rows may be
+
+
+def test_pandas_keeps_its_index():
+    frame = pd.DataFrame(X6, columns=["u", "v", "w"], index=[9, 7, 5, 3, 1, 0])
+    series = pd.Series(Y6, index=frame.index)
+    weight = pd.Series(W6, index=frame.index)
+    found = fit6(X=frame, y=series, metadata={"sample_weight": weight})
+    kept = [1, 3, 4, 5]
+    pd.testing.assert_frame_equal(found.estimator_.X_, frame.iloc[kept])
+    pd.testing.assert_series_equal(found.estimator_.y_, series.iloc[kept])
+    pd.testing.assert_series_equal(found.estimator_.sample_weight_, weight.iloc[kept])
+
+
+def test_polars_lists_and_dicts():
+    kept = [1, 3, 4, 5]
+    frame = pl.DataFrame(X6, schema=["u", "v", "w"])
+    found = fit6(X=frame, y=pl.Series(Y6))
+    assert found.estimator_.X_.equals(frame[kept])
+    found = fit6(X=X6.tolist(), y=Y6.tolist(), metadata={"sample_weight": W6.tolist()})
+    assert found.estimator_.X_ == X6[kept].tolist()
+    assert found.estimator_.sample_weight_ == W6[kept].tolist()
+
+    class OfDicts(Scripted):
+        def fit(self, X, y):
+            return super().fit(X["x"], y)
+
+    # Two arrays and two rows to drop: counting keys for rows would misalign the weights.
+    found = fit6(scorer=OfDicts(), X={"x": X6, "z": W6}, metadata={"sample_weight": W6})
+    assert_array_equal(found.estimator_.X_["z"], W6[kept])
+    assert_array_equal(found.estimator_.sample_weight_, W6[kept])
+
+
+def test_feature_names(wine):
+    X, y = wine
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(13)])
+    scorer = TrainingDynamicsScorer(small_net(), random_state=0)
+    found = FilteredClassifier(scorer=scorer, drop=0.1).fit(frame, y)
+    assert_array_equal(found.feature_names_in_, frame.columns)
+    assert found.n_features_in_ == 13
+    with pytest.raises(ValueError, match="feature names"):
+        found.predict(frame[frame.columns[::-1]])
+    assert not hasattr(found.fit(X, y), "feature_names_in_")
+
+
+def test_images_and_a_network_as_estimator():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = (rng.normal(size=(60, 1, 6, 6)) + y[:, None, None, None]).astype(np.float32)
+    net = default_network(X, y)
+    found = FilteredClassifier(net, scorer=TrainingDynamicsScorer(net, random_state=0), drop=0.1)
+    assert found.fit(X, y).score(X, y) > 0.8
+    assert found.predict_proba(X).shape == (60, 2)
+    assert len(found.dropped_indices_) == 6
+
+
+def test_binary_strings_and_auc(wine):
+    X, y = wine
+    y = np.where(y == "barolo", "yes", "no")
+    found = FilteredClassifier(scorer=label_errors())
+    scores = cross_validate(found, X, y, cv=2, scoring=["roc_auc", "neg_log_loss"])
+    assert scores["test_roc_auc"].min() > 0.95
+
+
+# ----------------------------------------------------------------------------- what it is asked
+
+
+def test_no_row_is_filtered_in_predictions(wine):
+    X, y = wine
+    found = fit6()
+    found.predict(X6)
+    assert found.estimator_.n_asked_ == 6
+    assert found.score(X6, Y6) == 0.25  # the estimator's own
+    scorer = TrainingDynamicsScorer(small_net(), random_state=0)
+    found = FilteredClassifier(LogisticRegression(C=0.1), scorer=scorer, drop=0.2).fit(X, y)
+    kept = found.sample_indices_
+    expected = LogisticRegression(C=0.1).fit(X[kept], y[kept])
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        assert_array_equal(getattr(found, method)(X), getattr(expected, method)(X))
+    assert found.score(X, y) == expected.score(X, y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "lacking"),
+    [
+        (None, ["transform"]),
+        (KNeighborsClassifier(), ["predict_log_proba", "decision_function", "transform"]),
+        (SVC(), ["predict_proba", "predict_log_proba", "transform"]),
+        (LinearDiscriminantAnalysis(), []),
+    ],
+)
+def test_methods_are_those_of_the_estimator(estimator, lacking, wine):
+    methods = ["predict_proba", "predict_log_proba", "decision_function", "transform"]
+    found = FilteredClassifier(estimator, scorer=NeighborConfidenceScorer(n_neighbors=3), drop=0.1)
+    assert [name for name in methods if not hasattr(found, name)] == lacking
+    found.fit(*wine)
+    assert [name for name in methods if not hasattr(found, name)] == lacking
+    if not lacking:
+        assert found.transform(wine[0]).shape == (178, 2)
+
+
+def test_before_fit():
+    found = FilteredClassifier()
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        with pytest.raises(NotFittedError):
+            getattr(found, method)(X6)
+    with pytest.raises(NotFittedError):
+        found.score(X6, Y6)
+    assert not hasattr(found, "classes_")
+
+
+def test_tags_follow_the_estimator():
+    assert is_classifier(FilteredClassifier())
+    assert is_classifier(FilteredClassifier(small_net()))
+    assert is_regressor(FilteredRegressor())
+    assert not get_tags(FilteredClassifier(RandomForestClassifier())).input_tags.sparse
+    assert get_tags(RandomForestClassifier()).input_tags.sparse
+    assert not get_tags(FilteredClassifier(SVC())).classifier_tags.poor_score
+    assert get_tags(FilteredRegressor()).target_tags.multi_output
+    assert get_tags(FilteredClassifier()).target_tags.required
+
+
+def test_clone_pickle_and_set_params(wine):
+    X, y = wine
+    scorer = TrainingDynamicsScorer(small_net(), random_state=0)
+    found = FilteredClassifier(scorer=scorer, drop=0.2).fit(X, y)
+    again = pickle.loads(pickle.dumps(found))
+    assert_array_equal(again.predict_proba(X), found.predict_proba(X))
+    assert_array_equal(again.dropped_indices_, found.dropped_indices_)
+    other = clone(found).set_params(scorer__estimator__lr=0.5, drop=0.1)
+    assert other.get_params()["scorer__estimator__lr"] == 0.5
+    assert scorer.estimator.lr == 0.1
+    assert not hasattr(scorer, "difficulty_")
+    assert not hasattr(other, "estimator_")
+    other.set_params(estimator=GaussianNB(), estimator__var_smoothing=1e-3).fit(X, y)
+    assert other.estimator_.var_smoothing == 1e-3
+
+
+def test_fitting_again_forgets():
+    found = FilteredClassifier(Recorder(), scorer=Scripted()).fit(X6, Y6)
+    found.set_params(action="relabel").fit(X6, Y6)
+    assert len(found.dropped_indices_) == 0
+    found.set_params(action="weight").fit(X6, Y6)
+    assert len(found.relabelled_indices_) == 0
+
+
+# ------------------------------------------------------------------------------------- metadata
+
+
+def test_metadata_without_routing():
+    groups, view = np.array([0, 0, 1, 1, 2, 2]), X6 + 1
+    given = {"sample_weight": W6, "groups": groups, "scoring_view": view, "extra": "as it is"}
+    found = fit6(metadata=given)
+    assert_array_equal(found.scorer_.groups_, groups)
+    assert_array_equal(found.scorer_.view_, view)
+    assert_array_equal(found.estimator_.sample_weight_, W6[[1, 3, 4, 5]])
+    assert found.estimator_.extra_ == "as it is"
+    found.score(X6, Y6, sample_weight=W6)
+    assert_array_equal(found.estimator_.score_weight_, W6)
+    assert fit6(Weightless(), metadata={"sample_weight": None}).estimator_.sample_weight_ is None
+
+
+def test_metadata_with_routing():
+    groups = np.array([0, 0, 1, 1, 2, 2])
+    with config_context(enable_metadata_routing=True):
+        estimator = Recorder().set_fit_request(sample_weight="w", extra=False)
+        estimator.set_score_request(sample_weight=True)
+        scorer = Scripted().set_fit_request(groups=True, scoring_view=False)
+        found = fit6(estimator, scorer, metadata={"w": W6, "groups": groups})
+        assert_array_equal(found.scorer_.groups_, groups)
+        assert_array_equal(found.estimator_.sample_weight_, W6[[1, 3, 4, 5]])
+        found.score(X6, Y6, sample_weight=W6)
+        assert_array_equal(found.estimator_.score_weight_, W6)
+        with pytest.raises(ValueError, match="sample_weight"):
+            fit6(metadata={"sample_weight": W6})  # not requested
+        with pytest.raises(TypeError, match="nonsense"):
+            fit6(metadata={"nonsense": W6})
+        assert fit6().estimator_.sample_weight_ is None
+
+
+def test_metadata_of_training_folds():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.permutation(24), np.zeros(24), np.zeros(24)]).astype(float)
+    y, groups = np.arange(24) % 2, np.arange(24) // 4
+    weight = X[:, 0] + 100
+    with config_context(enable_metadata_routing=True):
+        found = FilteredClassifier(
+            Recorder().set_fit_request(sample_weight=True).set_score_request(sample_weight=True),
+            scorer=Scripted().set_fit_request(groups=True),
+            drop=0.25,
+        )
+        metadata = {"groups": groups, "sample_weight": weight}
+        scores = cross_validate(
+            found, X, y, cv=GroupKFold(3), params=metadata, return_estimator=True
+        )
+    for fold in scores["estimator"]:
+        assert fold.scorer_.n_fitted_on_ == 16  # training rows alone
+        assert len(np.unique(fold.scorer_.groups_)) == 4
+        assert len(fold.estimator_.X_) == 12
+        assert_array_equal(fold.estimator_.sample_weight_, fold.estimator_.X_[:, 0] + 100)
+        assert len(fold.estimator_.score_weight_) == 8
+
+
+def test_weights_of_a_pipeline(wine):
+    X, y = wine
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    found = FilteredClassifier(pipeline, scorer=label_errors(), action="weight")
+    with pytest.raises(ValueError, match=r"Pipeline does not.*metadata routing"):
+        found.fit(X, y)
+    with config_context(enable_metadata_routing=True):
+        pipeline[1].set_fit_request(sample_weight=True)
+        pipeline[0].set_fit_request(sample_weight=False)
+        found.fit(X, y)
+        expected = clone(pipeline).fit(X, y, sample_weight=1 - found.scorer_.error_probability_)
+        assert_allclose(found.predict_proba(X), expected.predict_proba(X))
+
+
+# --------------------------------------------------------------------------------- what is kept
+
+
+def test_memory_trains_the_scorer_once(tmp_path):
+    found = FilteredClassifier(Recorder(), scorer=Scripted(), memory=str(tmp_path))
+    for params in ({"drop": 0.0}, {"drop": 1 / 6}, {"action": "relabel"}, {"estimator": SVC()}):
+        clone(found).set_params(**params).fit(X6, Y6)
+    assert fits.n == 1
+    once_more = clone(found).fit(X6, Y6)
+    assert_array_equal(once_more.dropped_indices_, [0, 2])
+    assert_array_equal(once_more.scorer_.difficulty_, X6[:, 0])
+    assert fits.n == 1
+    clone(found).set_params(scorer__lacks=["suggested_label_"]).fit(X6, Y6)  # other settings
+    assert fits.n == 2
+    clone(found).fit(np.add(X6, [0.01, 0, 0]), Y6)  # other rows
+    assert fits.n == 3
+    clone(found).fit(X6, Y6[::-1])  # other labels
+    assert fits.n == 4
+    clone(found).fit(X6, Y6, groups=np.arange(6))  # other metadata
+    assert fits.n == 5
+    clone(found).set_params(memory=None).fit(X6, Y6)
+    assert fits.n == 6
+
+
+def test_memory_in_a_search_over_a_network(wine, tmp_path):
+    X, y = wine
+    scorer = TrainingDynamicsScorer(small_net(callbacks=[CountFits()]), random_state=0)
+    found = FilteredClassifier(scorer=scorer, memory=Memory(tmp_path, verbose=0))
+    grid = {"drop": [0.0, 0.1, 0.2], "estimator__C": [0.1, 1.0]}
+    search = GridSearchCV(found.set_params(estimator=LogisticRegression()), grid, cv=2)
+    search.fit(X, y)
+    assert fits.n == 3  # two folds and all rows
+    GridSearchCV(found, {**grid, "drop": [0.05], "scorer__estimator__lr": [0.1, 0.2]}, cv=2).fit(
+        X, y
+    )
+    assert fits.n in (5, 6)  # two folds with the other rate, and all rows if that one is better
+    without = clone(found).set_params(memory=None, drop=0.2).fit(X, y)
+    cached = clone(found).set_params(drop=0.2).fit(X, y)
+    assert_array_equal(cached.dropped_indices_, without.dropped_indices_)
+
+
+def test_memory_knows_a_network_by_its_weights(wine, tmp_path):
+    X, y = wine
+    module = TwoLayers()
+    callbacks = [CountFits()]
+
+    def fit(module):
+        net = small_net(module=module, callbacks=callbacks)
+        scorer = TrainingDynamicsScorer(net, random_state=0)
+        FilteredClassifier(scorer=scorer, drop=0.1, memory=str(tmp_path)).fit(X, y)
+        return fits.n
+
+    assert fit(module) == fit(module) == 1
+    with torch.no_grad():
+        module[0].weight[0, 0] += 1
+    assert fit(module) == 2
+
+
+def test_memory_of_what_cannot_be_told_apart(wine, tmp_path):
+    net = small_net(callbacks=[("count", CountFits())], module=lambda: TwoLayers())
+    scorer = TrainingDynamicsScorer(net, random_state=0)
+    found = FilteredClassifier(scorer=scorer, drop=0.1, memory=str(tmp_path))
+    with pytest.raises(TypeError, match="lambda") as caught:
+        found.fit(*wine)
+    assert "memory=None" in caught.value.__notes__[0]
+    found.set_params(memory=None).fit(*wine)
+
+
+def test_trained_scorers_are_not_cached(wine, tmp_path):
+    X, y = wine
+    for seed in (0, 1):  # equal parameters, other members
+        ensemble = ResampledEnsemble(small_net(), n_members=4, train_size=0.5)
+        ensemble.set_params(random_state=np.random.RandomState(seed)).fit(X, y)
+        ensemble.set_params(random_state=None)
+        scorer = ConsistencyScorer(ensemble)
+        found = FilteredClassifier(scorer=scorer, drop=0.1, memory=str(tmp_path)).fit(X, y)
+        assert found.scorer_.ensemble_ is ensemble
+        assert_array_equal(found.difficulty_, scorer.fit(X, y).difficulty_)
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"drop": 1.0}, "'drop' parameter"),
+        ({"action": "keep"}, "'action' parameter"),
+        ({"quadrants": "ambiguous"}, "'quadrants' parameter"),
+        ({"memory": 3}, "'memory' parameter"),
+        ({"estimator": StandardScaler()}, "'estimator' parameter"),
+        ({"scorer": 3}, "'scorer' parameter"),
+        ({"quadrants": ("ambiguous",)}, "needs a DifficultyQuadrantClassifier"),
+        ({"scorer": Scripted(lacks=["error_probability_"])}, "drop='auto' needs a scorer with"),
+        (
+            {"scorer": Scripted(lacks=["error_probability_"]), "action": "weight"},
+            "action='weight' needs a scorer with error_probability_, which Scripted does not",
+        ),
+        (
+            {"scorer": Scripted(lacks=["suggested_label_"]), "action": "relabel"},
+            "action='relabel' needs a scorer with suggested_label_.*LabelErrorScorer or Difficulty",
+        ),
+        ({"scorer": Scripted(lacks=["difficulty_"])}, r"difficulty_ of shape \(6,\)"),
+        ({"scorer": TrainingDynamicsScorer()}, "drop='auto' needs"),
+        ({"scorer": VoGScorer(), "drop": 0.1, "action": "relabel"}, "action='relabel' needs"),
+        ({"scorer": DifficultyQuadrantClassifier(), "action": "weight"}, "action='weight' needs"),
+        ({"estimator": Weightless(), "action": "weight"}, "Weightless does not"),
+        ({"scorer": make_pipeline(StandardScaler(), Scripted())}, "is a Pipeline"),
+    ],
+)
+def test_bad_settings(params, message):
+    defaults = {"estimator": Recorder(), "scorer": Scripted()}
+    with pytest.raises(ValueError, match=message):
+        FilteredClassifier(**{**defaults, **params}).fit(X6, Y6)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.ones((80, 2)), np.zeros(80, int), "class"),
+        (np.ones((80, 2)), np.arange(79) % 2, "inconsistent numbers"),
+        (np.full((80, 2), nan), np.arange(80) % 2, "NaN or inf"),
+        (np.ones(80), np.arange(80) % 2, "2D array"),
+        (np.ones((80, 2)), None, "requires y to be passed"),
+        (np.ones((80, 2)), np.linspace(0, 1, 80), "label type"),
+    ],
+)
+def test_bad_rows(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        FilteredClassifier().fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        FilteredClassifier(scorer=TrainingDynamicsScorer(), drop=0.1).fit(X, y)
+
+
+def test_datasets_are_refused():
+    dataset = torch.utils.data.TensorDataset(torch.zeros(6, 2), torch.arange(6) % 2)
+    with pytest.raises(TypeError, match="whose labels lie inside it"):
+        FilteredClassifier(scorer=TrainingDynamicsScorer(), drop=0.1).fit(dataset, Y6)
+
+
+def test_a_training_on_other_rows_is_refused(wine):
+    X, y = wine
+    record = TrainingRecord.from_fit(small_net(), X, y, random_state=0)
+    found = FilteredClassifier(scorer=VoGScorer(record), drop=0.1)
+    assert len(found.fit(X, y).dropped_indices_) == 18
+    with (
+        pytest.warns(UserWarning, match="other rows"),
+        pytest.raises(ValueError, match="Pass the net as the scorer's estimator"),
+    ):
+        cross_validate(found, X, y, cv=2, error_score="raise")
+    ensemble = ResampledEnsemble(small_net(), n_members=2, train_size=0.5, random_state=0)
+    scorer = ConsistencyScorer(ensemble.fit(X, y))
+    with pytest.raises(ValueError, match="other rows"):
+        cross_validate(FilteredClassifier(scorer=scorer, drop=0.1), X, y, error_score="raise")
+
+
+def test_a_frozen_estimator_is_only_asked(wine):
+    X, y = wine
+    frozen = FrozenEstimator(LogisticRegression().fit(X, y))
+    found = FilteredClassifier(frozen, scorer=TrainingDynamicsScorer(small_net()), drop=0.1)
+    assert_array_equal(found.fit(X, y).predict(X), frozen.predict(X))
+
+
+# -------------------------------------------------------------------------------- the regressor
+
+
+class RegressionRecorder(RegressorMixin, BaseEstimator):
+    def fit(self, X, y, sample_weight=None):
+        self.X_, self.y_, self.sample_weight_ = X, y, sample_weight
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X))
+
+
+def test_regressor_drops_the_hardest():
+    y = np.linspace(-1, 1, 6)
+    found = FilteredRegressor(RegressionRecorder(), scorer=Scripted(), drop=0.34)
+    found.fit(X6, y, sample_weight=W6, groups=np.arange(6))
+    assert_array_equal(found.dropped_indices_, [2, 4])
+    kept = [0, 1, 3, 5]
+    assert_array_equal(found.estimator_.X_, X6[kept])
+    assert_array_equal(found.estimator_.y_, y[kept])
+    assert_array_equal(found.estimator_.sample_weight_, W6[kept])
+    assert_array_equal(found.scorer_.groups_, np.arange(6))
+    assert len(FilteredRegressor(scorer=Scripted()).fit(X6, y).dropped_indices_) == 1
+    high = FilteredRegressor(scorer=Scripted(), threshold=3.5).fit(X6, y)
+    assert_array_equal(high.dropped_indices_, [2, 4])
+
+
+def test_regressor_has_no_classes_to_spare():
+    y = np.array([0, 0, 0, 0, 1, 2])  # counts
+    found = FilteredRegressor(scorer=Scripted(), drop=0.5).fit(X6, y)
+    assert_array_equal(found.dropped_indices_, [0, 2, 4])
+    with pytest.warns(UserWarning, match="All rows would be dropped"):
+        found.set_params(threshold=-1.0).fit(X6, y)
+    assert_array_equal(found.sample_indices_, [5])
+    assert not hasattr(found, "predict_proba")
+    assert not hasattr(found, "classes_")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, r"needs a scorer for regression; .*TrainingDynamicsScorer\(NeuralNetRegressor"),
+        ({"scorer": Scripted(), "drop": "auto"}, "'drop' parameter"),
+    ],
+)
+def test_regressor_settings(params, message):
+    with pytest.raises(ValueError, match=message):
+        FilteredRegressor(**params).fit(X6, np.arange(6.0))
+
+
+def test_regressor_of_a_network(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5)).astype(np.float32)
+    y = X @ np.array([1.0, -1, 0.5, 0, 0])
+    wrong = rng.choice(200, 20, replace=False)
+    noisy = y.copy()
+    noisy[wrong] += 8
+    net = NeuralNetRegressor(
+        MLP,
+        module__n_inputs=5,
+        module__n_outputs=1,
+        module__hidden_units=(16,),
+        max_epochs=15,
+        lr=0.05,
+        batch_size=16,
+        callbacks=[CountFits()],
+        verbose=0,
+    )
+    scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
+    found = FilteredRegressor(scorer=scorer, memory=str(tmp_path))
+    search = GridSearchCV(found, {"drop": [0.0, 0.1], "estimator": [Ridge(), None]}, cv=2)
+    search.fit(X, noisy)
+    assert fits.n == 3
+    best = clone(found).fit(X, noisy)
+    assert fits.n == 3
+    assert np.isin(best.dropped_indices_, wrong).mean() > 0.9
+    assert best.score(X, y) > 0.99 > Ridge().fit(X, noisy).score(X, y)
+    columns = clone(found).set_params(memory=None).fit(X, noisy[:, None])
+    assert_array_equal(columns.dropped_indices_, best.dropped_indices_)
+
+
+# ------------------------------------------------------------------------------------- evidence
+
+
+@pytest.fixture(scope="module")
+def noisy_digits():
+    """Return digits with names for labels, a fifth of the training labels wrong."""
+    X, y = load_digits(return_X_y=True)
+    names = np.array("zero one two three four five six seven eight nine".split())[y]
+    X, X_test, y, y_test = train_test_split(X / 16, names, test_size=0.4, random_state=0)
+    noisy, is_wrong = make_label_noise(y, rate=0.2, random_state=0)
+    return X, noisy, is_wrong, X_test, y_test
+
+
+def test_the_defaults_find_wrong_labels(noisy_digits):
+    X, noisy, is_wrong, X_test, y_test = noisy_digits
+    found = FilteredClassifier().fit(X, noisy)
+    dropped = found.dropped_indices_
+    assert is_wrong[dropped].mean() > 0.85
+    assert np.isin(np.flatnonzero(is_wrong), dropped).mean() > 0.85
+    plain = LogisticRegression().fit(X, noisy)
+    assert found.score(X_test, y_test) > plain.score(X_test, y_test) + 0.02
+    again = FilteredClassifier().fit(X, noisy)  # the default scorer is seeded
+    assert_array_equal(again.dropped_indices_, dropped)
+
+
+def test_a_nested_search(noisy_digits, tmp_path):
+    X, noisy, _, X_test, y_test = noisy_digits
+    net = default_network(X, noisy).set_params(
+        module__hidden_units=(32,), max_epochs=10, callbacks=[CountFits()]
+    )
+    found = FilteredClassifier(
+        GaussianNB(), scorer=TrainingDynamicsScorer(net, random_state=0), memory=str(tmp_path)
+    )
+    grid = {"drop": [0.0, 0.2], "estimator__var_smoothing": [1e-2, 1e-1]}
+    search = GridSearchCV(found, grid, cv=2, scoring="roc_auc_ovr")
+    scores = cross_validate(search, X, noisy, cv=2, return_estimator=True, error_score="raise")
+    assert fits.n == 6  # twice two inner folds, and their union
+    assert all(inner.best_params_["drop"] == 0.2 for inner in scores["estimator"])
+    predicted = scores["estimator"][0].predict(X_test)
+    assert set(predicted) <= set(y_test)
+    assert accuracy_score(y_test, predicted) > 0.8
+
+
+def test_all_actions_can_be_tuned(wine, tmp_path):
+    X, y = wine
+    noisy, _ = make_label_noise(y, rate=0.2, random_state=0)
+    found = FilteredClassifier(
+        LogisticRegression(),
+        scorer=label_errors(small_net(callbacks=[CountFits()])),
+        memory=str(tmp_path),
+    )
+    grid = {"action": ["drop", "relabel", "weight"], "drop": ["auto", 0.0], "estimator__C": [1, 9]}
+    search = GridSearchCV(found, grid, cv=2, error_score="raise").fit(X, noisy)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.predict(X).dtype == y.dtype
