@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find wrong labels in digits, drop the most suspect rows, retrain, compare. Run: `make demo`.
+"""Find wrong labels in digits, drop or relabel these rows, retrain, compare. Run: `make demo`.
 
 On scikit-learn's digits a fifth of the training labels is flipped. One training per split gives all
-scores; the table says which of them finds the flipped rows.
+scores; the table says which of them finds the flipped rows. `LabelErrorScorer` estimates how many
+there are, and which.
 """
 
 import time
@@ -13,7 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from sklearn_difficulty import DifficultyScorer, VoGScorer
+from sklearn_difficulty import DifficultyScorer, LabelErrorScorer, VoGScorer
 from sklearn_difficulty.datasets import make_label_noise
 from sklearn_difficulty.metrics import detection_report, error_rate_by_percentile
 
@@ -40,19 +41,27 @@ def train(X, y, X_test, y_test, seed, scores=SCORES[:1]):
 def run_split(seed):
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
-    noisy, wrong = make_label_noise(y, NOISE, random_state=seed)
+    given, wrong = make_label_noise(y, NOISE, random_state=seed)
 
-    scorer, errors_before = train(X, noisy, X_test, y_test, seed, SCORES)
+    scorer, errors_before = train(X, given, X_test, y_test, seed, SCORES)
     columns = zip(scorer.score_names_, scorer.difficulties_.T, strict=True)
-    n_dropped = round(NOISE * len(X))
-    kept = np.sort(np.argsort(scorer.difficulty_)[:-n_dropped])
-    cleaned, errors_after = train(X[kept], noisy[kept], X_test, y_test, seed)
+    found = LabelErrorScorer(random_state=seed).fit(X, given)
+    suspect = found.error_probability_ > 0.5
+    relabelled = np.where(suspect, found.suggested_label_, given)
+
+    dropped, errors_dropped = train(X[~suspect], given[~suspect], X_test, y_test, seed)
+    _, errors_relabelled = train(X, relabelled, X_test, y_test, seed)
     ideal, errors_ideal = train(X, y, X_test, y_test, seed)
+    errors = (errors_before, errors_dropped, errors_relabelled, errors_ideal)
     return {
         "reports": {name: detection_report(wrong, np.nan_to_num(c)) for name, c in columns},
-        "accuracies": [1 - e.mean() for e in (errors_before, errors_after, errors_ideal)],
-        "rows": (X, noisy, y, scorer.difficulty_),
-        "without the dropped rows": (cleaned.score_samples(X_test), errors_after),
+        "wrong": wrong,
+        "suspect": suspect,
+        "suggestion is right": found.suggested_label_ == y,
+        "estimate": len(X) * np.array([found.noise_rate_, *found.noise_rate_interval_]),
+        "accuracies": [1 - e.mean() for e in errors],
+        "rows": (X, given, y, found),
+        "without the suspect rows": (dropped.score_samples(X_test), errors_dropped),
         "with the true labels": (ideal.score_samples(X_test), errors_ideal),
     }
 
@@ -63,25 +72,28 @@ def draw(results):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    X, given, true, difficulty = results[0]["rows"]
-    figure = plt.figure(figsize=(10, 6.4), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.2, 1])
+    X, given, true, found = results[0]["rows"]
+    figure = plt.figure(figsize=(10, 6.6), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.3, 1])
     axes = top.subplots(2, 10)
     for label in range(10):
         rows = np.flatnonzero(given == label)
-        lowest, highest = rows[difficulty[rows].argmin()], rows[difficulty[rows].argmax()]
-        for axis, row in zip(axes[:, label], (lowest, highest), strict=True):
+        order = rows[np.argsort(found.error_probability_[rows])]
+        for axis, row in zip(axes[:, label], order[[0, -1]], strict=True):
+            suggested = found.suggested_label_[row]
             axis.imshow(X[row].reshape(8, 8), cmap="gray_r")
             axis.set(xticks=[], yticks=[])
-            right = true[row] == label
-            axis.set_xlabel("right" if right else f"is a {true[row]}", color="k" if right else "r")
+            axis.set_xlabel(f"→ {suggested}", color="g" if suggested == true[row] else "r")
         axes[0, label].set_title(f"label {label}")
-    axes[0, 0].set_ylabel("easiest")
-    axes[1, 0].set_ylabel("hardest")
-    top.suptitle("The easiest and the hardest training row of each given label, by its neighbours")
+    axes[0, 0].set_ylabel("least suspect")
+    axes[1, 0].set_ylabel("most suspect")
+    top.suptitle(
+        "The least and the most suspect training row of each given label\n"
+        "→ suggested label; green: it is the true digit, red: it is not"
+    )
 
     axis = bottom.subplots()
-    for name, marker in (("with the true labels", "o"), ("without the dropped rows", "s")):
+    for name, marker in (("with the true labels", "o"), ("without the suspect rows", "s")):
         pooled = zip(*(result[name] for result in results), strict=True)
         scores, errors = (np.concatenate(part) for part in pooled)
         curve = error_rate_by_percentile(scores, errors, bins=10)
@@ -108,6 +120,30 @@ def mean_and_error(values):
     return f"{values.mean():.3f} ± {values.std(ddof=1) / np.sqrt(len(values)):.3f}"
 
 
+def print_wrong_labels(results):
+    """Print what LabelErrorScorer says, and what of it is true."""
+    wrong, suspect, right = (
+        [result[name] for result in results] for name in ("wrong", "suspect", "suggestion is right")
+    )
+    estimates = np.array([result["estimate"] for result in results])
+    n_wrong = np.array([w.sum() for w in wrong])
+    inside = (estimates[:, 1] <= n_wrong) & (n_wrong <= estimates[:, 2])
+    estimate, low, high = estimates.mean(axis=0)
+    precision = [w[s].mean() for w, s in zip(wrong, suspect, strict=True)]
+    recall = [s[w].mean() for w, s in zip(wrong, suspect, strict=True)]
+    suggested = [r[w].mean() for w, r in zip(wrong, right, strict=True)]
+    print(f"How many labels are wrong, and which? LabelErrorScorer is not told the {NOISE:.0%}.")
+    print(f"  wrong labels, of {len(wrong[0])}                   {n_wrong.mean():4.0f}")
+    print(
+        f"  its estimate                            {estimate:4.0f}, from {low:.0f} to {high:.0f}"
+    )
+    print(f"  the truth is in the interval               {inside.sum()} of {len(inside)} splits")
+    print(f"  rows more likely wrong than right       {np.mean([s.sum() for s in suspect]):4.0f}")
+    print(f"  of these are wrong (precision)          {mean_and_error(precision)}")
+    print(f"  share of all wrong labels (recall)      {mean_and_error(recall)}")
+    print(f"  wrong labels with a right suggestion    {mean_and_error(suggested)}")
+
+
 def main():
     start = time.perf_counter()
     # Where the last probe contradicts the network there is no depth; these rows count as shallow.
@@ -128,9 +164,14 @@ def main():
         "\nAll scores are read from one training. VoG of the logit, its definition, ranks wrong"
         "\nlabels as EASY here: there are many kinds of difficulty.\n"
     )
-    print(f"Drop the {NOISE:.0%} of rows whose neighbours agree least with the label, retrain,")
-    print("predict held-out rows. (The share is known here; a later release will estimate it.)")
-    stages = ("with all given labels", "without the dropped rows", "with the true labels (ceiling)")
+    print_wrong_labels(results)
+    print("\nDrop these rows, or give them the suggested label, retrain, predict held-out rows.")
+    stages = (
+        "with all given labels",
+        "without the suspect rows",
+        "with the suggested labels",
+        "with the true labels (ceiling)",
+    )
     accuracies = zip(*(result["accuracies"] for result in results), strict=True)
     for stage, values in zip(stages, accuracies, strict=True):
         print(f"  accuracy {stage:32}{mean_and_error(values)}")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
@@ -19,11 +18,11 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from .progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .training.caller import warn_caller
 from .training.default import default_network_for
-from .training.ensemble import ResampledEnsemble
 from .training.needs import RecordNeeds
 from .training.network import NET_TYPES, frozen_net
 from .training.record import TrainingRecord, targets_for, train_record
 from .training.rows import Rows, check_rows, check_view, is_dataset, n_rows
+from .training.trained import TRAINED_TYPES
 
 
 class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator, ABC):
@@ -195,7 +194,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         """
         estimator = params.get("estimator", self.estimator)
         nested = [name for name in params if name.startswith("estimator__")]
-        if nested and isinstance(estimator, (TrainingRecord, ResampledEnsemble, FrozenEstimator)):
+        if nested and isinstance(estimator, TRAINED_TYPES):
             raise ValueError(
                 f"{nested[0]} cannot be set: the network is already trained; pass a net to tune it."
             )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, column_or_1d, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -19,14 +18,12 @@ from sklearn.utils.validation import _num_samples, check_memory
 from ..measures.quadrants import QUADRANT_NAMES
 from ..scorers.label_error import LabelErrorScorer
 from ..training.caller import warn_caller
-from ..training.ensemble import ResampledEnsemble
 from ..training.fingerprint import fingerprint
-from ..training.record import TrainingRecord
 from ..training.rows import check_rows, is_dataset, to_numpy
+from ..training.trained import TRAINED_TYPES
 from .quadrants import DifficultyQuadrantClassifier
 
 _MORE_LIKELY_WRONG = 0.5
-_TRAINED = (TrainingRecord, FrozenEstimator, ResampledEnsemble)
 # Which scorers of this package have an attribute, so that others are refused before they train.
 _HAVE: dict[str, tuple[type, ...]] = {
     "error_probability_": (LabelErrorScorer,),
@@ -133,7 +130,7 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
             "its difficulty_: torch.utils.data.Subset(dataset, indices)."
         )
-    if memory is None or isinstance(getattr(scorer, "estimator", None), _TRAINED):
+    if memory is None or isinstance(getattr(scorer, "estimator", None), TRAINED_TYPES):
         fitted = _fit(clone(scorer), X, y, dict(params), None)
     else:
         try:
@@ -166,7 +163,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     Scores that are read from checkpoints alone are computed for any rows, with a warning.
     """
     record = getattr(scorer, "record_", None)
-    if record is None or not isinstance(scorer.estimator, _TRAINED):
+    if record is None or not isinstance(scorer.estimator, TRAINED_TYPES):
         return
     rows = check_rows(X)
     difference = record.difference(rows, record.targets(rows, y))

@@ -78,6 +78,7 @@ def make_label_noise(
     See Also
     --------
     sklearn_difficulty.metrics.detection_report : How well a score finds the marked rows.
+    sklearn_difficulty.model_selection.benchmark_scorers : Which scorer finds them in your data.
 
     Notes
     -----

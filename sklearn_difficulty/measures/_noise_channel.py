@@ -89,8 +89,11 @@ def rows_for_search(rows: SortedRows) -> SortedRows:
     return SortedRows(rows.log_q[taken], rows.y[taken])
 
 
-def fit_channel(rows: SortedRows, exponent: float) -> Channel:
-    """Fit the channel, and an offset for every class, to beliefs q ** (1 / exponent), by EM."""
+def fit_channel(rows: SortedRows, exponent: float, offset_weight: float = 1.0) -> Channel:
+    """Fit the channel, and an offset for every class, to beliefs q ** (1 / exponent), by EM.
+
+    The offsets are multiplied by their weight in every round: with 0 there are none.
+    """
     n_rows, n_classes = rows.log_q.shape
     counts = np.bincount(rows.y, minlength=n_classes)
     present = np.flatnonzero(counts)
@@ -113,6 +116,7 @@ def fit_channel(rows: SortedRows, exponent: float) -> Channel:
         before, matrix = matrix, expected / expected.sum(axis=1, keepdims=True)
         offset += np.log(posterior.sum(axis=0) + _PRIOR_ROWS)
         offset -= np.log(belief.sum(axis=0) + _PRIOR_ROWS)
+        offset *= offset_weight
         belief = np.exp(_log_softmax(sharpened + offset))
         if np.abs(matrix - before).max() < _SETTLED:
             break

@@ -115,7 +115,9 @@ def estimate_label_noise(
 
     is the posterior, and :math:`1 - P(y_i \mid i)` the error probability. :math:`T` and :math:`b`
     are found by EM [2]_. A prior of five rows in every class, with the share of errors of all
-    classes, keeps classes with few rows in place.
+    classes, keeps classes with few rows in place. In every round :math:`b` is multiplied by the
+    `class_dependence`: where errors follow the row, the shares of the classes among them are none
+    of the classes.
 
     Noise by class shows where the network is surest: a share :math:`s` of the surest fifth of every
     predicted class contradicts the given label, against :math:`c` of all rows. As :math:`s / c`
@@ -195,7 +197,7 @@ def fit_noise_model(
         "instance": by_instance,
         "auto": by_class**weight * by_instance ** (1 - weight),
     }[noise]
-    channel, gentle = fit_channel(rows, float(exponent)), None
+    channel, gentle = fit_channel(rows, float(exponent), weight), None
     posterior = channel.posterior
     n_alike = np.bincount(rows.y, minlength=log_q.shape[1])
     trust = n_alike / (n_alike + _FEW_ROWS)
@@ -206,8 +208,8 @@ def fit_noise_model(
         posterior = of_row * posterior + (1 - of_row) * gentle.posterior
     own = np.arange(len(rows.y)), rows.y
     error = 1 - posterior[own]
-    low = weight * fit_channel(rows, _SLACK * by_class).error_probability(rows.y)
-    high = weight * fit_channel(rows, _SHARPEST).error_probability(rows.y)
+    low = weight * fit_channel(rows, _SLACK * by_class, weight).error_probability(rows.y)
+    high = weight * fit_channel(rows, _SHARPEST, weight).error_probability(rows.y)
     high += (1 - weight) * (1 - np.exp(rows.log_q[own]))
     bounds = np.stack([np.minimum(low, error), np.maximum(high, error)])
     back = np.argsort(order)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -38,6 +37,7 @@ from ..training.rows import (
     encode_labels,
     given_labels,
 )
+from ..training.trained import RECORD_TYPES
 from ._ensembles import BaseEnsembleScorer
 from ._label_sources import (
     EpochsOfOneFit,
@@ -519,7 +519,7 @@ class LabelErrorScorer(BaseEnsembleScorer):
     @property
     def _scores_unseen_rows(self) -> bool:
         reads_members = self.method in ("auto", "out_of_sample") and not isinstance(
-            self.estimator, (str, TrainingRecord, FrozenEstimator)
+            self.estimator, (str, *RECORD_TYPES)
         )
         return not reads_members or self._has_members()
 

@@ -2,6 +2,7 @@
 """Means over checkpoints, against a loop over states and the measures' own implementation."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from torch import nn
 
-from sklearn_difficulty.inference.dynamics import STATISTICS, mean_statistics
+from sklearn_difficulty.inference.dynamics import (
+    STATISTICS,
+    mean_probabilities,
+    mean_statistics,
+)
 from sklearn_difficulty.measures import epoch_statistics
 from sklearn_difficulty.training import TrainingRecord
 
@@ -111,6 +116,27 @@ def test_regressor_has_a_loss_only(make_record, rows):
         mean_statistics(record, record.checkpoints, X, None, batch_size=8)
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 512])
+def test_mean_probabilities_are_those_of_a_loop(make_record, rows, batch_size):
+    X, _ = rows
+    kinds = {
+        "logits": (3, None, lambda out: out.softmax(dim=2)),
+        "log_probabilities": (3, nn.LogSoftmax(1), torch.exp),
+        "probabilities": (3, nn.Softmax(1), lambda out: out),
+        "binary_logit": (1, None, lambda out: torch.cat([(-out).sigmoid(), out.sigmoid()], dim=2)),
+    }
+    for kind, (n_outputs, last, to_probabilities) in kinds.items():
+        record = make_record(n_outputs, last, classes=range(max(n_outputs, 2)), outputs=kind)
+        of_states = to_probabilities(outputs_of(record, X)).double()
+        assert of_states.std(dim=0).max() > 0.01
+        found = mean_probabilities(record, record.checkpoints, X, batch_size=batch_size)
+        assert_allclose(found, of_states.mean(dim=0), rtol=1e-5, atol=1e-6, err_msg=kind)
+        assert found.dtype == np.float32
+        assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+        some = mean_probabilities(record, record.checkpoints[1:], X, batch_size=batch_size)
+        assert_allclose(some, of_states[1:].mean(dim=0), rtol=1e-5, atol=1e-6, err_msg=kind)
+
+
 def test_states_that_do_not_fit_are_loaded_one_by_one(make_record, rows):
     record = make_record(classes=range(3))
     resident = mean_statistics(record, record.checkpoints, *rows, batch_size=25)
@@ -118,6 +144,10 @@ def test_states_that_do_not_fit_are_loaded_one_by_one(make_record, rows):
         one_by_one = mean_statistics(record, record.checkpoints, *rows, batch_size=25)
     for name in STATISTICS:
         assert_allclose(resident[name], one_by_one[name], rtol=1e-5)
+    read = partial(mean_probabilities, record, record.checkpoints, rows[0], batch_size=25)
+    resident = read()
+    with config_context(working_memory=1e-9):
+        assert_allclose(resident, read(), rtol=1e-5)
 
 
 def test_network_is_left_as_it_was(make_record, rows):

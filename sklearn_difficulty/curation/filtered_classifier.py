@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""FilteredClassifier and FilteredRegressor: train any estimator without the suspect rows."""
+"""FilteredClassifier: train any classifier without the suspect rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 from sklearn.utils.metaestimators import available_if
@@ -22,9 +22,9 @@ from sklearn.utils.validation import (
 
 from ..scorers.label_error import LabelErrorScorer
 from ._refitting import BaseFiltered, _estimator_has
-from .selection import CONSTRAINTS, attribute_of, column, needed_attributes
+from .selection import attribute_of, column, needed_attributes
 
-__all__ = ["FilteredClassifier", "FilteredRegressor"]
+__all__ = ["FilteredClassifier"]
 
 _DEFAULT_SEED = 0  # of the scorer that None stands for, which has no random_state to set
 
@@ -281,127 +281,4 @@ class FilteredClassifier(BaseFiltered):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         tags.classifier_tags = tags.classifier_tags or ClassifierTags()
-        return tags
-
-
-class FilteredRegressor(BaseFiltered):
-    """Train a regressor without the rows that a scorer finds hard.
-
-    A clone of the scorer is fitted on the training rows, the hardest ones are dropped, and a clone
-    of the estimator, which need not be a network, is trained on the others. Rows to be predicted
-    are never filtered: in a cross-validation only training folds are.
-
-    Parameters
-    ----------
-    estimator : regressor, default=None
-        Any regressor of scikit-learn's kind. None takes ``Ridge()``.
-    scorer : difficulty scorer
-        Says how hard a row is; it must be one for regression, around a network that is a
-        regressor, for example
-        ``TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss")``.
-    drop : float, default=0.1
-        Share of the rows, in [0, 1), that is dropped, hardest first.
-    threshold : float, default=None
-        Drop the rows of which the difficulty is larger, in place of `drop`.
-    memory : str or joblib.Memory, default=None
-        Where fitted scorers are cached, so that in a search over `drop` or the estimator each
-        training fold is scored once. A cached scorer may hold a copy of the rows. Not used for a
-        scorer that was given a trained network.
-
-    Attributes
-    ----------
-    estimator_ : regressor
-        The fitted clone.
-    scorer_ : difficulty scorer
-        The fitted clone.
-    difficulty_ : ndarray of shape (n_samples,), float32
-        That of all training rows.
-    sample_indices_ : ndarray of shape (n_kept,)
-        Positions of the rows that the estimator was trained on.
-    dropped_indices_ : ndarray of shape (n_dropped,)
-        Positions of the others.
-    n_features_in_ : int
-        Size of axis 1 of X, for arrays.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, for DataFrames whose names are all strings.
-
-    See Also
-    --------
-    FilteredClassifier : For labels; says more about tuning, caching and metadata.
-    TrainingDynamicsScorer : Has measures that are defined for regression.
-
-    Notes
-    -----
-    Rows of which the score is undefined are kept, and the easiest row always is. A large loss can
-    mean a wrong target as well as one that is right and rare: what is dropped is not thereby wrong.
-
-    `fit` passes `groups` and `scoring_view` to the scorer and all else, as `sample_weight`, to the
-    estimator. The scorer does not see sample weights.
-
-    Examples
-    --------
-    >>> from skorch import NeuralNetRegressor
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn_difficulty import FilteredRegressor, TrainingDynamicsScorer
-    >>> from sklearn_difficulty.training import MLP
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> y = (y - y.mean()) / y.std()
-    >>> net = NeuralNetRegressor(
-    ...     MLP,
-    ...     module__n_inputs=10,
-    ...     module__n_outputs=1,
-    ...     module__hidden_units=(32,),
-    ...     lr=0.1,
-    ...     verbose=0,
-    ... )
-    >>> scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
-    >>> filtered = FilteredRegressor(scorer=scorer, drop=0.1).fit(X, y)
-    >>> filtered.dropped_indices_.shape, filtered.predict(X[:3]).shape
-    ((44,), (3,))
-    """
-
-    _parameter_constraints: dict[str, list[Any]] = {
-        **BaseFiltered._parameter_constraints,
-        "drop": CONSTRAINTS["drop"][1:],
-    }
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        scorer: Any = None,
-        drop: float = 0.1,
-        threshold: float | None = None,
-        memory: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.scorer = scorer
-        self.drop = drop
-        self.threshold = threshold
-        self.memory = memory
-
-    def _estimator(self) -> Any:
-        return Ridge() if self.estimator is None else self.estimator
-
-    def _scorer(self) -> Any:
-        return self.scorer
-
-    def _check_parts(self, estimator: Any, scorer: Any) -> None:
-        if scorer is None:
-            raise ValueError(
-                "FilteredRegressor needs a scorer for regression; pass for example scorer="
-                'TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss").'
-            )
-        super()._check_parts(estimator, scorer)
-
-    def _needed(self) -> dict[str, str]:
-        return {}
-
-    def _labels(self, y: Any) -> None:
-        return None
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
-        tags.regressor_tags = tags.regressor_tags or RegressorTags()
         return tags

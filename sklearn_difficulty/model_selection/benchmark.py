@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which scorer finds labels that were flipped on purpose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from ..datasets import make_label_noise
+from ..metrics import detection_report
+from ..metrics.detection import undefined_as_easiest
+from ..training.rows import check_rows, is_dataset
+from ._retraining import check_groups, check_untrained, fit_clone, labels_of, missing_classes
+
+__all__ = ["benchmark_scorers"]
+
+
+def benchmark_scorers(
+    X: Any,
+    y: Any,
+    scorers: Mapping[str, Any] | Sequence[tuple[str, Any]],
+    *,
+    rate: float | None = 0.05,
+    kind: str = "symmetric",
+    noise_matrix: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    n_repeats: int = 3,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+) -> NDArray[np.void]:
+    r"""Which scorer finds wrong labels in your data: flip some on purpose, and look for them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
+        The rows.
+    y : array-like of shape (n_samples,)
+        Their labels: ints, strings or bools. May be None for a Dataset that yields (x, y).
+    scorers : dict of str to scorer, or list of (str, scorer)
+        What is compared; clones are trained on all rows with the flipped labels.
+    rate : float or None, default=0.05
+        Share of the rows to flip, as in ``make_label_noise``.
+    kind : {"symmetric", "pair", "matrix", "instance"}, default="symmetric"
+        How labels are flipped, as in ``make_label_noise``; "instance" for arrays only.
+    noise_matrix : array-like of shape (n_classes, n_classes), default=None
+        For ``kind="matrix"``.
+    groups : array-like of shape (n_samples,), default=None
+        Passed to `fit` of the scorers that take `groups`.
+    n_repeats : int, default=3
+        How often labels are flipped anew. Within a repeat all scorers get the same flips.
+    random_state : int, RandomState or None, default=None
+        Draws the flips. The training is seeded by the scorers' own `random_state`.
+    verbose : int, default=0
+        Above 0 prints a line per fit.
+
+    Returns
+    -------
+    table : ndarray of shape (n_scorers,), structured
+        One row per scorer, in the given order; ``pandas.DataFrame(table)`` makes a frame of it.
+        Means over repeats, and, as ``..._se``, their standard errors, NaN for a single repeat:
+
+        - ``name``;
+        - ``recall``, ``recall_se``: share of the flipped rows among as many hardest rows as were
+          flipped, in [0, 1], by chance the share of flipped rows;
+        - ``average_precision``, ``average_precision_se``: in [0, 1], by chance about the same;
+        - ``auroc``, ``auroc_se``: in [0, 1], 0.5 by chance;
+        - ``seconds``: of wall-clock time that `fit` takes.
+
+    Raises
+    ------
+    ValueError
+        If a scorer holds a network that is already trained, two have one name, no row is flipped,
+        a class loses its last row, or a parameter is out of range.
+
+    See Also
+    --------
+    sklearn_difficulty.datasets.make_label_noise : How labels are flipped.
+    sklearn_difficulty.metrics.label_error_scoring : The choice by labels that somebody verified.
+    sklearn_difficulty.metrics.detection_report : The measures, and more of them.
+
+    Notes
+    -----
+    Read the table as a ranking of scorers, not as a promise of what they will find:
+
+    - Labels that are wrong already count as right here, and a scorer that puts them on top of its
+      list loses by it. On that account the figures are lower bounds.
+    - Real errors are harder than flips. Symmetric flips are the easiest ones, since a wrong label
+      drawn at random is seldom a plausible one; ``kind="instance"`` flips the rows that are the
+      easiest to confuse. A scorer that is better for one kind need not be so for another: run the
+      benchmark for the kind that you expect, or for several.
+    - A standard error of three repeats is itself uncertain. Differences between scorers are more
+      certain than it says, because all of them look for the same flips.
+
+    Rows without a defined difficulty (NaN) count as the easiest ones: nobody who reads down the
+    list would come to them. The first fit of a process may have to wake up the GPU, or the workers
+    of joblib, and takes longer for it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_difficulty import TrainingDynamicsScorer
+    >>> from sklearn_difficulty.model_selection import benchmark_scorers
+    >>> X, y = load_digits(return_X_y=True)
+    >>> measures = ["loss", "confidence", "entropy"]
+    >>> scorers = {m: TrainingDynamicsScorer(measure=m, random_state=0) for m in measures}
+    >>> table = benchmark_scorers(X[:600], y[:600], scorers, n_repeats=2, random_state=0)
+    >>> table["name"][table["average_precision"] > 0.8].tolist()
+    ['loss', 'confidence']
+    """
+    named = _named(scorers)
+    for scorer in named.values():
+        check_untrained(scorer, "benchmark_scorers")
+    if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
+        raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
+    rows = check_rows(X)
+    y = labels_of(rows, y, next(iter(named.values())))
+    groups = check_groups(groups, len(y))
+    if kind == "instance" and (is_dataset(rows) or isinstance(rows, Mapping)):
+        raise ValueError("kind='instance' needs X as one array; take another kind.")
+    rng = check_random_state(random_state)
+    # All flips before the first training, so that what is wrong with them comes up at once.
+    flips = [
+        _flip(y, rate, kind=kind, X=rows, noise_matrix=noise_matrix, random_state=seed)
+        for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
+    ]
+    measures = ("recall", "average_precision", "auroc")
+    values = np.empty((n_repeats, len(named), len(measures)))
+    seconds = np.empty((n_repeats, len(named)))
+    # Repeat by repeat, so that a scorer that fails does so in the first one.
+    for r, (y_noisy, is_flipped) in enumerate(flips):
+        for i, (name, scorer) in enumerate(named.items()):
+            start = time.perf_counter()
+            fitted = fit_clone(scorer, rows, y_noisy, groups)
+            seconds[r, i] = time.perf_counter() - start
+            # As many rows as are flipped: precision and recall are the same.
+            report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))
+            values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
+            if verbose:
+                print(
+                    f"{name}, repeat {r + 1} of {n_repeats}: average precision "
+                    f"{values[r, i, 1]:.3f}, {seconds[r, i]:.1f} s"
+                )
+    errors = np.full(values.shape[1:], np.nan)
+    if n_repeats > 1:
+        errors = values.std(axis=0, ddof=1) / np.sqrt(n_repeats)
+    columns: dict[str, NDArray[Any]] = {"name": np.array(list(named))}
+    for m, measure in enumerate(measures):
+        columns |= {measure: values.mean(axis=0)[:, m], f"{measure}_se": errors[:, m]}
+    columns["seconds"] = seconds.mean(axis=0)
+    table = np.empty(len(named), dtype=[(name, c.dtype) for name, c in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+def _named(scorers: Any) -> dict[str, Any]:
+    pairs = list(scorers.items()) if isinstance(scorers, Mapping) else scorers
+    is_list = isinstance(pairs, (list, tuple)) and all(
+        isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) for p in pairs
+    )
+    if not is_list or not pairs:
+        raise ValueError(
+            "scorers must be a dict of names to scorers, or a list of (name, scorer) pairs, and "
+            f"hold at least one. Got {scorers!r}."
+        )
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Several scorers are called {twice}; give each a name of its own.")
+    return dict(pairs)
+
+
+def _flip(y: NDArray[Any], rate: float | None, **noise: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    y_noisy, is_flipped = make_label_noise(y, rate, **noise)
+    if not is_flipped.any():
+        raise ValueError(f"rate={rate} of {len(y)} rows is not a single one; raise the rate.")
+    missing = missing_classes(y, y_noisy)
+    if missing:
+        raise ValueError(
+            f"The flips leave no row of the class(es) {missing}; lower the rate, or leave out, or "
+            "merge, classes of few rows."
+        )
+    return y_noisy, is_flipped

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The difficulty of every row by networks that did not see it."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+
+from ..training.members import one_thread
+from ..training.network import NET_TYPES
+from ..training.outputs import is_regression
+from ..training.rows import Rows, check_rows, take_rows
+from ._retraining import (
+    N_LISTED,
+    check_groups,
+    check_untrained,
+    fit_clone,
+    labels_of,
+    missing_classes,
+)
+
+__all__ = ["cross_val_difficulty"]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]  # training rows, tested rows
+
+# Threads share the random generators of torch and the list of caught warnings.
+_TRAINING = threading.RLock()
+
+
+def cross_val_difficulty(
+    scorer: Any,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    groups: ArrayLike | None = None,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> NDArray[np.float32]:
+    """Difficulty of every row with its given label, by networks that were not trained on it.
+
+    Parameters
+    ----------
+    scorer : estimator
+        A difficulty scorer around a network that is still to be trained; every fold trains a
+        clone. Scorers whose score has no meaning for unseen rows cannot be taken.
+    X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
+        The rows.
+    y : array-like of shape (n_samples,)
+        Their labels, of any type, right or wrong; targets for a regressor. May be None for a
+        Dataset that yields (x, y).
+    cv : int, splitter or iterable of (train, test), default=5
+        An int is a number of folds: shuffled, stratified by `y` unless the scorer has a regressor,
+        and with the rows of one group kept together if there are `groups`. Anything else is taken
+        as it is, and must test every row exactly once.
+    groups : array-like of shape (n_samples,), default=None
+        Rows of one group are tested together, by networks that saw none of them, such as pictures
+        of one patient. Also passed to the scorer's `fit` if that takes `groups`.
+    n_jobs : int, default=None
+        Folds trained at a time, by joblib. Each is trained with one torch thread, so that the
+        number changes no result.
+    random_state : int, RandomState or None, default=None
+        Shuffles the rows if `cv` is an int. It does not seed the training: that is for the
+        scorer's own `random_state`, which every fold starts from.
+
+    Returns
+    -------
+    difficulty : ndarray of shape (n_samples,), float32
+        Larger = harder, in the order of the rows. NaN where the scorer has no score, with a
+        warning.
+
+    Raises
+    ------
+    ValueError
+        If the scorer holds a network that is already trained, or has no `score_samples`; if a row
+        is not tested exactly once, or by a network that saw it or a row of its group; or if a class
+        has no row in the training part of a fold.
+    TypeError
+        If the scorer's `score_samples` does not take labels.
+
+    See Also
+    --------
+    benchmark_scorers : Which scorer finds flipped labels in these data.
+    sklearn.model_selection.cross_val_predict : The same for predictions.
+
+    Notes
+    -----
+    Why not `difficulty_`, which `fit` has for every row? It describes rows that the network may
+    have learned by heart, and then a score of the finished network, such as a margin, says little
+    about their labels. Out of fold there is nothing to remember, and the scores are of the kind
+    that `score_samples` has for new rows. Measures of training dynamics watch a row being learned
+    and can do without folds: see the figures at `TrainingDynamicsScorer`.
+
+    With :math:`k` folds every network sees :math:`1 - 1/k` of the rows, and all together take about
+    :math:`k - 1` times as long as one training on all rows. They differ by chance, and so do the
+    levels of their scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_difficulty import TrainingDynamicsScorer
+    >>> from sklearn_difficulty.datasets import make_label_noise
+    >>> from sklearn_difficulty.model_selection import cross_val_difficulty
+    >>> X, y = load_digits(return_X_y=True)
+    >>> y_noisy, is_flipped = make_label_noise(y, rate=0.1, random_state=0)
+    >>> scorer = TrainingDynamicsScorer(random_state=0)
+    >>> difficulty = cross_val_difficulty(scorer, X, y_noisy, cv=3, random_state=0)
+    >>> suspects = np.argsort(difficulty)[::-1][:100]
+    >>> bool(is_flipped[suspects].mean() > 0.9)
+    True
+    """
+    check_untrained(scorer, "cross_val_difficulty")
+    _check_scores_unseen(scorer)
+    rows = check_rows(X)
+    y = labels_of(rows, y, scorer)
+    groups = check_groups(groups, len(y))
+    splits = _splits(rows, y, groups, cv, _is_regression(scorer, y), random_state)
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_score_fold)(scorer, rows, y, groups, *split, f"fold {k} of {len(splits)}")
+        for k, split in enumerate(splits, start=1)
+    )
+    difficulty = np.empty(len(y), dtype=np.float32)
+    caught: dict[tuple[type[Warning], str], list[int]] = {}
+    for k, ((_, test), (scores, warned)) in enumerate(zip(splits, found, strict=True), start=1):
+        difficulty[test] = scores
+        for warning in warned:
+            caught.setdefault(warning, []).append(k)
+    for (category, message), folds in caught.items():
+        where = f"Fold {', '.join(map(str, folds))} of {len(splits)}, rows numbered within the fold"
+        warnings.warn(f"{where}: {message}", category, stacklevel=2)
+    return difficulty
+
+
+def _score_fold(
+    scorer: Any,
+    X: Rows,
+    y: NDArray[Any],
+    groups: NDArray[Any] | None,
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    name: str,
+) -> tuple[NDArray[Any], list[tuple[type[Warning], str]]]:
+    """Return the scores of the tested rows, and what was warned of, which workers would lose."""
+    with _TRAINING, one_thread(), warnings.catch_warnings(record=True) as caught:
+        try:
+            given = None if groups is None else groups[train]
+            fitted = fit_clone(scorer, take_rows(X, train), y[train], given)
+            scores = fitted.score_samples(take_rows(X, test), y[test])
+        except Exception as error:
+            error.add_note(f"This happened in {name}.")
+            raise
+    return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
+
+
+def _splits(
+    X: Rows,
+    y: NDArray[Any],
+    groups: NDArray[Any] | None,
+    cv: Any,
+    for_regression: bool,
+    random_state: Any,
+) -> list[Split]:
+    """Return the splits as positions, after checking that they give every row one honest score."""
+    if cv is None or isinstance(cv, Integral):
+        kinds = (KFold, StratifiedKFold) if groups is None else (GroupKFold, StratifiedGroupKFold)
+        kind = kinds[not for_regression]
+        splitter = kind(5 if cv is None else cv, shuffle=True, random_state=random_state)
+    else:
+        splitter = check_cv(cv)
+    everyone = np.arange(len(y))
+    shown = X if isinstance(X, np.ndarray) else everyone
+    splits = [(everyone[train], everyone[test]) for train, test in splitter.split(shown, y, groups)]
+    n_tests = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
+    if (n_tests != 1).any():
+        never, often = np.flatnonzero(n_tests == 0), np.flatnonzero(n_tests > 1)
+        raise ValueError(
+            f"cv must test every row exactly once; it leaves out {len(never)} row(s), first "
+            f"{never[:N_LISTED].tolist()}, and tests {len(often)} more than once, first "
+            f"{often[:N_LISTED].tolist()}. Take a partition, such as KFold or GroupKFold, and "
+            "average over several of them if you want repeats."
+        )
+    for k, (train, test) in enumerate(splits, start=1):
+        where = f"fold {k} of {len(splits)}"
+        both = np.intersect1d(train, test)
+        if len(both):
+            raise ValueError(
+                f"The training part of {where} holds {len(both)} of the rows that it tests, first "
+                f"{both[:N_LISTED].tolist()}."
+            )
+        if groups is not None:
+            torn = np.intersect1d(groups[train], groups[test])
+            if len(torn):
+                raise ValueError(
+                    f"In {where}, rows of the group(s) {torn[:N_LISTED].tolist()} are both trained "
+                    "on and tested: this cv takes no notice of groups. Pass a number of folds, or "
+                    "a splitter such as GroupKFold."
+                )
+        missing = [] if for_regression else missing_classes(y, y[train])
+        if missing:
+            raise ValueError(
+                f"The class(es) {missing} have no row in the training part of {where}, so that "
+                "their rows cannot be scored. Leave these rows out, merge the class with another "
+                "one, or choose other folds."
+            )
+    return splits
+
+
+def _check_scores_unseen(scorer: Any) -> None:
+    """Raise, before any training, unless the scorer can score unseen rows with their labels."""
+    name = type(scorer).__name__
+    try:
+        score_samples = scorer.score_samples
+    except AttributeError as error:
+        raise ValueError(
+            f"{name} has no score_samples, so it has no difficulty out of fold. "
+            f"{error.__cause__ or error}"
+        ) from None
+    if "y" not in inspect.signature(score_samples).parameters:
+        raise TypeError(
+            f"score_samples of {name} takes no y, and so cannot judge the given labels. If a "
+            "difficulty scorer is inside, pass that one."
+        )
+
+
+def _is_regression(scorer: Any, y: NDArray[Any]) -> bool:
+    """Tell whether y holds numbers to be met rather than classes."""
+    net = getattr(scorer, "estimator", None)
+    if isinstance(net, NET_TYPES[0]):
+        return is_regression(net)
+    return type_of_target(y).startswith("continuous")
