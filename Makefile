@@ -14,7 +14,7 @@ SOURCES = $(shell find sklearn_difficulty -name '*.py')
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
 
-demo: .venv/.installed  ## Score a small data set and draw demo.png
+demo: .venv/.installed  ## Find wrong labels in a small data set, retrain, draw demo.png
 	$(PY) examples/demo.py
 
 # One torch thread per worker: more would only wait for each other.

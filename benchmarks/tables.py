@@ -604,6 +604,197 @@ def quadrants_speed():
     return list_table(["seconds over those of the stack", *speed], rows)
 
 
+LABEL_ERRORS_NOISE = (
+    *("symmetric 5 %", "symmetric 20 %", "symmetric 40 %"),
+    *("pair 20 %", "instance 10 %", "instance 30 %", "none"),
+)
+LABEL_ERRORS_RANKINGS = {
+    "ours": "ours",
+    "ours, neighbours not asked": "ours, no neighbours",
+    "cleanlab": "cleanlab",
+    "cleanlab, our probabilities": "cleanlab, our probabilities",
+    '``method="neighbors"``': "ours, neighbors",
+    '``method="one_fit"``': "ours, one_fit",
+    "aum": "aum, one training",
+}
+LABEL_ERRORS_CUTS = {
+    "ours": "ours",
+    '``noise="class"``': "ours, noise class",
+    '``noise="instance"``': "ours, noise instance",
+    "cleanlab": "cleanlab",
+    "cleanlab, our probabilities": "cleanlab, our probabilities",
+}
+LABEL_ERRORS_TRAINED = {
+    "all rows": "all rows",
+    "ours, dropped": "ours, dropped",
+    "ours, relabelled": "ours, relabelled",
+    "CleanLearning": "CleanLearning",
+    "true labels": "true labels",
+}
+
+
+def _label_error_cells(data=None, noise=None, regime=None):
+    """Return the cells of some data sets, kinds of noise and regimes; None for all."""
+    return [
+        cell
+        for name, cell in results("label_errors").items()
+        for d, n, r in [name.split(", ")]
+        if (data is None or d in data)
+        and (noise is None or n.startswith(noise))
+        and regime in (None, r)
+    ]
+
+
+def _seeds(cells, *path):
+    """Return a number of every seed of every cell."""
+    values = []
+    for cell in cells:
+        for key in path:
+            cell = cell[key]
+        values += [float("nan") if v is None else v for v in cell["per_seed"]]
+    return values
+
+
+def _mean(values):
+    """Return the mean of what is defined."""
+    defined = [v for v in values if v == v]
+    return sum(defined) / len(defined) if defined else float("nan")
+
+
+def _by_regime(noise, *path, data=None, digits=2):
+    means = [
+        _mean(_seeds(_label_error_cells(data, noise, regime), *path)) for regime in REGIMES.values()
+    ]
+    return "; ".join("—" if m != m else f"{m:.{digits}f}" for m in means)
+
+
+def _gain(cells, ours, theirs, measure):
+    """Return the mean paired difference over cells and seeds, with its standard error."""
+    pairs = zip(
+        _seeds(cells, "found", ours, measure), _seeds(cells, "found", theirs, measure), strict=True
+    )
+    gains = [a - b for a, b in pairs if a == a and b == b]
+    mean = sum(gains) / len(gains)
+    variance = sum((g - mean) ** 2 for g in gains) / (len(gains) - 1)
+    return f"{mean:+.3f} ± {(variance / len(gains)) ** 0.5:.3f}".replace("-", "−")
+
+
+def label_errors_ranking():
+    """Average precision by kind of noise, stopped; memorised, mean over data sets and seeds."""
+    kinds = LABEL_ERRORS_NOISE[:-1]
+    rows = [
+        [shown, *(_by_regime(kind, "found", who, "ap") for kind in kinds)]
+        for shown, who in LABEL_ERRORS_RANKINGS.items()
+    ]
+    return list_table(["score", *kinds], rows)
+
+
+def label_errors_cuts():
+    """F1 of the default cut by kind of noise, stopped; memorised; for none the share dropped."""
+    rows = []
+    for shown, who in LABEL_ERRORS_CUTS.items():
+        cells = [_by_regime(kind, "found", who, "f1") for kind in LABEL_ERRORS_NOISE[:-1]]
+        none = _by_regime("none", "found", who, "flagged", digits=3)
+        rows.append([shown, *cells, none])
+    rows.append(
+        [
+            "estimated share",
+            *(_by_regime(kind, "found", "ours", "rate") for kind in LABEL_ERRORS_NOISE[:-1]),
+            _by_regime("none", "found", "ours", "rate", digits=3),
+        ]
+    )
+    return list_table(["F1 of the cut", *LABEL_ERRORS_NOISE[:-1], "none: share dropped"], rows)
+
+
+def label_errors_gains():
+    """Paired gains over cleanlab, with standard errors over cells and seeds."""
+    groups = {
+        "all cells": _label_error_cells(),
+        "digits and Fashion-MNIST": _label_error_cells(("digits", "fashion_mnist")),
+        "breast cancer": _label_error_cells(("breast_cancer",)),
+        "letter recognition": _label_error_cells(("letter",)),
+        "symmetric": _label_error_cells(noise="symmetric"),
+        "pair": _label_error_cells(noise="pair"),
+        "instance": _label_error_cells(noise="instance"),
+        "stopped early": _label_error_cells(regime="stopped early"),
+        "memorised": _label_error_cells(regime="memorised"),
+    }
+    rows = [
+        [
+            shown,
+            *(
+                _gain(cells, "ours", theirs, measure)
+                for measure in ("ap", "f1")
+                for theirs in ("cleanlab", "cleanlab, our probabilities")
+            ),
+        ]
+        for shown, cells in groups.items()
+    ]
+    return list_table(
+        [
+            "ours − theirs",
+            "AP − cleanlab",
+            "AP − cleanlab, our probabilities",
+            "F1 − cleanlab",
+            "F1 − cleanlab, our probabilities",
+        ],
+        rows,
+    )
+
+
+def label_errors_accuracy():
+    """Accuracy on held-out rows after training again, by kind of noise and regime."""
+    rows = []
+    for kind in LABEL_ERRORS_NOISE:
+        for shown, regime in REGIMES.items():
+            cells = _label_error_cells(noise=kind, regime=regime)
+            means = [_mean(_seeds(cells, "accuracy", how)) for how in LABEL_ERRORS_TRAINED.values()]
+            rows.append([f"{kind}, {shown}", *(f"{m:.3f}" for m in means)])
+    return list_table(["noise, network", *LABEL_ERRORS_TRAINED], rows)
+
+
+RARE_FILTERS = {
+    "quadrant, nearest first": "quadrants",
+    "``LabelErrorScorer``": "ours",
+    "``NeighborConfidenceScorer``": "neighbours",
+    "cleanlab": "cleanlab",
+}
+
+
+def filter_rare():
+    """Share of a rare group that is dropped where a share of the wrong labels has been found."""
+    found = results("rare_subgroup")
+    recalls = ("0.25", "0.50", "0.70")
+    rows = []
+    for shown, who in RARE_FILTERS.items():
+        cells = [
+            "; ".join(
+                _mean_or_dash(found[regime]["rare rows dropped at recall"][who][recall])
+                for regime in REGIMES.values()
+            )
+            for recall in recalls
+        ]
+        cut = [found[regime]["default cut"].get(who) for regime in REGIMES.values()]
+        for what in ("recall", "rare rows dropped"):
+            cells.append("; ".join(_mean_or_dash(c and c[what]) for c in cut))
+        rows.append([shown, *cells])
+    return list_table(
+        [
+            "filter",
+            *(f"rare rows lost, {float(r):.0%} of wrong labels found" for r in recalls),
+            "default cut: wrong labels found",
+            "default cut: rare rows lost",
+        ],
+        rows,
+    )
+
+
+def _mean_or_dash(summary):
+    # Where some seed never reaches a recall, the mean of the others would flatter.
+    known = summary and summary["mean"] is not None
+    return f"{summary['mean']:.2f}" if known else "—"
+
+
 TABLES = {
     "TOY": toy,
     "ERROR_RATE": error_rate,
@@ -621,6 +812,11 @@ TABLES = {
     "QUADRANTS_SHARES": quadrants_shares,
     "QUADRANTS_LABEL_NOISE": quadrants_label_noise,
     "QUADRANTS_SPEED": quadrants_speed,
+    "LABEL_RANKING": label_errors_ranking,
+    "LABEL_CUTS": label_errors_cuts,
+    "LABEL_GAINS": label_errors_gains,
+    "FILTER_ACCURACY": label_errors_accuracy,
+    "FILTER_RARE": filter_rare,
 }
 
 if __name__ == "__main__":

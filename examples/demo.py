@@ -133,15 +133,16 @@ def print_wrong_labels(results):
     recall = [s[w].mean() for w, s in zip(wrong, suspect, strict=True)]
     suggested = [r[w].mean() for w, r in zip(wrong, right, strict=True)]
     print(f"How many labels are wrong, and which? LabelErrorScorer is not told the {NOISE:.0%}.")
-    print(f"  wrong labels, of {len(wrong[0])}                   {n_wrong.mean():4.0f}")
-    print(
-        f"  its estimate                            {estimate:4.0f}, from {low:.0f} to {high:.0f}"
-    )
-    print(f"  the truth is in the interval               {inside.sum()} of {len(inside)} splits")
-    print(f"  rows more likely wrong than right       {np.mean([s.sum() for s in suspect]):4.0f}")
-    print(f"  of these are wrong (precision)          {mean_and_error(precision)}")
-    print(f"  share of all wrong labels (recall)      {mean_and_error(recall)}")
-    print(f"  wrong labels with a right suggestion    {mean_and_error(suggested)}")
+    for name, value in {
+        f"wrong labels, of {len(wrong[0])}": f"{n_wrong.mean():.0f}",
+        "its estimate, mean of the splits": f"{estimate:.0f}, from {low:.0f} to {high:.0f}",
+        "splits with the truth in between": f"{inside.sum()} of {len(inside)}",
+        "rows more likely wrong than right": f"{np.mean([s.sum() for s in suspect]):.0f}",
+        "of these are wrong (precision)": mean_and_error(precision),
+        "share of all wrong ones (recall)": mean_and_error(recall),
+        "wrong ones with a right suggestion": mean_and_error(suggested),
+    }.items():
+        print(f"  {name:41}{value}")
 
 
 def main():

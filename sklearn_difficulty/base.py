@@ -194,7 +194,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         """
         estimator = params.get("estimator", self.estimator)
         nested = [name for name in params if name.startswith("estimator__")]
-        if nested and isinstance(estimator, TRAINED_TYPES):
+        if nested and isinstance(estimator, (*TRAINED_TYPES, str)):
             raise ValueError(
                 f"{nested[0]} cannot be set: the network is already trained; pass a net to tune it."
             )

@@ -9,12 +9,13 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 def test_python_runs():
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     names = {"__name__": "readme"}
     for block in blocks:
         exec(block, names)
     assert names["scorer"].difficulty_.shape == (1347,)
     assert names["record"].n_epochs == 20
+    assert names["is_wrong"][names["suspects"]].mean() > 0.8
 
 
 def test_commands_are_targets_of_the_makefile():

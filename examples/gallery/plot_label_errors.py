@@ -57,8 +57,8 @@ print(f"in truth:     {is_wrong.mean():.1%}")
 # The most suspect rows
 # ---------------------
 #
-# The label that the row has and, after the arrow, the one that is suggested. The colour says whether
-# the suggestion is right. Where it is not, the given label can be wrong all the same.
+# The label that the row has and, after the arrow, the one that is suggested. The colour says
+# whether the suggestion is right. Where it is not, the given label can be wrong all the same.
 
 suspects = np.argsort(-scorer.error_probability_, kind="stable")
 suggestion_is_right = scorer.suggested_label_ == y_true

@@ -40,9 +40,14 @@ class Channel(NamedTuple):
         """Return the posterior probability that another class is the true one, (n,)."""
         return np.asarray(1 - self.posterior[np.arange(len(y)), y])
 
-    def posterior_of(self, log_q: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the posterior of other rows, in any order, (m, C)."""
-        joint = np.exp(_log_softmax(log_q / self.exponent + self.offset)) * self.noise_matrix.T[y]
+    def belief_of(
+        self, log_q: NDArray[np.float64], y: NDArray[np.int64] | None
+    ) -> NDArray[np.float64]:
+        """Return the belief in the true class of other rows, (m, C), given their labels or not."""
+        belief = np.exp(_log_softmax(log_q / self.exponent + self.offset))
+        if y is None:
+            return belief
+        joint = belief * self.noise_matrix.T[y]
         return np.asarray(joint / joint.sum(axis=1, keepdims=True))
 
 
@@ -54,14 +59,20 @@ class NoiseModel(NamedTuple):
     gentle: Channel | None
     weight: NDArray[np.float64]  # of `channel` against `gentle`, by given class
 
-    def posterior(self, log_q: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the posterior over the true class of rows with given labels, (m, C)."""
+    def error_probability(
+        self, log_q: NDArray[np.float64], y: NDArray[np.int64] | None
+    ) -> NDArray[np.float64]:
+        """Return the probability that labels are wrong, (m,); for None, that the likeliest is."""
         log_q = at_temperature(log_q, self.temperature)
-        posterior = self.channel.posterior_of(log_q, y)
+        labels = log_q.argmax(axis=1) if y is None else y
+        own = np.arange(len(labels)), labels
+        error = 1 - self.channel.belief_of(log_q, y)[own]
         if self.gentle is None:
-            return posterior
-        weight = self.weight[y][:, None]
-        return weight * posterior + (1 - weight) * self.gentle.posterior_of(log_q, y)
+            return np.asarray(error)
+        weight = self.weight[labels]
+        return np.asarray(
+            weight * error + (1 - weight) * (1 - self.gentle.belief_of(log_q, y)[own])
+        )
 
 
 def at_temperature(log_q: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

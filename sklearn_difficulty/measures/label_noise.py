@@ -261,7 +261,10 @@ def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
         )
     outside = ~np.all((q >= 0) & (q <= 1 + _SUM_TOLERANCE), axis=1)
     if outside.any():
-        raise ValueError(f"probabilities must lie in [0, 1], without NaN; see {_rows(outside)}.")
+        raise ValueError(
+            f"probabilities must lie in [0, 1], without NaN; see {_rows(outside)}. Logits need a "
+            "softmax."
+        )
     sums = q.sum(axis=1)
     off = np.abs(sums - 1) > _SUM_TOLERANCE
     if off.any():

@@ -225,7 +225,9 @@ class LabelErrorScorer(BaseEnsembleScorer):
         "pickle_bank": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
-    _undefined_because = "no network held them out; train more members"
+    _undefined_because = (
+        "no network held them out (train more members), or what it makes of them is not finite"
+    )
 
     def __init__(
         self,
@@ -340,7 +342,8 @@ class LabelErrorScorer(BaseEnsembleScorer):
         if not hasattr(self, "_plan"):
             raise ValueError("Call review_plan first: it says which rows to review.")
         rows = np.asarray(reviewed_rows)
-        if not np.array_equal(np.sort(rows), np.sort(self._plan.rows)):
+        is_plan = np.array_equal(np.sort(rows), np.sort(self._plan.rows))
+        if rows.dtype.kind not in "iu" or not is_plan:
             raise ValueError(
                 f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
                 "review_plan, each once: their weights hold for all of them together."
@@ -397,7 +400,8 @@ class LabelErrorScorer(BaseEnsembleScorer):
             trajectory = record.trajectory
             if trajectory is not None and trajectory.logits is not None:
                 learned = np.mean(trajectory.predicted[-1] == trajectory.targets)
-                method = "one_fit" if learned < _MEMORISED else "neighbors"
+                if learned < _MEMORISED or not record.has_module:
+                    method = "one_fit"
         if method == "neighbors" and self.n_neighbors is None:
             raise ValueError("method='neighbors' needs a number of n_neighbors.")
         return method
@@ -405,7 +409,10 @@ class LabelErrorScorer(BaseEnsembleScorer):
     def _needs(self) -> RecordNeeds:
         method = self._choose_method()
         if method == "one_fit":
-            return RecordNeeds.of_trajectories("training", logits=True) | (
+            record = self._given_record()
+            given = None if record is None else record.trajectory
+            mode = "training" if given is None else given.mode
+            return RecordNeeds.of_trajectories(mode, logits=True) | (
                 RecordNeeds.of_checkpoints(10, at_least=0)
             )
         return RecordNeeds(final_network=True) if method == "neighbors" else super()._needs()
@@ -504,10 +511,14 @@ class LabelErrorScorer(BaseEnsembleScorer):
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         probabilities = self._source.of_unseen_rows(X)
+        known = ~np.isnan(probabilities).any(axis=1)
         labels = probabilities.argmax(axis=1) if targets is None else targets
-        if self._is_calibrated:
-            probabilities = self._model.posterior(log_probabilities(probabilities), labels)
-        return 1 - probabilities[np.arange(len(labels)), labels]
+        scores = 1 - probabilities[np.arange(len(labels)), labels]
+        if self._is_calibrated and known.any():
+            given = None if targets is None else targets[known]
+            log_q = log_probabilities(probabilities[known])
+            scores[known] = self._model.error_probability(log_q, given)
+        return scores
 
     def _targets_of(self, X: Rows, y: Any) -> NDArray[Any]:
         if self.method_ == "precomputed":

@@ -89,9 +89,17 @@ def test_model_reads_other_rows_as_it_reads_those_of_the_estimate(noise):
     q, y, _ = world(0.1, n=600)
     found, model = fit_noise_model(q, y, noise=noise)
     some = np.random.default_rng(1).permutation(600)[:50]
-    posterior = model.posterior(log_probabilities(q[some]), y[some])
-    assert_allclose(1 - posterior[np.arange(50), y[some]], found.error_probability[some], 1e-6)
-    assert_array_equal(posterior.argmax(axis=1), found.suggested[some])
+    log_q = log_probabilities(q[some])
+    assert_allclose(model.error_probability(log_q, y[some]), found.error_probability[some], 1e-6)
+
+
+def test_without_labels_the_belief_alone_counts():
+    q, y, true = world(0.2, n=20_000)
+    _, model = fit_noise_model(q, y)
+    doubt = model.error_probability(log_probabilities(q), None)
+    # As often as it says, the likeliest class is not the true one: its label adds no evidence.
+    assert doubt.mean() == pytest.approx((q.argmax(axis=1) != true).mean(), abs=0.02)
+    assert (doubt >= model.error_probability(log_probabilities(q), q.argmax(axis=1)) - 1e-9).all()
 
 
 def test_exponent_for_rate_inverts_the_rate():
