@@ -95,14 +95,13 @@ def mean_probabilities(
     states = DeviceStates(record.module, checkpoints)
 
     def reading(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
-        with torch.no_grad():
-            said = [
-                class_probabilities(
-                    call_with_state(record.module, state, inputs), record.outputs
-                ).double()
-                for state in states
-            ]
-        return torch.stack(said).mean(dim=0)
+        total = torch.zeros(())
+        for state in states:
+            with torch.no_grad():
+                outputs = call_with_state(record.module, state, inputs)
+                said = class_probabilities(outputs, record.outputs)
+            total = total.to(said.device) + said.double()
+        return total / len(checkpoints)
 
     codes = np.zeros(n_rows(X), dtype=np.int64)  # given any, none are predicted
     blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,8 +192,9 @@ def review_plan(
     1000
     """
     error = _check_error(error_probability)
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}.")
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n must be an integer of at least 1, got {n!r}.")
+    _check_cuts(cut)
     n_rows, n_wanted = len(error), min(n, len(error))
     above = error > cut
     p = _DOUBT + (1 - 2 * _DOUBT) * error
@@ -276,9 +278,10 @@ def calibrate_with_review(
 
     which is right on average whether or not the calibration is. The rate is :math:`\hat{t}` of all
     rows by their number, the precision of a cut :math:`\hat{t}_D / |D|` and its recall
-    :math:`\hat{t}_D / \hat{t}`. The variance of a total is taken to be :math:`\sum_i w_i (w_i -
-    1) s_i^2`, with :math:`s_i^2` the larger of the squared residual :math:`(v_i - g_i)^2` and
-    :math:`g_i (1 - g_i)`, so that agreement by chance does not pass for certainty.
+    :math:`\hat{t}_D / \hat{t}`, 1 at most. The variance of a total is taken to be
+    :math:`\sum_i w_i (w_i - 1) s_i^2`, with :math:`s_i^2` the larger of the squared residual
+    :math:`(v_i - g_i)^2` and :math:`g_i (1 - g_i)`, so that agreement by chance does not pass for
+    certainty.
 
     References
     ----------
@@ -323,7 +326,7 @@ def calibrate_with_review(
         n_dropped, inside = int(dropped.sum()), dropped[reviewed]
         found = total(dropped)
         precision = found / n_dropped if n_dropped else np.nan
-        recall = found / n_wrong if n_wrong else np.nan
+        recall = min(1.0, found / n_wrong) if n_wrong else np.nan
         table[i] = (
             cut,
             n_dropped,

@@ -186,6 +186,8 @@ def _splits(
     everyone = np.arange(len(y))
     shown = X if isinstance(X, np.ndarray) else everyone
     splits = [(everyone[train], everyone[test]) for train, test in splitter.split(shown, y, groups)]
+    if not splits:
+        raise ValueError("cv has no split.")
     n_tests = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
     if (n_tests != 1).any():
         never, often = np.flatnonzero(n_tests == 0), np.flatnonzero(n_tests > 1)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where LabelErrorScorer takes class probabilities from: four sources behind one interface."""
+"""Where LabelErrorScorer takes class probabilities from: the choice, and four sources."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +15,74 @@ from ..inference.neighbors import NeighborBank
 from ..inference.readouts import VotesReadout
 from ..progress import Task
 from ..training.ensemble import ResampledEnsemble
+from ..training.needs import Mode
+from ..training.network import find_recorder
 from ..training.record import TrainingRecord
 from ..training.rows import Rows
 
 Probabilities = NDArray[np.floating[Any]]
+
+# From this share of given labels that a network predicts in the end, it has learned wrong ones too.
+_MEMORISED = 0.97
+
+
+def choose_method(
+    method: str, estimator: Any, record: TrainingRecord | None, n_neighbors: int | None
+) -> str:
+    """Return the method that is asked for, or say why it does not fit what is given.
+
+    Parameters
+    ----------
+    method : str
+        As the user gave it.
+    estimator : object
+        As the user gave it.
+    record : TrainingRecord or None
+        What the estimator holds of a single training.
+    n_neighbors : int or None
+        As the user gave it.
+
+    Returns
+    -------
+    method : {"precomputed", "out_of_sample", "one_fit", "neighbors"}
+        Not "auto".
+    """
+    if isinstance(estimator, str):
+        if method != "auto":
+            raise ValueError(f"method={method!r} trains; precomputed probabilities are read.")
+        return estimator
+    if isinstance(estimator, ResampledEnsemble):
+        if method not in ("auto", "out_of_sample"):
+            raise ValueError(f"method={method!r} reads a single training, not an ensemble.")
+        return "out_of_sample"
+    if record is None:
+        method = "out_of_sample" if method == "auto" else method
+    elif method == "out_of_sample":
+        raise ValueError(
+            "method='out_of_sample' needs networks that did not see every row, and the estimator "
+            "is a single training. Pass the net, or a ResampledEnsemble."
+        )
+    elif method == "auto":
+        method = _best_of_record(record)
+    if method == "neighbors" and n_neighbors is None:
+        raise ValueError("method='neighbors' needs a number of n_neighbors.")
+    return method
+
+
+def _best_of_record(record: TrainingRecord) -> str:
+    trajectory = record.trajectory
+    if trajectory is None or trajectory.logits is None:
+        return "neighbors"
+    learned = np.mean(trajectory.predicted[-1] == trajectory.targets)
+    return "neighbors" if learned >= _MEMORISED and record.has_module else "one_fit"
+
+
+def recording_mode(estimator: Any, record: TrainingRecord | None) -> Mode:
+    """Return how the epochs of a training are recorded, or were."""
+    if record is not None:
+        return "training" if record.trajectory is None else record.trajectory.mode
+    recorder = find_recorder(getattr(estimator, "callbacks", None))
+    return "training" if recorder is None else recorder.mode
 
 
 class LabelSource(Protocol):
@@ -51,12 +116,13 @@ class HeldOutMembers:
         self, X: Rows, targets: NDArray[np.int64], progress: Task
     ) -> tuple[Probabilities, Probabilities]:
         """Return the mean over members and epochs, and over members as they were in the end."""
-        over_epochs = self.ensemble.out_of_sample_probability("epochs")
-        in_the_end = self.ensemble.out_of_sample_probability("last")
+        ensemble = self.ensemble
+        over_epochs = self._mean(ensemble.mean_held_out_probability_, targets)
+        in_the_end = self._mean(ensemble.held_out_probability_, targets)
         if self.readout is None:
             return over_epochs, in_the_end
         self.bank = X, targets
-        votes = self._votes(X, targets, progress)
+        votes = self._mean(self._votes(X, targets, progress), targets)
         return (over_epochs + votes) / 2, (in_the_end + votes) / 2
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
@@ -71,30 +137,41 @@ class HeldOutMembers:
         ]
         return (said + np.mean(votes, axis=0)) / 2
 
-    def _votes(self, X: Rows, targets: NDArray[np.int64], progress: Task) -> Probabilities:
-        """Return the mean votes over the members that held a row out, (n, n_classes)."""
-        ensemble, held_out = self.ensemble, ~self.ensemble.masks_
+    def _votes(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> Sequence[Probabilities]:
+        """Return the votes on the rows that each member held out."""
+        ensemble = self.ensemble
         assert self.readout is not None
         if ensemble._read_with == self.readout:
-            parts = ensemble.readout_["votes"]
-        elif ensemble.has_members:
-            parts = []
-            with progress.subtask("score", len(held_out)) as scoring:
-                for k, trained_on in enumerate(ensemble.masks_):
-                    with scoring.subtask(f"member {k}"):
-                        record = ensemble.record(k)
-                        parts.append(self.readout(record, X, targets, trained_on)["votes"])
-        else:
+            return ensemble.readout_["votes"]
+        if not ensemble.has_members:
             raise ValueError(
                 "This ensemble has not asked neighbours with these settings, and its members are "
                 "gone. Fit it with readout=LabelErrorScorer(...).readout(), with "
                 "keep_members=True, pass the net, or set n_neighbors=None."
             )
-        total = np.zeros((held_out.shape[1], len(ensemble.classes_)))
-        for mask, part in zip(held_out, parts, strict=True):
-            total[mask] += part
-        n_votes = held_out.sum(axis=0)[:, None]
-        return np.divide(total, n_votes, out=np.full_like(total, np.nan), where=n_votes > 0)
+        votes = []
+        with progress.subtask("score", len(ensemble.masks_)) as scoring:
+            for k, trained_on in enumerate(ensemble.masks_):
+                with scoring.subtask(f"member {k}"):
+                    found = self.readout(ensemble.record(k), X, targets, trained_on)
+                votes.append(found["votes"])
+        return votes
+
+    def _mean(
+        self, parts: Sequence[Probabilities], targets: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the mean over the members that held a row out and know its class."""
+        masks, n_classes = self.ensemble.masks_, len(self.ensemble.classes_)
+        total, n_said = np.zeros((len(targets), n_classes)), np.zeros((len(targets), 1))
+        for trained_on, part in zip(masks, parts, strict=True):
+            # Of a class that it has not seen, a member says that it does not occur.
+            knows = np.bincount(targets[trained_on], minlength=n_classes)[targets] > 0
+            total[knows & ~trained_on] += part[knows[~trained_on]]
+            n_said[knows & ~trained_on] += 1
+        mean = np.divide(total, n_said, out=np.full_like(total, np.nan), where=n_said > 0)
+        return mean.astype(np.float32)
 
 
 class EpochsOfOneFit:
@@ -117,6 +194,7 @@ class EpochsOfOneFit:
             total[shown] += softmax(logits[shown].astype(np.float64), axis=1)
             n_shown[shown] += 1
         mean = np.divide(total, n_shown, out=np.full_like(total, np.nan), where=n_shown > 0)
+        mean = mean.astype(np.float32)
         return mean, mean
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:

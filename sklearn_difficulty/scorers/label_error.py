@@ -25,6 +25,7 @@ from ..measures.review import (
     review_plan,
 )
 from ..progress import Task
+from ..training.caller import warn_caller
 from ..training.ensemble import ResampledEnsemble
 from ..training.needs import RecordNeeds
 from ..training.network import NET_TYPES
@@ -45,14 +46,13 @@ from ._label_sources import (
     LabelSource,
     NeighborsOfOneFit,
     Precomputed,
+    choose_method,
+    recording_mode,
 )
 
 __all__ = ["LabelErrorScorer"]
 
 Noise = Literal["auto", "class", "instance"]
-
-# From this share of given labels that a network predicts in the end, it has learned wrong ones too.
-_MEMORISED = 0.97
 
 
 class LabelErrorScorer(BaseEnsembleScorer):
@@ -71,16 +71,18 @@ class LabelErrorScorer(BaseEnsembleScorer):
         The network, a classifier, of which clones are trained; what was trained already is read
         without training. "precomputed" takes class probabilities of shape (n_samples, n_classes)
         in place of X, from networks or any other classifier that did not see the row, as of
-        ``cross_val_predict(..., method="predict_proba")``. None takes
+        ``cross_val_predict(..., method="predict_proba")``. Columns are the sorted classes; if the
+        labels are integers from 0 on, their positions, and some may be missing. None takes
         ``training.default_network(X, y)``.
     method : {"auto", "out_of_sample", "one_fit", "neighbors"}, default="auto"
         Where the class probabilities of a row come from. "out_of_sample": from networks of an
         ensemble that did not see the row, averaged over all epochs of their training, and from its
         nearest neighbours in these. "one_fit": from a single training on all rows, averaged over
-        its epochs. "neighbors": from the nearest neighbours of the row in the layers of a single
-        network. "auto" takes "out_of_sample", unless `estimator` is a single training: then
-        "one_fit" if the logits of its epochs were kept and it ends with less than 97 % of the given
-        labels right, "neighbors" otherwise.
+        its epochs; `record_` then keeps all logits, four bytes per epoch, row and class.
+        "neighbors": from the nearest neighbours of the row in the layers of a single network.
+        "auto" takes "out_of_sample", unless `estimator` is a single training: then "one_fit" if the
+        logits of its epochs were kept and it ends with less than 97 % of the given labels right, or
+        there is no network to read, "neighbors" otherwise.
     noise : {"auto", "class", "instance"}, default="auto"
         Which labels are wrong, see `estimate_label_noise`: as many among rows that are easy to tell
         as among doubtful ones ("class"), as after a slip of the hand, or the doubtful ones above
@@ -109,7 +111,8 @@ class LabelErrorScorer(BaseEnsembleScorer):
     batch_size : int, default=512
         Rows a forward pass, at most, when neighbours are looked for.
     undefined : {"nan", "max"}, default="nan"
-        What stands for the score of rows that no member held out: NaN, or the largest score.
+        What stands for the score of rows that were held out by no member that has seen their class,
+        such as the only row of a class: NaN, or the largest score.
     random_state : int, RandomState or None, default=None
         Seeds the splits, and initialisation, row order and dropout of every network.
     verbose : int, default=0
@@ -141,7 +144,7 @@ class LabelErrorScorer(BaseEnsembleScorer):
     method_ : {"out_of_sample", "one_fit", "neighbors", "precomputed"}
         The method that was used.
     n_undefined_ : int
-        Rows that no member held out.
+        Rows that were held out by no member that knows their class.
     ensemble_ : ResampledEnsemble
         The members, with "out_of_sample"; other scorers can read it.
     record_ : TrainingRecord
@@ -169,10 +172,11 @@ class LabelErrorScorer(BaseEnsembleScorer):
 
     .. math:: \frac{1}{2} \left( \frac{1}{E} \sum_e p_k^e(x) + v_k(x) \right)
 
-    over the networks that were not trained on :math:`x`. From them `estimate_label_noise` computes
-    the probability :math:`1 - P(y \mid x)` that the label :math:`y` is wrong. It cannot be known
-    without an assumption how many labels are wrong; the interval shows by how much assumptions
-    differ, and `review_plan` and `calibrate` replace them by a look at some rows.
+    over the networks that were not trained on :math:`x`, but on other rows of its class. From them
+    `estimate_label_noise` computes the probability :math:`1 - P(y \mid x)` that the label :math:`y`
+    is wrong. It cannot be known without an assumption how many labels are wrong; the interval shows
+    by how much assumptions differ, and `review_plan` and `calibrate` replace them by a look at some
+    rows.
 
     Networks that were trained on a row do not doubt its label as they should: with "one_fit" and
     "neighbors" the ranking is good and the error probabilities are too low, by far if the network
@@ -226,7 +230,8 @@ class LabelErrorScorer(BaseEnsembleScorer):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
     _undefined_because = (
-        "no network held them out (train more members), or what it makes of them is not finite"
+        "no network that has seen their class held them out (train more members), or what it makes "
+        "of them is not finite"
     )
 
     def __init__(
@@ -376,49 +381,24 @@ class LabelErrorScorer(BaseEnsembleScorer):
         for name in ("_source", "_plan", "_model"):
             self.__dict__.pop(name, None)
 
-    def _choose_method(self) -> str:
-        """Return the method that the estimator and `method` ask for, or say why they do not fit."""
-        estimator, method = self.estimator, self.method
-        if isinstance(estimator, str):
-            if method != "auto":
-                raise ValueError(f"method={method!r} trains; precomputed probabilities are read.")
-            return estimator
-        if isinstance(estimator, ResampledEnsemble):
-            if method not in ("auto", "out_of_sample"):
-                raise ValueError(f"method={method!r} reads a single training, not an ensemble.")
-            return "out_of_sample"
+    def _method(self) -> str:
+        """Return the method of this fit; "auto" is settled once."""
+        if hasattr(self, "method_"):
+            return self.method_
         record = self._given_record()
-        if record is None:
-            method = "out_of_sample" if method == "auto" else method
-        elif method == "out_of_sample":
-            raise ValueError(
-                "method='out_of_sample' needs networks that did not see every row, and the "
-                "estimator is a single training. Pass the net, or a ResampledEnsemble."
-            )
-        elif method == "auto":
-            method = "neighbors"
-            trajectory = record.trajectory
-            if trajectory is not None and trajectory.logits is not None:
-                learned = np.mean(trajectory.predicted[-1] == trajectory.targets)
-                if learned < _MEMORISED or not record.has_module:
-                    method = "one_fit"
-        if method == "neighbors" and self.n_neighbors is None:
-            raise ValueError("method='neighbors' needs a number of n_neighbors.")
-        return method
+        return choose_method(self.method, self.estimator, record, self.n_neighbors)
 
     def _needs(self) -> RecordNeeds:
-        method = self._choose_method()
+        method = self._method()
         if method == "one_fit":
-            record = self._given_record()
-            given = None if record is None else record.trajectory
-            mode = "training" if given is None else given.mode
+            mode = recording_mode(self.estimator, self._given_record())
             return RecordNeeds.of_trajectories(mode, logits=True) | (
                 RecordNeeds.of_checkpoints(10, at_least=0)
             )
         return RecordNeeds(final_network=True) if method == "neighbors" else super()._needs()
 
     def _check_size(self, n: int) -> None:
-        method = self._choose_method()
+        method = self._method()
         if method == "neighbors":
             n_bank = n - 1
         elif method == "out_of_sample" and not isinstance(self.estimator, ResampledEnsemble):
@@ -435,24 +415,29 @@ class LabelErrorScorer(BaseEnsembleScorer):
         if record.outputs == "values":
             raise ValueError("The network is a regressor, and label errors are those of classes.")
         readout = self.readout()
-        if readout is not None and self._choose_method() == "neighbors":
+        if readout is not None and self._method() == "neighbors":
             readout.rehearse(record, X)
 
     def _readout(self) -> VotesReadout | None:
         return self.readout()
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
-        method = self._choose_method()
+        self.method_ = method = self._method()
         if method == "out_of_sample":
             return super()._train(X, y, view, groups, progress)
         if method != "precomputed":
             return BaseDifficultyScorer._train(self, X, y, view, groups, progress)
+        self.classes_ = self._classes_of_columns(X, y)
+        return codes_of(y, self.classes_)
+
+    def _classes_of_columns(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return what the columns of precomputed probabilities stand for, after checking them."""
         if not isinstance(X, np.ndarray) or X.ndim != 2:
             raise ValueError(
                 "With estimator='precomputed' X must hold class probabilities of shape "
                 "(n_samples, n_classes)."
             )
-        encode_labels(given_labels(X, y, None))
+        given, _ = encode_labels(given_labels(X, y, None))
         classes = classes_of_columns(y, X.shape[1])
         if len(classes) != X.shape[1]:
             raise ValueError(
@@ -460,8 +445,19 @@ class LabelErrorScorer(BaseEnsembleScorer):
                 f"{classes[:5].tolist()} ...; there must be one column per class, in sorted order. "
                 "Where a class does not occur, code the labels as positions of columns."
             )
-        self.classes_ = classes
-        return codes_of(y, classes)
+        expected = [str(label) for label in classes]
+        names = list(getattr(self, "feature_names_in_", expected))
+        if names != expected and sorted(names) == sorted(expected):
+            raise ValueError(
+                f"The columns of X are named {names[:5]} ..., but must stand in the order of the "
+                f"sorted classes, {expected[:5]} .... Reorder them."
+            )
+        if len(given) < len(classes) and given[0] != classes[0]:
+            warn_caller(
+                f"The labels {given[:5].tolist()} ... are taken as positions of columns, so that "
+                "column 0 does not occur. If they are numbered from 1, subtract 1."
+            )
+        return classes
 
     def _open_source(self) -> LabelSource:
         readout = self.readout()
@@ -475,7 +471,7 @@ class LabelErrorScorer(BaseEnsembleScorer):
         return NeighborsOfOneFit(self.record_, readout)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        self.method_ = self._choose_method()
+        self.method_ = self._method()
         if hasattr(self, "record_"):  # a given one has not been rehearsed
             self._rehearse(self.record_, X, targets)
         self._source = self._open_source()

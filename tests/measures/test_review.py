@@ -199,5 +199,15 @@ def test_bad_cuts_and_plans_are_refused():
         noise_cuts([0.5, 0.5], [0.1, 0.2])
     with pytest.raises(ValueError, match="bounds must lie"):
         noise_cuts([0.5, 0.5], [[0.1, 1.2]])
-    with pytest.raises(ValueError, match="n must be at least 1"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         review_plan([0.5], n=0)
+
+
+def test_recall_is_at_most_one():
+    # The reviewed rows below the cut turn out right, against small error probabilities; the
+    # correction takes more off the total than there was below the cut.
+    error = np.r_[np.full(50, 0.9), np.full(950, 0.1)]
+    for seed in range(10):
+        plan = review_plan(error, n=100, random_state=seed)
+        review = calibrate_with_review(error, plan.rows, plan.weight, plan.rows < 50, cuts=[0.5])
+        assert review.cuts["recall"][0] <= 1

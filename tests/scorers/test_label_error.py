@@ -262,7 +262,7 @@ def test_rows_that_no_member_held_out(make_net, flowers, undefined, text):
     with pytest.warns(UserWarning, match=text) as caught:
         scorer.fit(X, y)
     assert [w.filename for w in caught] == [__file__]
-    assert "no network held them out (train more members)" in str(caught[0].message)
+    assert "held them out (train more members)" in str(caught[0].message)
     never = scorer.ensemble_.masks_.all(axis=0)
     assert never.sum() == 90 == scorer.n_undefined_
     stand_in = np.nan if undefined == "nan" else scorer.difficulty_[~never].max()
@@ -432,6 +432,7 @@ def test_precomputed_booleans():
     assert scorer.suggested_label_.dtype == bool
 
 
+@pytest.mark.filterwarnings("ignore:The labels")  # those of absent=0 may be numbered from 1
 @pytest.mark.parametrize("absent", [0, 1, 3])
 def test_precomputed_with_a_class_that_does_not_occur(world, absent):
     probabilities, y, _ = world
@@ -624,6 +625,46 @@ def test_an_unseen_row_that_is_not_finite_inside_is_undefined(overflowing, make_
             scores = scorer.score_samples(rows, labels)
         assert np.isfinite(scores[0])
         assert np.isnan(scores[1])
+
+
+def test_a_member_does_not_judge_a_class_that_it_has_not_seen(make_net, flowers):
+    X, y = flowers
+    groups = np.where(y == y[-1], 1000, np.arange(len(y)))  # all rows of a class in one fold
+    scorer = few(make_net(max_epochs=15), n_members=2, undefined="nan")
+    with pytest.warns(UserWarning, match="that has seen their class"):
+        scorer.fit(X, y, groups=groups)
+    assert_array_equal(np.isnan(scorer.error_probability_), y == y[-1])
+    assert_array_equal(scorer.suggested_label_[y == y[-1]], y[y == y[-1]])
+    assert scorer.n_undefined_ == (y == y[-1]).sum()
+    assert scorer.noise_rate_ < 0.3
+
+
+def test_columns_of_a_frame_stand_in_the_order_of_the_classes(flowers):
+    y = np.array(["ant", "bee", "cat"])[codes_of(flowers[1])]
+    probabilities = 0.7 * np.eye(3)[codes_of(y)] + 0.1
+    frame = pd.DataFrame(probabilities, columns=["ant", "bee", "cat"])
+    assert LabelErrorScorer("precomputed").fit(frame, y).noise_rate_ < 0.1
+    with pytest.raises(ValueError, match="order of the sorted classes"):
+        LabelErrorScorer("precomputed").fit(frame[["cat", "bee", "ant"]], y)
+    other_names = frame.set_axis(["p1", "p2", "p3"], axis=1)
+    assert LabelErrorScorer("precomputed").fit(other_names, y).noise_rate_ < 0.1
+
+
+def test_labels_that_may_be_numbered_from_one_are_pointed_out():
+    codes = np.arange(60) % 2
+    probabilities = 0.8 * np.eye(3)[codes] + 0.2 / 3
+    with pytest.warns(UserWarning, match="numbered from 1"):
+        LabelErrorScorer("precomputed").fit(probabilities, codes + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LabelErrorScorer("precomputed").fit(probabilities, codes)  # 2 does not occur
+
+
+def test_a_net_that_records_in_evaluation_mode_is_read_so(make_net, flowers):
+    recorder = RecordTraining(mode="evaluation", keep_logits=True)
+    net = make_net(max_epochs=2, callbacks=[recorder])
+    scorer = few(net, method="one_fit").fit(*flowers)
+    assert scorer.record_.trajectory.mode == "evaluation"
 
 
 def test_auto_trains_an_ensemble(make_net, pool, flowers):
@@ -882,7 +923,7 @@ def test_rows_that_are_not_those_of_the_plan(synthetic):
     for verdicts, message in ((is_wrong[:3], "verdicts"), (np.zeros(40), "booleans")):
         with pytest.raises(ValueError, match=message):
             scorer.calibrate(plan.rows, verdicts)
-    with pytest.raises(ValueError, match="n must be at least 1"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         scorer.review_plan(0)
     scorer.calibrate(plan.rows, is_wrong[plan.rows])
 
