@@ -661,10 +661,13 @@ def _mean(values):
     return sum(defined) / len(defined) if defined else float("nan")
 
 
-def _by_regime(noise, *path, data=None, digits=2):
-    means = [
-        _mean(_seeds(_label_error_cells(data, noise, regime), *path)) for regime in REGIMES.values()
-    ]
+def label_error_mean(*path, data=None, noise=None, regime=None):
+    """Return the mean of a number over data sets, kinds of noise, regimes and seeds."""
+    return _mean(_seeds(_label_error_cells(data, noise, regime), *path))
+
+
+def _by_regime(noise, *path, digits=2):
+    means = [label_error_mean(*path, noise=noise, regime=regime) for regime in REGIMES.values()]
     return "; ".join("—" if m != m else f"{m:.{digits}f}" for m in means)
 
 

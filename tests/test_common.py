@@ -89,8 +89,7 @@ INSTANCES = {
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
-        LabelErrorScorer(n_members=2, n_neighbors=None, noise="class", undefined="max"),
-        LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, keep_members=False),
+        LabelErrorScorer(n_members=2, n_neighbors=None, keep_members=False, undefined="max"),
         LabelErrorScorer(method="one_fit"),
         LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
     ],

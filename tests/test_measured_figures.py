@@ -9,6 +9,7 @@ import pytest
 from sklearn_difficulty import (
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
+    LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
@@ -27,6 +28,8 @@ VOG = "variance_of_gradients.rst"
 PAGES = {
     "DEPTH": "prediction_depth.rst",
     "DYNAMICS": "training_dynamics.rst",
+    "FILTER": "filter_and_retrain.rst",
+    "LABEL": "label_errors.rst",
     "QUADRANTS": "four_kinds_of_hard.rst",
 }
 
@@ -173,3 +176,24 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
         text = " ".join(scorer.__doc__.split())
         for quoted in expected:
             assert quoted in text, quoted
+
+
+def test_docstring_of_label_errors_quotes_the_measured_figures():
+    text = " ".join(LabelErrorScorer.__doc__.split())
+
+    def both(who, measure):
+        return " and ".join(
+            f"{tables.label_error_mean('found', who, measure, regime=regime):.2f}"
+            for regime in ("stopped early", "memorised")
+        )
+
+    for quoted in (
+        f"average precision is {both('ours', 'ap')}",
+        f"cleanlab ranks by, give {both('cleanlab', 'ap')}",
+        f"the F1 of the cut at 0.5 is {both('ours', 'f1')}, that of cleanlab's "
+        f"{both('cleanlab', 'f1')}",
+        f'"neighbors" {both("ours, neighbors", "ap")}',
+        f'"one_fit" {both("ours, one_fit", "ap")}',
+        f"F1 of the cut there {both('ours, neighbors', 'f1')}",
+    ):
+        assert quoted in text, quoted

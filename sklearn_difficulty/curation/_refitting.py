@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,19 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from .selection import CONSTRAINTS, check_scorer, describe_rows, fitted_scorer, rows_to_drop, take
+from .selection import (
+    CONSTRAINTS,
+    check_scorer,
+    describe_rows,
+    fitted_scorer,
+    forget,
+    rows_to_drop,
+    take,
+    warn_of_single_training,
+)
 
 _FOR_SCORER = ("groups", "scoring_view")  # where metadata are not routed by request
+_FOR_KIND = {"classifier": "FilteredClassifier", "regressor": "FilteredRegressor"}
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
@@ -42,6 +51,9 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
 
     Subclasses say what None stands for, which rows are suspect, and how they are acted upon.
     """
+
+    _kind: str  # of the estimators, as in scikit-learn's tags
+    _instead_of_none: dict[str, str]  # what to pass for a part whose parameters are to be set
 
     estimator: Any
     scorer: Any
@@ -64,8 +76,8 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
     def _scorer(self) -> Any:
         """Return `scorer`, or what None stands for."""
 
-    def _scorer_for(self, X: Any) -> Any:
-        """Return the scorer that is to be fitted on these rows."""
+    def _scorer_for(self, y: Any) -> Any:
+        """Return the scorer that is to be fitted on the rows with these labels."""
         return self._scorer()
 
     def _quadrants(self) -> Any:
@@ -91,6 +103,21 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
 
     def _check_parts(self, estimator: Any, scorer: Any) -> None:
         """Raise before anything is trained, where it is known that the parts will not do."""
+        name = type(estimator).__name__
+        if hasattr(estimator, "__sklearn_tags__"):  # what says nothing about itself is believed
+            tags = get_tags(estimator)
+            if tags.estimator_type not in (self._kind, None):
+                use = _FOR_KIND.get(tags.estimator_type)
+                raise ValueError(
+                    f"{type(self).__name__} needs a {self._kind}; the kind of {name} is "
+                    f"{tags.estimator_type!r}.{f' Use {use}.' if use else ''}"
+                )
+            if tags.input_tags.pairwise:
+                raise ValueError(
+                    f"{name} takes distances or a kernel between rows (as with 'precomputed'), "
+                    "whose columns are rows too: they can be neither scored nor left out. Pass the "
+                    "rows, and have the estimator compute the distances or the kernel."
+                )
         check_scorer(scorer, self._needed(), self._quadrants())
 
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
@@ -125,10 +152,12 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
             Fitted.
         """
         self._validate_params()
-        estimator, scorer = clone(self._estimator()), self._scorer_for(X)
+        forget(self)
+        estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
         self.scorer_ = fitted_scorer(scorer, X, y, of_scorer, self.memory)
+        warn_of_single_training(self.scorer_, self._needed())
         self.difficulty_ = self.scorer_.difficulty_
         X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
         self.estimator_ = estimator.fit(X, y, **of_estimator)
@@ -176,42 +205,26 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
             params = process_routing(self, "score", **params)["estimator"]["score"]
         return self.estimator_.score(X, y, **params)
 
-    @available_if(_estimator_has("transform"))
-    def transform(self, X: Any) -> Any:
-        """Transform rows by the estimator; none is filtered.
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of the parts as ``estimator__<name>`` and ``scorer__<name>``.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
-            Rows of the kind that ``fit`` was given.
-
-        Returns
-        -------
-        X : ndarray
-            What the estimator makes of them.
-        """
-        check_is_fitted(self)
-        return self.estimator_.transform(X)
-
-    @available_if(_estimator_has("transform"))
-    def fit_transform(self, X: Any, y: Any, **params: Any) -> Any:
-        """Fit, and transform all rows, also those that were dropped.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            As for ``fit``.
-        y : array-like of shape (n_samples,)
-            As for ``fit``.
         **params : dict
-            As for ``fit``.
+            Parameters of this estimator or of a part that is not None.
 
         Returns
         -------
-        X : ndarray
-            What the estimator makes of the rows.
+        self : object
+            The same.
         """
-        return self.fit(X, y, **params).transform(X)
+        for part, instead in self._instead_of_none.items():
+            nested = [name for name in params if name.startswith(f"{part}__")]
+            if nested and params.get(part, getattr(self, part)) is None:
+                raise ValueError(
+                    f"{nested[0]} cannot be set, because {part} is None; pass {instead}."
+                )
+        return super().set_params(**params)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return what metadata scorer and estimator are given.
@@ -242,10 +255,11 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        of_estimator = deepcopy(get_tags(self._estimator()))
-        for name in ("classifier_tags", "regressor_tags", "transformer_tags", "target_tags"):
+        of_estimator = get_tags(self._estimator())
+        for name in ("classifier_tags", "regressor_tags", "target_tags", "input_tags"):
             setattr(tags, name, getattr(of_estimator, name))
-        tags.input_tags = of_estimator.input_tags
+        tags.estimator_type = self._kind
+        tags.input_tags.pairwise = False
         tags.target_tags.required = True
         scorer = self._scorer()
         if scorer is None:

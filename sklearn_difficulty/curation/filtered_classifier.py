@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 
 from ..scorers.label_error import LabelErrorScorer
 from ._refitting import BaseFiltered, _estimator_has
-from .selection import attribute_of, column, needed_attributes
+from .selection import attribute_of, column, needed_attributes, trust_in_labels
 
 __all__ = ["FilteredClassifier"]
 
@@ -47,7 +47,9 @@ class FilteredClassifier(BaseFiltered):
     drop : float or "auto", default="auto"
         Share of the rows, in [0, 1), that is suspect, hardest first. "auto" suspects the rows of
         which the label is more likely wrong than right (`error_probability_` above 0.5), and needs
-        a scorer that says so, such as `LabelErrorScorer`; with `quadrants`, all rows in these.
+        a scorer that says so, such as `LabelErrorScorer`; with `quadrants`, all rows in these. The
+        probabilities that a `LabelErrorScorer` reads from a single training ("one_fit" or
+        "neighbors") are too low for "auto", which then warns: give a share.
     threshold : float, default=None
         Suspect the rows of which the difficulty is larger, in place of `drop`.
     quadrants : sequence of str, default=None
@@ -57,7 +59,8 @@ class FilteredClassifier(BaseFiltered):
         What is done. "drop" leaves the suspect rows out. "relabel" gives them the
         `suggested_label_` of the scorer. "weight" weighs every row by one minus its
         `error_probability_`, times the `sample_weight` that is given, and ignores `drop`,
-        `threshold` and `quadrants`; the estimator must take a `sample_weight`.
+        `threshold` and `quadrants`; the estimator must take a `sample_weight`. With probabilities
+        of a single training these two warn, as `drop="auto"` does.
     memory : str or joblib.Memory, default=None
         Where fitted scorers are cached, so that in a search over `drop`, `action` or the estimator
         each training fold is scored once. A cached scorer may hold a copy of the rows. Not used
@@ -95,7 +98,9 @@ class FilteredClassifier(BaseFiltered):
     Notes
     -----
     Rows of which the score or the error probability is undefined are not suspect, and weigh 1. Of
-    a class of which all rows are suspect the least suspect one is kept as it is, with a warning.
+    a class of which all rows are suspect the least suspect one is kept as it is, with a warning:
+    with its label, and with all its weight. With "weight" these are the classes of which all rows
+    are more likely wrong than right; rows whose given weight is 0 do not count.
 
     All parameters can be tuned, those of the parts as ``estimator__C`` or
     ``scorer__estimator__lr``; set `memory` to score each fold once. The scores of a search are
@@ -110,6 +115,12 @@ class FilteredClassifier(BaseFiltered):
     `fit` passes `groups` and `scoring_view` to the scorer and all else, as `sample_weight`, to the
     estimator. The scorer does not see sample weights: a row of weight 0 is not as good as absent,
     and `sample_weight` is not among the named parameters of `fit`.
+
+    The `groups` of ``cross_val_score(..., groups=groups)`` make the folds and go no further. For a
+    scorer inside a cross-validation or a pipeline, enable metadata routing
+    (``sklearn.set_config(enable_metadata_routing=True)``), call ``set_fit_request(groups=True)`` of
+    the scorer, and pass ``params={"groups": groups}``, or ``groups=groups`` to the ``fit`` of a
+    search. The same goes for `scoring_view`, and for `sample_weight` and the estimator.
 
     Examples
     --------
@@ -129,6 +140,8 @@ class FilteredClassifier(BaseFiltered):
     0.9
     """
 
+    _kind = "classifier"
+    _instead_of_none = {"estimator": "LogisticRegression(...)", "scorer": "LabelErrorScorer(...)"}
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseFiltered._parameter_constraints,
         "quadrants": ["array-like", None],
@@ -218,10 +231,11 @@ class FilteredClassifier(BaseFiltered):
     def _scorer(self) -> Any:
         return LabelErrorScorer(random_state=_DEFAULT_SEED) if self.scorer is None else self.scorer
 
-    def _scorer_for(self, X: Any) -> Any:
+    def _scorer_for(self, y: Any) -> Any:
         scorer = self._scorer()
-        if self.scorer is None:  # it would refuse to look for more neighbours than there are rows
-            scorer.n_neighbors = max(1, min(scorer.n_neighbors, _num_samples(X) // 2))
+        # It would refuse to look for more neighbours than there are rows, and does so without y.
+        if self.scorer is None and y is not None:
+            scorer.n_neighbors = max(1, min(scorer.n_neighbors, _num_samples(y) // 2))
         return scorer
 
     def _quadrants(self) -> Sequence[str] | None:
@@ -260,15 +274,9 @@ class FilteredClassifier(BaseFiltered):
     def _act(self, X: Any, y: Any, params: dict[str, Any], suspect: NDArray[np.bool_]) -> Any:
         self.relabelled_indices_ = np.empty(0, dtype=np.intp)
         if self.action == "weight":
-            probability = attribute_of(self.scorer_, "error_probability_", "action='weight'")
-            given = _check_sample_weight(params.get("sample_weight"), probability, copy=True)
-            weight = given * (1 - np.nan_to_num(probability, nan=0.0))
-            if not weight.any():
-                raise ValueError(
-                    "No row has a positive weight: the labels of all rows with a positive "
-                    "sample_weight are certainly wrong to the scorer. Use action='drop'."
-                )
-            params = {**params, "sample_weight": weight}
+            given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
+            trust = trust_in_labels(self.scorer_, column(y), given != 0)
+            params = {**params, "sample_weight": given * trust}
         if self._relabels:
             suggested = attribute_of(self.scorer_, "suggested_label_", "action='relabel'")
             given = column(y)
@@ -279,6 +287,5 @@ class FilteredClassifier(BaseFiltered):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
         tags.classifier_tags = tags.classifier_tags or ClassifierTags()
         return tags

@@ -90,6 +90,11 @@ class FilteredRegressor(BaseFiltered):
     ((44,), (3,))
     """
 
+    _kind = "regressor"
+    _instead_of_none = {
+        "estimator": "Ridge(...)",
+        "scorer": 'TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss")',
+    }
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseFiltered._parameter_constraints,
         "drop": CONSTRAINTS["drop"][1:],
@@ -120,7 +125,7 @@ class FilteredRegressor(BaseFiltered):
         if scorer is None:
             raise ValueError(
                 "FilteredRegressor needs a scorer for regression; pass for example scorer="
-                'TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss").'
+                f"{self._instead_of_none['scorer']}."
             )
         super()._check_parts(estimator, scorer)
 
@@ -132,6 +137,5 @@ class FilteredRegressor(BaseFiltered):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
         tags.regressor_tags = tags.regressor_tags or RegressorTags()
         return tags

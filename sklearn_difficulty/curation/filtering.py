@@ -23,9 +23,11 @@ from .selection import (
     column,
     describe_rows,
     fitted_scorer,
+    forget,
     needed_attributes,
     rows_to_drop,
     take,
+    warn_of_single_training,
 )
 
 __all__ = ["DifficultyFilter"]
@@ -46,7 +48,9 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         Share of the rows, in [0, 1), that is left out, hardest first; of equally hard rows those
         that come first. "auto" leaves out the rows of which the label is more likely wrong than
         right (`error_probability_` above 0.5), and needs a scorer that says so, such as
-        `LabelErrorScorer`; with `quadrants`, all rows that lie in these.
+        `LabelErrorScorer`; with `quadrants`, all rows that lie in these. The probabilities that a
+        `LabelErrorScorer` reads from a single training ("one_fit" or "neighbors") are too low for
+        "auto", which then warns: give a share.
     threshold : float, default=None
         Leave out the rows of which the difficulty is larger, in place of `drop`.
     quadrants : sequence of str, default=None
@@ -80,8 +84,14 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
     least suspect one is kept, with a warning; a scorer without classes, of a regressor, counts as
     having one.
 
-    A pipeline does not resample sample weights, and passes `groups` on only if metadata routing is
-    enabled. `FilteredClassifier` takes care of both.
+    A pipeline does not resample sample weights; in a `FilteredClassifier` they follow the rows that
+    are kept.
+
+    The `groups` of ``cross_val_score(..., groups=groups)`` make the folds and go no further. For a
+    scorer inside a cross-validation or a pipeline, enable metadata routing
+    (``sklearn.set_config(enable_metadata_routing=True)``), call ``set_fit_request(groups=True)`` of
+    the scorer, and pass ``params={"groups": groups}``, or ``groups=groups`` to the ``fit`` of the
+    pipeline. The same goes for `scoring_view`.
 
     Examples
     --------
@@ -132,10 +142,13 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         """
         self._validate_params()
         drop, threshold, quadrants = self.drop, self.threshold, self.quadrants
-        check_scorer(self.scorer, needed_attributes(drop, threshold, quadrants), quadrants)
+        forget(self)
+        needed = needed_attributes(drop, threshold, quadrants)
+        check_scorer(self.scorer, needed, quadrants)
         if _routing_enabled():
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
         self.scorer_ = fitted_scorer(self.scorer, X, y, params, memory=None)
+        warn_of_single_training(self.scorer_, needed)
         self.difficulty_ = self.scorer_.difficulty_
         has_classes = getattr(self.scorer_, "classes_", None) is not None
         dropped = rows_to_drop(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, column_or_1d, indexable
@@ -24,6 +25,7 @@ from ..training.trained import TRAINED_TYPES
 from .quadrants import DifficultyQuadrantClassifier
 
 _MORE_LIKELY_WRONG = 0.5
+_SINGLE_TRAININGS = ("one_fit", "neighbors")  # of these networks every row was a training row
 # Which scorers of this package have an attribute, so that others are refused before they train.
 _HAVE: dict[str, tuple[type, ...]] = {
     "error_probability_": (LabelErrorScorer,),
@@ -58,6 +60,13 @@ def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str
             "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
             "filter: make_pipeline(scaler, FilteredClassifier(estimator, scorer=scorer))."
         )
+    estimator = getattr(scorer, "estimator", None)
+    if isinstance(estimator, str) and estimator == "precomputed":
+        raise ValueError(
+            f"{type(scorer).__name__}('precomputed') reads class probabilities in place of the "
+            "rows, and a filter passes one X to the scorer and on. Fit the scorer alone, and "
+            "choose rows by its difficulty_ or error_probability_."
+        )
     if quadrants is not None:
         _check_quadrants(scorer, quadrants)
     is_ours = type(scorer).__module__.startswith(f"{__name__.partition('.')[0]}.")
@@ -72,6 +81,12 @@ def needed_attributes(
     """Return what `rows_to_drop` reads besides the difficulty, and the setting that asks for it."""
     by_probability = drop == "auto" and threshold is None and quadrants is None
     return {"error_probability_": "drop='auto'"} if by_probability else {}
+
+
+def forget(estimator: Any) -> None:
+    """Drop the fitted attributes, so that a fit that fails leaves nothing of the one before it."""
+    for name in [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]:
+        delattr(estimator, name)
 
 
 def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
@@ -140,7 +155,7 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
             raise
         # joblib would hash tensors by where they lie, and overlook the user's code.
         cached = check_memory(memory).cache(_fit, ignore=["scorer"])
-        fitted = cached(clone(scorer), X, y, dict(params), key)
+        fitted = cached(clone(scorer), _as_arrays(X), _as_arrays(y), _as_arrays(params), key)
     _refuse_other_rows(fitted, X, y)
     difficulty: Any = getattr(fitted, "difficulty_", None)
     n = _num_samples(y)
@@ -155,6 +170,37 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
 def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None) -> Any:
     """Fit a scorer; `key` is what the cache knows it by."""
     return scorer.fit(X, y, **params)
+
+
+def _as_arrays(values: Any) -> Any:
+    """Return tensors as ndarrays, also those in mappings; leave anything else as it is."""
+    if isinstance(values, Mapping) and not issparse(values):
+        return {name: _as_arrays(value) for name, value in values.items()}
+    return to_numpy(values)
+
+
+def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
+    """Warn if a setting trusts error probabilities of networks that were trained on the rows.
+
+    Parameters
+    ----------
+    scorer : estimator
+        Fitted.
+    needed : mapping of str to str
+        As for `check_scorer`.
+    """
+    if not needed or not isinstance(scorer, LabelErrorScorer):
+        return
+    if scorer.method_ in _SINGLE_TRAININGS:
+        settings = list(needed.values())
+        acts = any(setting.startswith("action") for setting in settings)
+        warn_caller(
+            f"The error probabilities of method={scorer.method_!r} are too low, by far if the "
+            "network has memorised the labels: it was trained on these rows. With "
+            f"{' and '.join(settings)} many wrong labels go unnoticed. Set drop to a share of "
+            f"the rows{', and action to drop' if acts else ''}; or give the scorer a net and "
+            "method='out_of_sample'."
+        )
 
 
 def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
@@ -222,7 +268,38 @@ def rows_to_drop(
     else:
         suspicion = attribute_of(scorer, "error_probability_", "drop='auto'")
         dropped = may_go & (suspicion > _MORE_LIKELY_WRONG)
-    return _spare(dropped, suspicion, labels)
+    fate = "would be dropped; the least suspect one (of each) is kept."
+    dropped[_least_suspect(dropped, suspicion, labels, fate)] = False
+    return dropped
+
+
+def trust_in_labels(
+    scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return what the rows of a fitted scorer are worth: one minus the error probability.
+
+    Parameters
+    ----------
+    scorer : estimator
+        With `error_probability_`; rows of which it is undefined are worth 1.
+    labels : ndarray of shape (n_samples,)
+        Where all rows of a label are more likely wrong than right, the least suspect is worth 1.
+    counts : ndarray of shape (n_samples,), bool
+        The rows that stand for their label; others have no weight anyway.
+
+    Returns
+    -------
+    trust : ndarray of shape (n_samples,)
+        In [0, 1].
+    """
+    probability = attribute_of(scorer, "error_probability_", "action='weight'")
+    probability = np.nan_to_num(probability, nan=0.0)
+    rows = np.flatnonzero(counts)
+    suspicion = probability[rows]
+    fate = "are more likely wrong than right; the least suspect one (of each) keeps its weight."
+    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels[rows], fate)
+    probability[rows[spared]] = 0.0
+    return 1 - probability
 
 
 def _in_quadrants(
@@ -234,21 +311,19 @@ def _in_quadrants(
     return -distance, np.isin(code, [QUADRANT_NAMES.index(name) for name in quadrants])
 
 
-def _spare(
-    dropped: NDArray[np.bool_], suspicion: NDArray[Any], labels: NDArray[Any] | None
-) -> NDArray[np.bool_]:
-    """Return `dropped` without the least suspect row of every label that would be lost."""
+def _least_suspect(
+    suspect: NDArray[np.bool_], suspicion: NDArray[Any], labels: NDArray[Any] | None, fate: str
+) -> NDArray[np.intp]:
+    """Return the least suspect row of every label of which all rows are suspect, with a warning."""
     if labels is None:
-        lost: list[Any] = [None] if dropped.all() else []
+        lost: list[Any] = [None] if suspect.all() else []
     else:
-        lost = sorted(set(labels.tolist()) - set(labels[~dropped].tolist()))
-    for label in lost:
-        rows = np.flatnonzero(dropped if label is None else labels == label)
-        dropped[rows[np.argmin(suspicion[rows])]] = False
+        lost = sorted(set(labels.tolist()) - set(labels[~suspect].tolist()))
     if lost:
         what = "All rows" if labels is None else f"All rows of the class(es) {lost[:5]}"
-        warn_caller(f"{what} would be dropped; the least suspect one (of each) is kept.")
-    return dropped
+        warn_caller(f"{what} {fate}")
+    of_each = (np.flatnonzero(suspect if label is None else labels == label) for label in lost)
+    return np.array([rows[np.argmin(suspicion[rows])] for rows in of_each], dtype=np.intp)
 
 
 def column(y: Any) -> NDArray[Any]:
@@ -266,7 +341,6 @@ def take(X: Any, rows: NDArray[np.intp]) -> Any:
 def describe_rows(estimator: Any, *fitted: Any) -> None:
     """Set what an estimator has seen of its rows, from the first fitted part that knows."""
     for name in ("n_features_in_", "feature_names_in_"):
-        vars(estimator).pop(name, None)
         known = [getattr(part, name) for part in fitted if hasattr(part, name)]
         if known:
             setattr(estimator, name, known[0])

@@ -5,6 +5,8 @@ Which rows are suspect is tested with DifficultyFilter.
 """
 
 import pickle
+import warnings
+from collections import UserDict
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 import torch
 from joblib import Memory
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import (
     BaseEstimator,
@@ -22,6 +25,7 @@ from sklearn.base import (
     is_classifier,
     is_regressor,
 )
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
@@ -34,7 +38,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, SVR
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback
@@ -252,11 +256,58 @@ def test_weight():
     assert fit6(X=X, action="weight").estimator_.sample_weight_[0] == 1
 
 
-def test_weight_of_labels_that_are_all_wrong():
+def test_weight_leaves_no_class_without_weight():
     X = X6.copy()
+    X[:, 1] = [1.0, 0.999, 0.5, 1.0, 1.0, nan]
+    with pytest.warns(UserWarning, match=r"class\(es\) \['a'\] are more likely wrong than right"):
+        found = fit6(X=X, action="weight", metadata={"sample_weight": W6})
+    assert_allclose(found.estimator_.sample_weight_, [0, 2, 1.5, 0, 0, 6])
     X[:, 1] = 1.0
-    with pytest.raises(ValueError, match="No row has a positive weight"):
-        fit6(X=X, action="weight")
+    with pytest.warns(UserWarning, match=r"\['a', 'b', 'c'\]"):
+        found = fit6(X=X, action="weight")
+    assert_array_equal(found.estimator_.sample_weight_, [1, 0, 1, 0, 1, 0])
+
+
+def test_rows_without_a_given_weight_do_not_stand_for_their_class():
+    X = X6.copy()
+    X[:, 1] = [0.9, 0.8, 0.9, 0.1, 0.9, 0.8]
+    weight = np.array([3.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    with pytest.warns(UserWarning, match=r"class\(es\) \['a', 'b'\] are"):
+        found = fit6(X=X, action="weight", metadata={"sample_weight": weight})
+    assert_array_equal(found.estimator_.sample_weight_, weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit6(action="weight", metadata={"sample_weight": W6})
+    assert_allclose(found.estimator_.sample_weight_, W6 * (1 - X6[:, 1]))
+
+
+SETTINGS_OF_ERROR_PROBABILITIES = [
+    ({}, "drop='auto' many.*Set drop to a share of the rows; or"),
+    ({"action": "weight"}, "action='weight' many.*share of the rows, and action to drop; or"),
+    ({"action": "relabel", "drop": 0.1}, "action='relabel' many"),
+    ({"action": "relabel"}, "drop='auto' and action='relabel' many"),
+]
+
+
+@pytest.mark.parametrize("method", ["one_fit", "neighbors"])
+@pytest.mark.parametrize(("params", "message"), SETTINGS_OF_ERROR_PROBABILITIES)
+def test_probabilities_of_a_single_training_are_warned_of(wine, method, params, message):
+    scorer = label_errors(small_net(max_epochs=2), method=method)
+    with pytest.warns(UserWarning, match=f"method='{method}' are too low.*With {message}") as seen:
+        FilteredClassifier(scorer=scorer, **params).fit(*wine)
+    [warning] = [w for w in seen if "too low" in str(w.message)]
+    assert warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FilteredClassifier(scorer=scorer, drop=0.1).fit(*wine)
+        FilteredClassifier(scorer=scorer, threshold=0.9).fit(*wine)
+
+
+@pytest.mark.parametrize("params", [params for params, _ in SETTINGS_OF_ERROR_PROBABILITIES])
+def test_probabilities_of_held_out_rows_are_not_warned_of(wine, params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FilteredClassifier(scorer=label_errors(small_net()), **params).fit(*wine)
 
 
 def test_quadrants(wine):
@@ -363,20 +414,22 @@ def test_no_row_is_filtered_in_predictions(wine):
 @pytest.mark.parametrize(
     ("estimator", "lacking"),
     [
-        (None, ["transform"]),
-        (KNeighborsClassifier(), ["predict_log_proba", "decision_function", "transform"]),
-        (SVC(), ["predict_proba", "predict_log_proba", "transform"]),
+        (None, []),
+        (KNeighborsClassifier(), ["predict_log_proba", "decision_function"]),
+        (SVC(), ["predict_proba", "predict_log_proba"]),
         (LinearDiscriminantAnalysis(), []),
     ],
 )
 def test_methods_are_those_of_the_estimator(estimator, lacking, wine):
-    methods = ["predict_proba", "predict_log_proba", "decision_function", "transform"]
+    methods = ["predict_proba", "predict_log_proba", "decision_function"]
     found = FilteredClassifier(estimator, scorer=NeighborConfidenceScorer(n_neighbors=3), drop=0.1)
     assert [name for name in methods if not hasattr(found, name)] == lacking
     found.fit(*wine)
     assert [name for name in methods if not hasattr(found, name)] == lacking
-    if not lacking:
-        assert found.transform(wine[0]).shape == (178, 2)
+    # What transforms too is no transformer here, which would have names and an output to set.
+    assert not hasattr(found, "transform")
+    assert not hasattr(found, "fit_transform")
+    assert get_tags(found).transformer_tags is None
 
 
 def test_before_fit():
@@ -398,6 +451,8 @@ def test_tags_follow_the_estimator():
     assert not get_tags(FilteredClassifier(SVC())).classifier_tags.poor_score
     assert get_tags(FilteredRegressor()).target_tags.multi_output
     assert get_tags(FilteredClassifier()).target_tags.required
+    assert get_tags(SVC(kernel="precomputed")).input_tags.pairwise
+    assert not get_tags(FilteredClassifier(SVC(kernel="precomputed"))).input_tags.pairwise
 
 
 def test_clone_pickle_and_set_params(wine):
@@ -422,6 +477,25 @@ def test_fitting_again_forgets():
     assert len(found.dropped_indices_) == 0
     found.set_params(action="weight").fit(X6, Y6)
     assert len(found.relabelled_indices_) == 0
+
+
+def fitted_attributes(estimator):
+    return {name for name in vars(estimator) if name.endswith("_")}
+
+
+def test_a_fit_that_fails_leaves_nothing_of_the_one_before():
+    found = FilteredClassifier(Recorder(), scorer=Scripted()).fit(X6, Y6)
+    found.set_params(scorer=StandardScaler(), drop=0.1)
+    with pytest.raises(ValueError, match="difficulty_ of shape"):
+        found.fit(X6, Y6)
+    assert fitted_attributes(found) == set()
+    with pytest.raises(NotFittedError):
+        found.predict(X6)
+    found.set_params(scorer=Scripted()).fit(X6, Y6)
+    with pytest.raises(TypeError, match="unexpected"):
+        found.fit(X6[::-1], Y6[::-1], nonsense=1)  # of which the estimator knows nothing
+    assert_array_equal(found.difficulty_, X6[::-1, 0])
+    assert not hasattr(found, "estimator_")
 
 
 # ------------------------------------------------------------------------------------- metadata
@@ -481,6 +555,23 @@ def test_metadata_of_training_folds():
         assert len(fold.estimator_.score_weight_) == 8
 
 
+def test_groups_inside_a_cross_validation():
+    X = np.column_stack([np.arange(24), np.zeros(24), np.zeros(24)]).astype(float)
+    y, groups = np.arange(24) % 2, np.arange(24) // 4
+    scorer = Scripted()
+    found = FilteredClassifier(Recorder(), scorer=scorer, drop=0.25)
+    cv = GroupKFold(2)
+    scores = cross_validate(found, X, y, cv=cv, groups=groups, return_estimator=True)
+    assert [fold.scorer_.groups_ for fold in scores["estimator"]] == [None, None]
+    with config_context(enable_metadata_routing=True):
+        scorer.set_fit_request(groups=True)
+        params = {"groups": groups}
+        scores = cross_validate(found, X, y, cv=cv, params=params, return_estimator=True)
+        search = GridSearchCV(found, {"drop": [0.25]}, cv=2).fit(X, y, groups=groups)
+    assert [len(fold.scorer_.groups_) for fold in scores["estimator"]] == [12, 12]
+    assert_array_equal(search.best_estimator_.scorer_.groups_, groups)
+
+
 def test_weights_of_a_pipeline(wine):
     X, y = wine
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
@@ -517,6 +608,40 @@ def test_memory_trains_the_scorer_once(tmp_path):
     assert fits.n == 5
     clone(found).set_params(memory=None).fit(X6, Y6)
     assert fits.n == 6
+
+
+class OfManyKinds(Scripted):
+    """Takes its rows also in a mapping."""
+
+    def fit(self, X, y, *, groups=None, scoring_view=None):
+        X = X["x"] if isinstance(X, (dict, UserDict)) else X
+        return super().fit(X, np.asarray(y), groups=groups, scoring_view=scoring_view)
+
+
+@pytest.mark.parametrize("kind", [dict, UserDict, lambda x: x["x"]])
+def test_memory_knows_equal_tensors(tmp_path, kind):
+    found = FilteredClassifier(Weightless(), scorer=OfManyKinds(), memory=str(tmp_path))
+
+    def fit(**changes):
+        given = {"x": X6, "y": np.arange(6) // 2, "view": X6 + 1, **changes}
+        x, y, view = (torch.tensor(given[name]) for name in ("x", "y", "view"))
+        return found.fit(kind({"x": x}), y, scoring_view=kind({"x": view}))
+
+    assert_array_equal(fit().dropped_indices_, [0, 2])
+    assert_array_equal(fit().dropped_indices_, [0, 2])
+    assert fits.n == 1
+    fit(x=np.add(X6, [1, 0, 0]))
+    assert fits.n == 2
+    fit(y=np.array([0, 0, 1, 1, 2, 1]))
+    assert fits.n == 3
+    fit(view=X6)
+    assert fits.n == 4
+
+
+def test_memory_does_not_take_a_matrix_for_a_mapping(tmp_path):
+    found = FilteredClassifier(scorer=TrainingDynamicsScorer(), drop=0.1, memory=str(tmp_path))
+    with pytest.raises(TypeError, match="Sparse data"):
+        found.fit(sparse.dok_array(X6), Y6)
 
 
 def test_memory_in_a_search_over_a_network(wine, tmp_path):
@@ -603,12 +728,62 @@ def test_trained_scorers_are_not_cached(wine, tmp_path):
         ({"scorer": DifficultyQuadrantClassifier(), "action": "weight"}, "action='weight' needs"),
         ({"estimator": Weightless(), "action": "weight"}, "Weightless does not"),
         ({"scorer": make_pipeline(StandardScaler(), Scripted())}, "is a Pipeline"),
+        ({"scorer": LabelErrorScorer("precomputed")}, "Fit the scorer alone, and choose rows"),
+        ({"estimator": Ridge()}, "a classifier; the kind of Ridge is 'regressor'. Use FilteredReg"),
+        ({"estimator": make_pipeline(StandardScaler(), SVR())}, "kind of Pipeline is 'regressor'"),
+        ({"estimator": KMeans()}, "the kind of KMeans is 'clusterer'.$"),
+        ({"estimator": SVC(kernel="precomputed")}, "SVC takes distances or a kernel between rows"),
+        ({"estimator": KNeighborsClassifier(metric="precomputed")}, "Pass the rows, and have"),
     ],
 )
 def test_bad_settings(params, message):
     defaults = {"estimator": Recorder(), "scorer": Scripted()}
     with pytest.raises(ValueError, match=message):
         FilteredClassifier(**{**defaults, **params}).fit(X6, Y6)
+
+
+class Plain:
+    """A classifier that inherits nothing and has no tags."""
+
+    def get_params(self, deep=False):
+        return {}
+
+    def fit(self, X, y):
+        self.n_rows_ = len(X)
+        return self
+
+    def predict(self, X):
+        return ["a"] * len(X)
+
+
+def test_an_estimator_without_tags_is_believed():
+    assert fit6(Plain()).estimator_.n_rows_ == 4
+
+
+@pytest.mark.parametrize(
+    ("found", "params", "message"),
+    [
+        (
+            FilteredClassifier(),
+            {"scorer__n_members": 3},
+            r"scorer__n_members cannot be set, because scorer is None; pass LabelErrorScorer\(",
+        ),
+        (FilteredClassifier(), {"estimator__C": 3}, r"estimator is None; pass LogisticRegression"),
+        (
+            FilteredClassifier(SVC()),
+            {"estimator": None, "estimator__C": 3},
+            "estimator is None",
+        ),
+        (FilteredRegressor(), {"scorer__measure": "loss"}, "pass TrainingDynamicsScorer"),
+        (FilteredRegressor(), {"estimator__alpha": 3}, r"estimator is None; pass Ridge\("),
+    ],
+)
+def test_parameters_of_a_part_that_is_none(found, params, message):
+    with pytest.raises(ValueError, match=message):
+        found.set_params(**params)
+    found.set_params(estimator=SVC(), estimator__C=3.0, scorer=Scripted(), scorer__lacks=["x"])
+    assert found.estimator.C == 3
+    assert found.scorer.lacks == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -701,6 +876,11 @@ def test_regressor_has_no_classes_to_spare():
     [
         ({}, r"needs a scorer for regression; .*TrainingDynamicsScorer\(NeuralNetRegressor"),
         ({"scorer": Scripted(), "drop": "auto"}, "'drop' parameter"),
+        (
+            {"estimator": LogisticRegression(), "scorer": Scripted()},
+            "a regressor; the kind of LogisticRegression is 'classifier'. Use FilteredClassifier",
+        ),
+        ({"estimator": SVR(kernel="precomputed"), "scorer": Scripted()}, "SVR takes distances"),
     ],
 )
 def test_regressor_settings(params, message):

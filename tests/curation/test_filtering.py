@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_wine
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetRegressor
@@ -27,6 +27,7 @@ from skorch import NeuralNetRegressor
 from sklearn_difficulty import (
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
+    LabelErrorScorer,
     NeighborConfidenceScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
@@ -353,6 +354,20 @@ def test_groups_are_routed():
             DifficultyFilter(Scripted(), drop=0.25).fit(TABLE, LABELS, groups=groups)
 
 
+def test_groups_inside_a_cross_validation():
+    X, y, groups = scripted_rows(np.arange(12.0)), np.arange(12) % 2, np.arange(12) // 2
+    scorer = Scripted()
+    pipeline = make_imbalanced_pipeline(DifficultyFilter(scorer, drop=0.25), Recorder())
+    cv = GroupKFold(2)
+    scores = cross_validate(pipeline, X, y, cv=cv, groups=groups, return_estimator=True)
+    assert [fold[0].scorer_.groups_ for fold in scores["estimator"]] == [None, None]
+    with config_context(enable_metadata_routing=True):
+        scorer.set_fit_request(groups=True)
+        params = {"groups": groups}
+        scores = cross_validate(pipeline, X, y, cv=cv, params=params, return_estimator=True)
+    assert [len(fold[0].scorer_.groups_) for fold in scores["estimator"]] == [6, 6]
+
+
 # ------------------------------------------------------------------------------- what is refused
 
 
@@ -371,6 +386,7 @@ def test_groups_are_routed():
         ({"scorer": DifficultyQuadrantClassifier(), "quadrants": ()}, "must name some of"),
         ({"scorer": make_pipeline(StandardScaler(), Scripted())}, "a Pipeline, which has no"),
         ({"scorer": StandardScaler(), "drop": 0.1}, "must have a difficulty_ of shape"),
+        ({"scorer": LabelErrorScorer("precomputed")}, "a filter passes one X to the scorer and on"),
     ],
 )
 def test_bad_settings(params, message):
@@ -431,6 +447,30 @@ def test_other_rows_are_refused(wine):
     ensemble = ResampledEnsemble(n_members=2, train_size=0.5, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="other rows"):
         DifficultyFilter(ConsistencyScorer(ensemble), drop=0.1).fit(X[:100], y[:100])
+
+
+@pytest.mark.parametrize("method", ["one_fit", "neighbors"])
+def test_probabilities_of_a_single_training_are_warned_of(wine, method):
+    net = default_network(*wine).set_params(max_epochs=2)
+    scorer = LabelErrorScorer(net, method=method, n_neighbors=5, random_state=0)
+    with pytest.warns(UserWarning, match="too low.*drop='auto' many.*share of the rows; or"):
+        DifficultyFilter(scorer).fit(*wine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DifficultyFilter(scorer, drop=0.1).fit(*wine)
+
+
+def test_a_fit_that_fails_leaves_nothing_of_the_one_before():
+    found = DifficultyFilter(Scripted(), drop=0.25).fit(TABLE, LABELS)
+    found.set_params(scorer=TrainingDynamicsScorer(), drop="auto")
+    with pytest.raises(ValueError, match="needs a scorer with"):
+        found.fit(TABLE, LABELS)
+    assert not [name for name in vars(found) if name.endswith("_")]
+    found.set_params(scorer=Scripted(with_probability=False), drop=0.25).fit(TABLE, LABELS)
+    with pytest.raises(ValueError, match="needs a scorer with"):
+        found.set_params(drop="auto").fit(TABLE[:3], LABELS[:3])
+    assert len(found.difficulty_) == 3
+    assert not hasattr(found, "sample_indices_")
 
 
 def test_a_failed_fit_leaves_the_scorer_alone(wine):
