@@ -62,7 +62,12 @@ class LabelErrorScorer(BaseEnsembleScorer):
     true label beside it, the share of wrong labels in the whole, and what a cut would drop. With
     ``method="one_fit"`` or "neighbors" it is one minus the confidence in the given label.
 
-    **What it finds.** Wrong labels, those that networks contradict which did not see the row.
+    **What it finds.** Wrong labels. Over four data sets, six kinds of noise and networks that were
+    stopped early and that memorise, average precision is 0.89 and 0.84; the held-out probabilities
+    of the same networks in the end, which cleanlab ranks by, give 0.84 and 0.76; the F1 of the cut
+    at 0.5 is 0.76 and 0.72, that of cleanlab's 0.70 and 0.65. From a single training, "neighbors"
+    0.87 and 0.88, "one_fit" 0.87 and 0.82; the F1 of the cut there 0.67 and 0.23. The user guide
+    has the figures by kind of noise: errors on doubtful rows are found far worse than random ones.
 
     Parameters
     ----------
