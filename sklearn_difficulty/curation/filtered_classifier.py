@@ -86,7 +86,7 @@ class FilteredClassifier(BaseFiltered):
         The classes.
     n_features_in_ : int
         Size of axis 1 of X, for arrays.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, for DataFrames whose names are all strings.
 
     See Also

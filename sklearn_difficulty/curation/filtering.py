@@ -70,7 +70,7 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         The fitted clone.
     n_features_in_ : int
         Size of axis 1 of X, for arrays.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, for DataFrames whose names are all strings.
 
     See Also

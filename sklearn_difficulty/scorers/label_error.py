@@ -71,14 +71,14 @@ class LabelErrorScorer(BaseEnsembleScorer):
 
     Parameters
     ----------
-    estimator : skorch.NeuralNet, ResampledEnsemble, TrainingRecord, FrozenEstimator, \
-            "precomputed" or None, default=None
-        The network, a classifier, of which clones are trained; what was trained already is read
-        without training. "precomputed" takes class probabilities of shape (n_samples, n_classes)
-        in place of X, from networks or any other classifier that did not see the row, as of
-        ``cross_val_predict(..., method="predict_proba")``. Columns are the sorted classes; if the
-        labels are integers from 0 on, their positions, and some may be missing. None takes
-        ``training.default_network(X, y)``.
+    estimator : net, ensemble, record, "precomputed" or None, default=None
+        The skorch net, a classifier, of which clones are trained. What was trained already is read
+        without training: a fitted `ResampledEnsemble`, a `TrainingRecord`, or a ``FrozenEstimator``
+        around a net that was fitted with ``RecordTraining``. "precomputed" takes class
+        probabilities of shape (n_samples, n_classes) in place of X, from networks or any other
+        classifier that did not see the row, as of ``cross_val_predict(...,
+        method="predict_proba")``. Columns are the sorted classes; if the labels are integers from 0
+        on, their positions, and some may be missing. None takes ``training.default_network(X, y)``.
     method : {"auto", "out_of_sample", "one_fit", "neighbors"}, default="auto"
         Where the class probabilities of a row come from. "out_of_sample": from networks of an
         ensemble that did not see the row, averaged over all epochs of their training, and from its
