@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.utils import RegressorTags
 
+from ..base import BaseDifficultyScorer
 from ._refitting import BaseFiltered
 from .selection import CONSTRAINTS
 
@@ -131,6 +134,16 @@ class FilteredRegressor(BaseFiltered):
 
     def _needed(self) -> dict[str, str]:
         return {}
+
+    def _suspect(self, y: Any) -> NDArray[np.bool_]:
+        is_ours = isinstance(self.scorer_, BaseDifficultyScorer)
+        if is_ours and getattr(self.scorer_, "classes_", None) is not None:
+            raise ValueError(
+                f"{type(self.scorer).__name__} has taken the targets for classes. Give it a "
+                "network that is a regressor, such as TrainingDynamicsScorer("
+                'NeuralNetRegressor(...), measure="loss").'
+            )
+        return super()._suspect(y)
 
     def _labels(self, y: Any) -> None:
         return None

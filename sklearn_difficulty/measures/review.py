@@ -330,7 +330,12 @@ def calibrate_with_review(
         table[i] = (
             cut,
             n_dropped,
-            *_interval(precision, variance[inside].sum(), n_dropped),
+            # Without a look at any of them the calibration is all there is.
+            *(
+                _interval(precision, variance[inside].sum(), n_dropped)
+                if inside.any() or not n_dropped
+                else (precision, 0.0, 1.0)
+            ),
             *_interval(recall, (variance * (inside - recall) ** 2).sum(), n_wrong),
         )
     rate, low, high = _interval(n_wrong / len(error), variance.sum(), len(error))

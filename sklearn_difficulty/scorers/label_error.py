@@ -97,7 +97,8 @@ class LabelErrorScorer(BaseEnsembleScorer):
     train_size : float, default=0.8
         Share of the rows that each is trained on. With 0.8, five networks hold every row out once.
     n_neighbors : int or None, default=30
-        Training rows that are asked at a probe. None asks none, with "out_of_sample".
+        Training rows that are asked at a probe, at most as many as a network is trained on. None
+        asks none, with "out_of_sample".
     probes : "auto", str, list of str, or callable, default="auto"
         Layers in which neighbours are looked for, as for `NeighborConfidenceScorer`.
     stratify : bool, default=True

@@ -26,7 +26,7 @@ from sklearn.base import (
     is_regressor,
 )
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
@@ -974,3 +974,10 @@ def test_all_actions_can_be_tuned(wine, tmp_path):
     search = GridSearchCV(found, grid, cv=2, error_score="raise").fit(X, noisy)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.predict(X).dtype == y.dtype
+
+
+def test_a_regressor_refuses_a_scorer_that_took_its_targets_for_classes():
+    X, y = load_diabetes(return_X_y=True)
+    filtered = FilteredRegressor(scorer=TrainingDynamicsScorer(measure="loss", random_state=0))
+    with pytest.raises(ValueError, match="has taken the targets for classes"):
+        filtered.fit(X[:80], y[:80])

@@ -211,3 +211,9 @@ def test_recall_is_at_most_one():
         plan = review_plan(error, n=100, random_state=seed)
         review = calibrate_with_review(error, plan.rows, plan.weight, plan.rows < 50, cuts=[0.5])
         assert review.cuts["recall"][0] <= 1
+
+
+def test_precision_of_rows_that_nobody_looked_at_is_anything():
+    error = np.r_[np.full(5, 0.9), np.full(95, 0.1)]
+    review = calibrate_with_review(error, [50], [100.0], [False], cuts=[0.5])
+    assert (review.cuts["precision_low"][0], review.cuts["precision_high"][0]) == (0, 1)
