@@ -38,11 +38,11 @@ from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from sklearn_difficulty._randomness import isolated_rng, spawn_seeds
 from sklearn_difficulty.datasets import load_fashion_mnist
 from sklearn_difficulty.training import ResampledEnsemble, ResNet18
-from sklearn_difficulty.training.members import Pool
-from sklearn_difficulty.training.randomness import isolated_rng, spawn_seeds
-from sklearn_difficulty.training.stackable import stack_size
+from sklearn_difficulty.training.ensemble.member import Pool
+from sklearn_difficulty.training.ensemble.stack_checks import stack_size
 
 BATCH, LR, MOMENTUM = 128, 0.01, 0.9
 STACKED, AGAIN = "stacked", "stacked again"

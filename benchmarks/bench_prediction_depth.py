@@ -39,10 +39,12 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
-from sklearn_difficulty.inference.embeddings import EmbeddingReader, predicted_classes
-from sklearn_difficulty.inference.neighbors import NeighborBank, full_precision
-from sklearn_difficulty.inference.probes import Probe, find_probes
-from sklearn_difficulty.inference.votes import majority
+from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.nearest import full_precision, majority
+from sklearn_difficulty.inference.neighbors import NeighborBank
+from sklearn_difficulty.inference.predictions import predicted_classes
+from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.inference.trace import Probe
 
 try:
     import faiss

@@ -64,7 +64,7 @@ from sklearn_difficulty import (
     TrainingRecord,
 )
 from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
-from sklearn_difficulty.inference.votes import majority
+from sklearn_difficulty.inference.nearest import majority
 from sklearn_difficulty.measures import prediction_depth
 from sklearn_difficulty.training import MLP, VGG16, ZeroMarginHingeLoss
 

@@ -55,8 +55,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sklearn_difficulty import DifficultyQuadrantClassifier, TrainingRecord
 from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
-from sklearn_difficulty.inference.depth import DepthReadout
-from sklearn_difficulty.inference.votes import count_votes, majority
+from sklearn_difficulty.inference.nearest import count_votes, majority
+from sklearn_difficulty.inference.probing import DepthReadout
 from sklearn_difficulty.measures import (
     consensus_class,
     consensus_consistency,

@@ -28,7 +28,7 @@ from _common import added_mib, argument_parser, conv, mlp, prepare, write_result
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.blocks import rows_per_block
-from sklearn_difficulty.inference.gradients import GradientReader, gradient_variance
+from sklearn_difficulty.inference.input_gradients import GradientReader, gradient_variance
 
 CHECKPOINTS = (3, 10, 30)
 BLOCK = 512

@@ -38,7 +38,7 @@ from torch import nn
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
 from sklearn_difficulty.datasets import load_fashion_mnist
-from sklearn_difficulty.inference.gradients import gradient_variance
+from sklearn_difficulty.inference.input_gradients import gradient_variance
 from sklearn_difficulty.measures import group_statistics, standardize
 from sklearn_difficulty.metrics import error_rate_by_percentile
 from sklearn_difficulty.training import MLP, ConvNet

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How hard is each example, and why: scikit-learn estimators around a torch network."""
 
-from .curation import (
-    DifficultyFilter,
-    DifficultyQuadrantClassifier,
-    FilteredClassifier,
-    FilteredRegressor,
-)
+from .curation import DifficultyFilter, FilteredClassifier, FilteredRegressor
 from .scorers import (
     ConsistencyScorer,
+    DifficultyQuadrantClassifier,
     DifficultyScorer,
     LabelErrorScorer,
     MarginScorer,

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
+from ._randomness import isolated_rng
 from .training import TrainingRecord
-from .training.randomness import isolated_rng
 
 __all__ = ["check_difficulty_scorer"]
 

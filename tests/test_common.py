@@ -34,9 +34,9 @@ from sklearn_difficulty import (
     VoGScorer,
     estimator_checks,
 )
-from sklearn_difficulty.base import BaseDifficultyScorer
+from sklearn_difficulty._randomness import isolated_rng
+from sklearn_difficulty.scorers._base import BaseDifficultyScorer
 from sklearn_difficulty.training import MLP, ResampledEnsemble
-from sklearn_difficulty.training.randomness import isolated_rng
 
 FEW_MEMBERS = LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, random_state=0)
 

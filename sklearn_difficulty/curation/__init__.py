@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Acting on difficulty: which kind of hard a row is, and what to do about it."""
+"""Acting on difficulty: train without the rows that a scorer suspects, or with other labels."""
 
+from .difficulty_filter import DifficultyFilter
 from .filtered_classifier import FilteredClassifier
 from .filtered_regressor import FilteredRegressor
-from .filtering import DifficultyFilter
-from .quadrants import DifficultyQuadrantClassifier
 
 __all__ = [
     "DifficultyFilter",
-    "DifficultyQuadrantClassifier",
     "FilteredClassifier",
     "FilteredRegressor",
 ]

@@ -21,8 +21,9 @@ from sklearn.utils.validation import (
 )
 
 from ..scorers.label_error import LabelErrorScorer
-from ._refitting import BaseFiltered, _estimator_has
-from .selection import attribute_of, column, needed_attributes, trust_in_labels
+from ._filtered import BaseFiltered, _estimator_has
+from ._scoring_step import attribute_of, needed_attributes
+from ._selection import column, trust_in_labels
 
 __all__ = ["FilteredClassifier"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.utils import RegressorTags
 
-from ..base import BaseDifficultyScorer
-from ._refitting import BaseFiltered
-from .selection import CONSTRAINTS
+from ..scorers._base import BaseDifficultyScorer
+from ._filtered import BaseFiltered
+from ._scoring_step import CONSTRAINTS
 
 __all__ = ["FilteredRegressor"]
 

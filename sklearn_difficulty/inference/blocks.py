@@ -1,35 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows through a trained network, block by block: what every reading of a network shares.
-
-A reading is a function of one block. `read_blocks` gives it the rows in order, on the device, in
-eval mode and with seeded generators; it pads small blocks, halves those that exceed CUDA's memory,
-and looks up the predicted class where no label is given.
-"""
+"""Checkpoints as states of a module on its device, and a forward pass with one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn import get_config
 from torch import nn
 
-from ..progress import SILENT, Task
-from ..training.network import call_module, evaluation_mode, module_device, module_dtype
-from ..training.outputs import check_outputs
-from ..training.randomness import isolated_rng
+from .._progress import SILENT, Task
+from .._randomness import isolated_rng
+from ..networks.forward import (
+    State,
+    call_module,
+    copied,
+    evaluation_mode,
+    module_device,
+    module_dtype,
+)
+from ..networks.heads import check_outputs, predicted_codes
+from ..rows.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows, take_rows
+from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from ..training.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows, take_rows
-from .targets import predicted_codes
 
 Result = TypeVar("Result")
+
+
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
+
 _ROW_MULTIPLE = 16
+
+
 _CUDA_BLOCK_BYTES = 2**26
+
+
 # Activations of a convolutional net are some tens of times its input; past the caches, and past
 # the size that malloc hands out again without asking the system, a CPU takes twice as long.
 _CPU_IMAGE_BLOCK_BYTES = 2**19
@@ -164,13 +174,6 @@ def _read(
         yield from _read(record, part, of_part, reading, min(multiple, max(1, n // 2)))
 
 
-def copied(inputs: Inputs) -> Inputs:
-    """Return a copy of a block, for a pass that may write to it."""
-    if isinstance(inputs, dict):
-        return {name: tensor.clone() for name, tensor in inputs.items()}
-    return inputs.clone()
-
-
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
     """Return how many rows a block has: `batch_size`, or what fits the device's budget."""
     if is_dataset(X):
@@ -181,3 +184,38 @@ def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
     on_cpu = device.type == "cpu" and is_image
     budget = _CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES
     return max(min(batch_size, _ROW_MULTIPLE), min(batch_size, budget // row_bytes))
+
+
+class DeviceStates:
+    """The checkpoints as states on the device: all at once if they fit, else one at a time.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Whose parameters and buffers they are, and on whose device they are put.
+    checkpoints : sequence of Checkpoint
+        In the order of iteration.
+    """
+
+    def __init__(self, module: nn.Module, checkpoints: Sequence[Checkpoint]) -> None:
+        self._checkpoints = checkpoints
+        self._device = module_device(module)
+        # Tied tensors have one name here; functional_call refuses two values for one tensor.
+        self._names = {name for name, _ in module.named_parameters()}
+        self._names |= {name for name, _ in module.named_buffers()}
+        self._resident: list[State] | None = None
+        n_bytes = sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
+        if n_bytes * len(checkpoints) <= get_config()["working_memory"] * 2**20:
+            self._resident = [self._load(checkpoint) for checkpoint in checkpoints]
+
+    def _load(self, checkpoint: Checkpoint) -> State:
+        return {
+            name: tensor.to(self._device)
+            for name, tensor in checkpoint.state_dict().items()
+            if name in self._names
+        }
+
+    def __iter__(self) -> Iterator[State]:
+        if self._resident is not None:
+            return iter(self._resident)
+        return (self._load(checkpoint) for checkpoint in self._checkpoints)

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from ..progress import SILENT, Task
-from ..training.network import call_module, module_device
-from ..training.outputs import class_probabilities
+from .._progress import SILENT, Task
+from ..networks.forward import call_module, copied, module_device
+from ..networks.heads import class_probabilities
+from ..rows.rows import Inputs, Rows, n_rows, take_rows
 from ..training.record import TrainingRecord
-from ..training.rows import Inputs, Rows, n_rows, take_rows
-from .blocks import copied, read_blocks
-from .probes import Probe, SumCounter
+from .blocks import read_blocks
+from .trace import Probe, SumCounter
 
 
 class _AllRead(BaseException):
@@ -184,13 +183,3 @@ def _pooled(maps: torch.Tensor, size: int) -> torch.Tensor:
     is_flat = len(sizes) == 2
     pool = nn.functional.adaptive_avg_pool2d if is_flat else nn.functional.adaptive_avg_pool3d
     return pool(maps, sizes)
-
-
-def predicted_classes(
-    record: TrainingRecord, X: Rows, *, batch_size: int, progress: Task = SILENT
-) -> NDArray[np.int64]:
-    """Return the position of the class that the network predicts for every row."""
-    blocks = read_blocks(
-        record, X, None, lambda _inputs, _labels: None, batch_size=batch_size, progress=progress
-    )
-    return np.concatenate([b.labels[: b.n].cpu().numpy() for b in blocks if b.labels is not None])

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Difficulty as pure functions of arrays: no network, no training, no estimator."""
 
-from sklearn_difficulty.measures.agreement import (
-    consensus_class,
-    consensus_consistency,
-    consistency_score,
-    high_influence_pairs,
-    influence,
-    memorization,
-)
 from sklearn_difficulty.measures.depth import prediction_depth
 from sklearn_difficulty.measures.dynamics import (
     aleatoric_uncertainty,
@@ -29,6 +21,9 @@ from sklearn_difficulty.measures.quadrants import (
     otsu_threshold,
 )
 from sklearn_difficulty.measures.review import calibrate_with_review, noise_cuts, review_plan
+
+from .consistency import consensus_class, consensus_consistency, consistency_score
+from .memorization import high_influence_pairs, influence, memorization
 
 __all__ = [
     "aleatoric_uncertainty",

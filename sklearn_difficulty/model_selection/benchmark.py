@@ -15,8 +15,8 @@ from sklearn.utils import check_random_state
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..training.rows import check_rows, is_dataset
-from ._retraining import check_groups, check_untrained, fit_clone, labels_of, missing_classes
+from ..rows.rows import check_rows, is_dataset
+from ._checks import check_groups, check_untrained, fit_clone, labels_of, missing_classes
 
 __all__ = ["benchmark_scorers"]
 

@@ -21,18 +21,10 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..training.members import one_thread
-from ..training.network import NET_TYPES
-from ..training.outputs import is_regression
-from ..training.rows import Rows, check_rows, take_rows
-from ._retraining import (
-    N_LISTED,
-    check_groups,
-    check_untrained,
-    fit_clone,
-    labels_of,
-    missing_classes,
-)
+from ..rows.rows import Rows, check_rows, take_rows
+from ..training.ensemble.member import one_thread
+from ..training.skorch_net import NET_TYPES, is_regression
+from ._checks import N_LISTED, check_groups, check_untrained, fit_clone, labels_of, missing_classes
 
 __all__ = ["cross_val_difficulty"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import Task
 from ..measures import consensus_class, consensus_consistency, consistency_score
-from ..progress import Task
-from ..training.rows import Rows
-from ._ensembles import BaseEnsembleScorer
+from ..rows.rows import Rows
+from ._base_ensemble import BaseEnsembleScorer
 
 __all__ = ["ConsistencyScorer"]
 

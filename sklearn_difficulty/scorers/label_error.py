@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..base import BaseDifficultyScorer
+from .._progress import Task
+from .._warnings import warn_caller
 from ..inference.probes import ProbeChoice
-from ..inference.readouts import VotesReadout
+from ..inference.probing import VotesReadout
 from ..measures.label_noise import fit_noise_model, log_probabilities
 from ..measures.review import (
     NoiseReview,
@@ -24,23 +25,16 @@ from ..measures.review import (
     noise_cuts,
     review_plan,
 )
-from ..progress import Task
-from ..training.caller import warn_caller
-from ..training.ensemble import ResampledEnsemble
-from ..training.needs import RecordNeeds
-from ..training.network import NET_TYPES
+from ..rows.labels import classes_of_columns, codes_of, encode_labels
+from ..rows.rows import Rows, given_labels
+from ..training.ensemble.resampled import ResampledEnsemble
+from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
-from ..training.resampling import smallest_training_set
-from ..training.rows import (
-    Rows,
-    classes_of_columns,
-    codes_of,
-    encode_labels,
-    given_labels,
-)
-from ..training.trained import RECORD_TYPES
-from ._ensembles import BaseEnsembleScorer
-from ._label_sources import (
+from ..training.requirements import RecordNeeds
+from ..training.skorch_net import NET_TYPES
+from ._base import BaseDifficultyScorer
+from ._base_ensemble import BaseEnsembleScorer
+from ._label_probabilities import (
     EpochsOfOneFit,
     HeldOutMembers,
     LabelSource,
@@ -49,6 +43,7 @@ from ._label_sources import (
     choose_method,
     recording_mode,
 )
+from ._trained_source import RECORD_TYPES
 
 __all__ = ["LabelErrorScorer"]
 

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer
-from ..inference.margins import input_margins, output_margins
-from ..progress import SILENT, Task
-from ..training.needs import RecordNeeds
+from .._progress import SILENT, Task
+from ..inference.margins import input_margins
+from ..inference.predictions import output_margins
+from ..rows.rows import Rows
 from ..training.record import TrainingRecord
-from ..training.rows import Rows
+from ..training.requirements import RecordNeeds
+from ._base import BaseDifficultyScorer
 
 __all__ = ["MarginScorer"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import Task
 from ..measures import high_influence_pairs, influence, memorization
-from ..measures.agreement import InfluencePairs
-from ..progress import Task
-from ..training.rows import Rows
-from ._ensembles import BaseEnsembleScorer
+from ..measures.memorization import InfluencePairs
+from ..rows.rows import Rows
+from ._base_ensemble import BaseEnsembleScorer
 
 __all__ = ["MemorizationScorer"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import Task
 from ..inference.neighbors import Neighbors
 from ..inference.probes import ProbeChoice
-from ..progress import Task
-from ..training.rows import Rows
-from ._probes import BaseProbeScorer
+from ..rows.rows import Rows
+from ._base_probing import BaseProbeScorer
 
 __all__ = ["NeighborConfidenceScorer"]
 

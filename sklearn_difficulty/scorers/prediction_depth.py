@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
+from .._progress import Task
+from ..inference.nearest import count_votes, majority
 from ..inference.neighbors import Neighbors
 from ..inference.probes import ProbeChoice
-from ..inference.votes import count_votes, majority
 from ..measures import prediction_depth
-from ..progress import Task
-from ..training.rows import Rows
-from ._probes import BaseProbeScorer
+from ..rows.rows import Rows
+from ._base_probing import BaseProbeScorer
 
 __all__ = ["PredictionDepthScorer"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer
-from ..inference.dynamics import mean_statistics
-from ..inference.gradient_norms import gradient_norms
+from .._progress import SILENT, Task
+from ..inference.parameter_gradients import gradient_norms
+from ..inference.predictions import mean_statistics
 from ..measures import (
     aleatoric_uncertainty,
     epoch_statistics,
@@ -23,12 +23,12 @@ from ..measures import (
     mean_over_epochs,
     variability,
 )
-from ..progress import SILENT, Task
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
-from ..training.needs import Mode, RecordNeeds
 from ..training.record import TrainingRecord
-from ..training.rows import Rows
+from ..training.requirements import Mode, RecordNeeds
 from ..training.trajectory import Trajectory
+from ._base import BaseDifficultyScorer
 
 __all__ = ["TrainingDynamicsScorer"]
 

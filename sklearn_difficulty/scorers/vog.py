@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..base import BaseDifficultyScorer
-from ..inference.gradients import (
+from .._progress import SILENT, Task
+from .._warnings import warn_caller
+from ..inference.input_gradients import (
     GradientReader,
     GradientStatistics,
     gradient_maps,
     gradient_variance,
 )
 from ..measures import group_statistics, standardize
-from ..progress import SILENT, Task
-from ..training.caller import warn_caller
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
-from ..training.needs import RecordNeeds
 from ..training.record import TrainingRecord
-from ..training.rows import Rows
+from ..training.requirements import RecordNeeds
+from ._base import BaseDifficultyScorer
 
 __all__ = ["VoGScorer"]
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Everything that trains, and the record that a training run leaves behind."""
 
-from .architectures import MLP, VGG16, ConvNet, ResNet18
+from ..networks.losses import ZeroMarginHingeLoss
+from ..networks.published import VGG16, ResNet18
+from ..networks.small import MLP, ConvNet
 from .default import default_network
-from .ensemble import ResampledEnsemble
-from .losses import ZeroMarginHingeLoss
+from .ensemble.resampled import ResampledEnsemble
 from .record import TrainingRecord
 from .recorder import RecordTraining
-from .trajectory import Trajectory, TrajectoryRecorder
+from .trajectory import Trajectory
+from .trajectory_recorder import TrajectoryRecorder
 
 __all__ = [
     "MLP",

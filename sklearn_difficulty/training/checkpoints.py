@@ -10,18 +10,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
+
+
 WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
 
 
@@ -202,102 +202,6 @@ def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it into place.
-
-    A reader sees the whole file or none, also if the process dies half-way.
-    """
-    # Not tempfile, whose files only their owner may read.
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-class CheckpointStore:
-    """The rolling selection of checkpoints of a running fit.
-
-    Holds the planned epochs, plus spare ones so that a run which stops early still leaves an
-    evenly spread selection: never more than twice the largest number that was asked for, plus
-    the epochs that were asked for by name.
-
-    Parameters
-    ----------
-    plan : CheckpointPlan
-        What to keep.
-    n_epochs : int
-        The planned length of the run.
-    directory : Path or None
-        Where states are written as safetensors; None keeps them in memory.
-    """
-
-    def __init__(self, plan: CheckpointPlan, n_epochs: int, directory: Path | None) -> None:
-        self.plan = plan
-        self.directory = directory
-        self._planned = plan.planned(n_epochs)
-        self._even = set(_evenly_spaced(plan.n_rolling, n_epochs) if plan.n_rolling else ())
-        self._kept: dict[int, Checkpoint] = {}
-
-    def offer(self, epoch: int, module: torch.nn.Module) -> None:
-        """Keep the module's state if the plan, or an early stop now, would want it."""
-        if epoch not in self._indispensable(epoch):
-            return
-        state = copy_state(module)
-        if self.directory is None:
-            self._kept[epoch] = Checkpoint(epoch, tensors=state)
-        else:
-            path = self.directory / f"epoch-{epoch:05d}.safetensors"
-            write_atomically(path, lambda part: save_file(state, part))
-            self._kept[epoch] = Checkpoint(epoch, path=path)
-        self._thin_out(epoch)
-
-    def _indispensable(self, epoch: int) -> set[int]:
-        """Epochs that must be there if training ends, or is stopped, after `epoch`."""
-        epochs = {e for e in self._planned if e <= epoch}
-        if "late" in self.plan.specs:
-            epochs.update(range(max(1, epoch - WINDOW + 1), epoch + 1))
-        if self.plan.n_rolling != 0 and epoch > 0:
-            epochs.add(epoch)
-        return epochs
-
-    def _thin_out(self, epoch: int) -> None:
-        if self.plan.n_rolling is None:
-            return
-        sacred = self._indispensable(epoch)
-        # What other readers ask for takes no room from the evenly spread selection.
-        others = sacred - self._even - {epoch}
-        room = max(len(sacred), 2 * self.plan.n_rolling + len(others))
-        while len(self._kept) > room:
-            epochs = sorted(self._kept)
-            # The spare epoch whose loss leaves the smallest hole; the earliest of equals.
-            gaps = [
-                (later - earlier, middle)
-                for earlier, middle, later in zip([0, *epochs], epochs, epochs[1:], strict=False)
-                if middle not in sacred
-            ]
-            self._drop(min(gaps)[1])
-
-    def finish(self, last_epoch: int) -> list[Checkpoint]:
-        """Drop what is no longer wanted and return the rest in order of epoch."""
-        wanted = set(self.plan.select(self._kept, last_epoch, strict=False))
-        for epoch in sorted(set(self._kept) - wanted):
-            self._drop(epoch)
-        return [self._kept[epoch] for epoch in sorted(self._kept)]
-
-    def discard(self) -> None:
-        """Forget everything, files included."""
-        for epoch in list(self._kept):
-            self._drop(epoch)
-
-    def _drop(self, epoch: int) -> None:
-        path = self._kept.pop(epoch).path
-        if path is not None:
-            path.unlink(missing_ok=True)
 
 
 def refuse_prefix(state: Mapping[str, Any], module: torch.nn.Module) -> None:

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from .architectures import MLP, ConvNet
-from .rows import Rows, is_dataset
+from ..networks.small import MLP, ConvNet
+from ..rows.rows import Rows, is_dataset
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 

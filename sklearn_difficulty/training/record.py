@@ -19,7 +19,13 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..progress import SILENT, Task
+from .._progress import SILENT, Task
+from .._randomness import draw_seed
+from ..networks.forward import plain_module
+from ..networks.heads import DEFAULT_LOSS, OutputKind
+from ..rows.identity import RowsFingerprint
+from ..rows.labels import classes_of_columns, codes_of, encode_labels, float_targets, to_numpy
+from ..rows.rows import Rows, check_rows, given_labels, is_dataset, take_rows
 from .checkpoints import (
     Checkpoint,
     CheckpointPlan,
@@ -28,28 +34,14 @@ from .checkpoints import (
     load_state,
     refuse_prefix,
 )
-from .fitting import train
-from .needs import RecordNeeds
-from .network import classes_seen, find_recorder, plain_module, training_clone
-from .network import collate_fn as net_collate_fn
-from .outputs import OutputKind, is_regression, output_kind
-from .randomness import draw_seed
-from .recorder import RecordTraining
-from .rows import (
-    Rows,
-    check_rows,
-    classes_of_columns,
-    codes_of,
-    encode_labels,
-    float_targets,
-    given_labels,
-    is_dataset,
-    take_rows,
-    to_numpy,
-)
-from .rows_fingerprint import RowsFingerprint
-from .storage import DEFAULT_LOSS, read_record, write_record
-from .trajectory import Trajectory, TrajectoryRecorder
+from .fit import train, training_clone
+from .record_files import read_record, write_record
+from .recorder import RecordTraining, classes_seen, find_recorder
+from .requirements import RecordNeeds
+from .skorch_net import collate_fn as net_collate_fn
+from .skorch_net import is_regression, output_kind
+from .trajectory import Trajectory
+from .trajectory_recorder import TrajectoryRecorder
 
 __all__ = ["TrainingRecord"]
 

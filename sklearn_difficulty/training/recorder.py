@@ -21,13 +21,17 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec, CheckpointStore
-from .outputs import first_output, output_kind
-from .randomness import isolated_rng
-from .row_ids import RowIds
-from .rows import check_rows, is_dataset, n_rows, take_rows, to_numpy
-from .rows_fingerprint import RowsFingerprint
-from .trajectory import Trajectory, TrajectoryRecorder, fits_outputs
+from .._randomness import isolated_rng
+from ..networks.heads import first_output
+from ..rows.identity import RowsFingerprint
+from ..rows.labels import to_numpy
+from ..rows.rows import check_rows, is_dataset, n_rows, take_rows
+from .checkpoint_store import CheckpointStore
+from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
+from .sampler_ids import RowIds
+from .skorch_net import output_kind
+from .trajectory import Trajectory
+from .trajectory_recorder import TrajectoryRecorder, fits_outputs
 
 __all__ = ["RecordTraining"]
 
@@ -290,3 +294,26 @@ class RecordTraining(Callback):
             # One folder a fit: clones of one net, in a grid search say, must not mix.
             self.folder_ = parent / f"fit-{secrets.token_hex(4)}"
             self.folder_.mkdir()
+
+
+# ------------------------------------------------------------------------- a net that is to train
+
+
+def find_recorder(callbacks: Any) -> RecordTraining | None:
+    """Return the RecordTraining among a net's callbacks, if there is one."""
+    if not isinstance(callbacks, (list, tuple)):
+        return None
+    for item in callbacks:
+        callback = item[1] if isinstance(item, (tuple, list)) else item
+        if isinstance(callback, RecordTraining):
+            return callback
+    return None
+
+
+def classes_seen(recorder: RecordTraining) -> NDArray[Any] | None:
+    """Return the labels that the output columns stand for, as skorch understands them."""
+    seen, n_columns = recorder.classes_, recorder.n_outputs_
+    if n_columns is None or n_columns == 1 or (seen is not None and seen.dtype.kind not in "iu"):
+        return seen
+    # To skorch a label is the position of a column, also where y lacks some of them.
+    return np.arange(n_columns)

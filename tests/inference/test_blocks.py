@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
+from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.inference.blocks import read_blocks, rows_per_block
-from sklearn_difficulty.training.randomness import isolated_rng
 
 CPU = torch.device("cpu")
 N, C = 48, 3  # a multiple of 16 rows, so that no padding copies them

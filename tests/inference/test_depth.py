@@ -17,8 +17,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
-from sklearn_difficulty.inference.depth import DepthReadout, last_hidden_probe
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.probing import DepthReadout, last_hidden_probe
 from sklearn_difficulty.training import MLP, ConvNet, ResampledEnsemble, ResNet18
 
 pytestmark = [

@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from sklearn_difficulty.inference.embeddings import EmbeddingReader, predicted_classes
-from sklearn_difficulty.inference.probes import Probe, find_probes
+from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.predictions import predicted_classes
+from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.inference.trace import Probe
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
-from sklearn_difficulty.inference.margins import input_margins, output_margins
+from sklearn_difficulty.inference.margins import input_margins
+from sklearn_difficulty.inference.predictions import output_margins
 from sklearn_difficulty.measures import input_margin, output_margin
 from sklearn_difficulty.training import MLP, ConvNet
 

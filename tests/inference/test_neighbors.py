@@ -20,9 +20,10 @@ from torch.utils._pytree import tree_iter
 
 from sklearn_difficulty.inference import neighbors
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
-from sklearn_difficulty.inference.neighbors import NeighborBank, full_precision, k_smallest
-from sklearn_difficulty.inference.probes import Probe, find_probes
-from sklearn_difficulty.inference.votes import count_votes, majority
+from sklearn_difficulty.inference.nearest import count_votes, full_precision, k_smallest, majority
+from sklearn_difficulty.inference.neighbors import NeighborBank
+from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.inference.trace import Probe
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 

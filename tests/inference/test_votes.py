@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_difficulty.inference import votes as votes_module
-from sklearn_difficulty.inference.votes import majority
+from sklearn_difficulty.inference import nearest as votes_module
+from sklearn_difficulty.inference.nearest import majority
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sklearn_difficulty.measures import (
     influence,
     memorization,
 )
-from sklearn_difficulty.measures.agreement import _influence_blocks
+from sklearn_difficulty.measures.memorization import _influence_blocks
 
 NAN = float("nan")
 
@@ -140,7 +140,7 @@ def test_consensus_in_blocks(monkeypatch):
         consensus_class(predictions, None, labels),
         consensus_consistency(predictions),
     )
-    monkeypatch.setattr("sklearn_difficulty.measures.agreement._BLOCK_ENTRIES", 42)
+    monkeypatch.setattr("sklearn_difficulty.measures.consistency._BLOCK_ENTRIES", 42)
     assert_array_equal(consensus_class(predictions, None, labels), consensus)
     assert_array_equal(consensus_consistency(predictions), share)
 

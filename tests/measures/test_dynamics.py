@@ -241,7 +241,7 @@ def test_statistics_are_those_of_scipy_and_scikit_learn(logits):
 
 
 def test_statistics_are_those_that_are_recorded(logits):
-    from sklearn_difficulty.training.trajectory import row_statistics
+    from sklearn_difficulty.networks.heads import row_statistics
 
     z, y = logits
     ours = epoch_statistics(z, y)

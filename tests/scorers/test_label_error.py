@@ -33,7 +33,7 @@ from sklearn_difficulty import (
 from sklearn_difficulty.datasets import make_label_noise
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.probes import find_probes
-from sklearn_difficulty.inference.readouts import VotesReadout
+from sklearn_difficulty.inference.probing import VotesReadout
 from sklearn_difficulty.measures import (
     calibrate_with_review,
     estimate_label_noise,

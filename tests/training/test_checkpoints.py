@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sklearn_difficulty.training import checkpoints as checkpoints_module
-from sklearn_difficulty.training.checkpoints import (
-    CheckpointPlan,
-    CheckpointStore,
-    copy_state,
-    load_state,
-    write_atomically,
-)
+from sklearn_difficulty.training import checkpoint_store
+from sklearn_difficulty.training.checkpoint_store import CheckpointStore, write_atomically
+from sklearn_difficulty.training.checkpoints import CheckpointPlan, copy_state, load_state
 
 MODULE = nn.Linear(1, 1)
 
@@ -173,7 +168,7 @@ def test_crash_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch, er
 
     store = CheckpointStore(CheckpointPlan.of("all"), 3, tmp_path)
     store.offer(1, MODULE)
-    monkeypatch.setattr(checkpoints_module, "save_file", half)
+    monkeypatch.setattr(checkpoint_store, "save_file", half)
     with pytest.raises(type(error)):
         store.offer(2, MODULE)
     assert [p.name for p in tmp_path.iterdir()] == ["epoch-00001.safetensors"]

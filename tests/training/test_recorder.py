@@ -17,8 +17,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from sklearn_difficulty.training import RecordTraining, TrainingRecord
-from sklearn_difficulty.training import checkpoints as checkpoints_module
+from sklearn_difficulty.training import RecordTraining, TrainingRecord, checkpoint_store
 
 
 def recorded(net):
@@ -161,7 +160,7 @@ def test_disk_and_memory_hold_the_same(make_net, data, tmp_path):
 def test_crash_while_writing_removes_the_folder_of_the_fit(
     make_net, data, tmp_path, monkeypatch, error
 ):
-    save_file, calls = checkpoints_module.save_file, []
+    save_file, calls = checkpoint_store.save_file, []
 
     def half(state, path):
         calls.append(path)
@@ -173,7 +172,7 @@ def test_crash_while_writing_removes_the_folder_of_the_fit(
             raise OSError("disk full")
 
     (tmp_path / "fit-of-another").mkdir()
-    monkeypatch.setattr(checkpoints_module, "save_file", half)
+    monkeypatch.setattr(checkpoint_store, "save_file", half)
     with pytest.raises(error):
         TrainingRecord.from_fit(make_net(), *data, checkpoint_dir=tmp_path)
     assert len(calls) == 2

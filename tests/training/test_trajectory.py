@@ -18,7 +18,12 @@ from sklearn_difficulty import (
     VoGScorer,
 )
 from sklearn_difficulty.measures import epoch_statistics
-from sklearn_difficulty.training import RecordTraining, Trajectory, TrajectoryRecorder, trajectory
+from sklearn_difficulty.training import (
+    RecordTraining,
+    Trajectory,
+    TrajectoryRecorder,
+    trajectory_recorder,
+)
 
 FLOATS = ("probability", "margin", "loss", "el2n")
 ARRAYS = (*FLOATS, "predicted", "count", "targets", "logits")
@@ -83,12 +88,12 @@ def test_logits_are_kept_on_request_only(logits):
 @pytest.mark.parametrize("limit", [0, 200, 2**26])
 def test_batches_and_flushes_change_nothing(logits, monkeypatch, batches, limit):
     whole = collect(*logits, batches=1, keep_logits=True)
-    monkeypatch.setattr(trajectory, "_PENDING_BYTES", limit)
+    monkeypatch.setattr(trajectory_recorder, "_PENDING_BYTES", limit)
     assert_same(collect(*logits, batches=batches, keep_logits=True), whole)
 
 
 def test_pending_outputs_are_limited(logits, monkeypatch):
-    monkeypatch.setattr(trajectory, "_PENDING_BYTES", 200)
+    monkeypatch.setattr(trajectory_recorder, "_PENDING_BYTES", 200)
     recorder = TrajectoryRecorder(20)
     z, y = torch.tensor(logits[0][0]), logits[1]
     for i in range(20):
@@ -99,7 +104,7 @@ def test_pending_outputs_are_limited(logits, monkeypatch):
 
 @pytest.mark.parametrize("limit", [0, 2**26])
 def test_rows_that_come_again_have_means_and_the_last_logits(monkeypatch, limit):
-    monkeypatch.setattr(trajectory, "_PENDING_BYTES", limit)
+    monkeypatch.setattr(trajectory_recorder, "_PENDING_BYTES", limit)
     recorder = TrajectoryRecorder(3, keep_logits=True)
     z = torch.tensor([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     for ids, of_batch in (([2, 0, 2], [0, 1, 2]), ([2], [3])):

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A scorer checked and fitted on behalf of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_memory
+
+from .._warnings import warn_caller
+from ..measures.quadrants import QUADRANT_NAMES
+from ..rows.labels import to_numpy
+from ..rows.rows import check_rows, is_dataset
+from ..scorers._trained_source import TRAINED_TYPES
+from ..scorers.label_error import LabelErrorScorer
+from ..scorers.quadrants import DifficultyQuadrantClassifier
+from ..training.config_hash import fingerprint
+
+_SINGLE_TRAININGS = ("one_fit", "neighbors")  # of these networks every row was a training row
+
+
+# Which scorers of this package have an attribute, so that others are refused before they train.
+_HAVE: dict[str, tuple[type, ...]] = {
+    "error_probability_": (LabelErrorScorer,),
+    "suggested_label_": (LabelErrorScorer, DifficultyQuadrantClassifier),
+}
+
+
+# Of the parameters that all who select rows have in common.
+CONSTRAINTS: dict[str, list[Any]] = {
+    "scorer": [HasMethods(["fit", "get_params", "set_params"])],
+    "drop": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+    "threshold": [Interval(Real, None, None, closed="neither"), None],
+}
+
+
+# ------------------------------------------------------------------------------- before the fit
+
+
+def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
+    """Raise before anything is trained, where it is known that the scorer will not do.
+
+    Parameters
+    ----------
+    scorer : estimator
+        Not fitted.
+    needed : mapping of str to str
+        Attributes that will be read, and the setting that reads them.
+    quadrants : sequence of str or None
+        As for `rows_to_drop`.
+    """
+    if isinstance(scorer, Pipeline):
+        raise ValueError(
+            "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
+            "filter: make_pipeline(scaler, FilteredClassifier(estimator, scorer=scorer))."
+        )
+    estimator = getattr(scorer, "estimator", None)
+    if isinstance(estimator, str) and estimator == "precomputed":
+        raise ValueError(
+            f"{type(scorer).__name__}('precomputed') reads class probabilities in place of the "
+            "rows, and a filter passes one X to the scorer and on. Fit the scorer alone, and "
+            "choose rows by its difficulty_ or error_probability_."
+        )
+    if quadrants is not None:
+        _check_quadrants(scorer, quadrants)
+    is_ours = type(scorer).__module__.startswith(f"{__name__.partition('.')[0]}.")
+    for attribute, setting in needed.items():
+        if is_ours and not isinstance(scorer, _HAVE[attribute]):
+            _refuse_without(attribute, scorer, setting)
+
+
+def needed_attributes(
+    drop: float | str, threshold: float | None, quadrants: Sequence[str] | None
+) -> dict[str, str]:
+    """Return what `rows_to_drop` reads besides the difficulty, and the setting that asks for it."""
+    by_probability = drop == "auto" and threshold is None and quadrants is None
+    return {"error_probability_": "drop='auto'"} if by_probability else {}
+
+
+def forget(estimator: Any) -> None:
+    """Drop the fitted attributes, so that a fit that fails leaves nothing of the one before it."""
+    for name in [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]:
+        delattr(estimator, name)
+
+
+def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
+    """Return an attribute of a fitted scorer that some setting needs, or raise."""
+    if getattr(scorer, attribute, None) is None:
+        _refuse_without(attribute, scorer, setting)
+    return np.asarray(getattr(scorer, attribute))
+
+
+def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
+    has = [cls.__name__ for cls in _HAVE[attribute]]
+    otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
+    raise ValueError(
+        f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
+        f"Use {' or '.join(has)}{otherwise}."
+    )
+
+
+def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
+    if not isinstance(scorer, DifficultyQuadrantClassifier):
+        raise ValueError(
+            f"quadrants={quadrants!r} needs a DifficultyQuadrantClassifier as scorer; "
+            f"{type(scorer).__name__} knows no quadrants."
+        )
+    if len(quadrants) == 0 or not set(quadrants) <= set(QUADRANT_NAMES):
+        raise ValueError(
+            f"quadrants must name some of {list(QUADRANT_NAMES)}; got {list(quadrants)}."
+        )
+
+
+# -------------------------------------------------------------------------------------- the fit
+
+
+def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
+    """Return a fitted clone of a scorer, from the cache if it is there.
+
+    Parameters
+    ----------
+    scorer : estimator
+        Left as it is.
+    X, y : array-like
+        The rows; no Dataset.
+    params : mapping of str to object
+        Passed to `fit`.
+    memory : None, str or object with the interface of joblib.Memory
+        Where it is cached. Nothing is cached that was trained before: it is quick to read, and
+        two fitted estimators can have the same parameters.
+
+    Returns
+    -------
+    scorer : estimator
+        Its `difficulty_` has one number per row.
+    """
+    if is_dataset(X):
+        raise TypeError(
+            "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
+            "its difficulty_: torch.utils.data.Subset(dataset, indices)."
+        )
+    if memory is None or isinstance(getattr(scorer, "estimator", None), TRAINED_TYPES):
+        fitted = _fit(clone(scorer), X, y, dict(params), None)
+    else:
+        try:
+            key = fingerprint(scorer)
+        except TypeError as error:
+            error.add_note("With memory=None nothing is cached, and any function will do.")
+            raise
+        # joblib would hash tensors by where they lie, and overlook the user's code.
+        cached = check_memory(memory).cache(_fit, ignore=["scorer"])
+        fitted = cached(clone(scorer), _as_arrays(X), _as_arrays(y), _as_arrays(params), key)
+    _refuse_other_rows(fitted, X, y)
+    difficulty: Any = getattr(fitted, "difficulty_", None)
+    n = _num_samples(y)
+    if np.shape(difficulty) != (n,):
+        raise ValueError(
+            f"{type(scorer).__name__} must have a difficulty_ of shape ({n},) after fit, one "
+            f"number per row; its shape is {np.shape(difficulty)}."
+        )
+    return fitted
+
+
+def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None) -> Any:
+    """Fit a scorer; `key` is what the cache knows it by."""
+    return scorer.fit(X, y, **params)
+
+
+def _as_arrays(values: Any) -> Any:
+    """Return tensors as ndarrays, also those in mappings; leave anything else as it is."""
+    if isinstance(values, Mapping) and not issparse(values):
+        return {name: _as_arrays(value) for name, value in values.items()}
+    return to_numpy(values)
+
+
+def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
+    """Warn if a setting trusts error probabilities of networks that were trained on the rows.
+
+    Parameters
+    ----------
+    scorer : estimator
+        Fitted.
+    needed : mapping of str to str
+        As for `check_scorer`.
+    """
+    if not needed or not isinstance(scorer, LabelErrorScorer):
+        return
+    if scorer.method_ in _SINGLE_TRAININGS:
+        settings = list(needed.values())
+        acts = any(setting.startswith("action") for setting in settings)
+        warn_caller(
+            f"The error probabilities of method={scorer.method_!r} are too low, by far if the "
+            "network has memorised the labels: it was trained on these rows. With "
+            f"{' and '.join(settings)} many wrong labels go unnoticed. Set drop to a share of "
+            f"the rows{', and action to drop' if acts else ''}; or give the scorer a net and "
+            "method='out_of_sample'."
+        )
+
+
+def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
+    """Raise if a scorer has read a record of other rows: these must not decide about training.
+
+    Scores that are read from checkpoints alone are computed for any rows, with a warning.
+    """
+    record = getattr(scorer, "record_", None)
+    if record is None or not isinstance(scorer.estimator, TRAINED_TYPES):
+        return
+    rows = check_rows(X)
+    difference = record.difference(rows, record.targets(rows, y))
+    if difference is not None:
+        raise ValueError(
+            f"The scorer's network was trained on other rows ({difference}), so that their "
+            "difficulty as training rows is not known. Pass the net as the scorer's estimator."
+        )
+
+
+def describe_rows(estimator: Any, *fitted: Any) -> None:
+    """Set what an estimator has seen of its rows, from the first fitted part that knows."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        known = [getattr(part, name) for part in fitted if hasattr(part, name)]
+        if known:
+            setattr(estimator, name, known[0])

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fit a scorer, decide which of its rows are to go, and take the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing, column_or_1d, indexable
+
+from .._warnings import warn_caller
+from ..measures.quadrants import QUADRANT_NAMES
+from ..rows.labels import to_numpy
+from ..scorers.quadrants import DifficultyQuadrantClassifier
+from ._scoring_step import attribute_of
+
+_MORE_LIKELY_WRONG = 0.5
+
+
+# --------------------------------------------------------------------------------- the decision
+
+
+def rows_to_drop(
+    scorer: Any,
+    labels: NDArray[Any] | None,
+    *,
+    drop: float | str,
+    threshold: float | None,
+    quadrants: Sequence[str] | None,
+) -> NDArray[np.bool_]:
+    """Return which training rows of a fitted scorer are to be dropped.
+
+    Parameters
+    ----------
+    scorer : estimator
+        With `difficulty_`. Rows of which the score is undefined are kept.
+    labels : ndarray of shape (n_samples,) or None
+        One row of every label is kept, that which is the least suspect; with None one of all.
+    drop : float or "auto"
+        Share of the rows, hardest first; "auto" takes those whose `error_probability_` is above
+        0.5 or, with `quadrants`, all that lie in these.
+    threshold : float or None
+        Drop what is harder, in place of `drop`.
+    quadrants : sequence of str or None
+        Drop only rows that lie in these quadrants, those nearest to their corner first.
+
+    Returns
+    -------
+    dropped : ndarray of shape (n_samples,), bool
+        In the order of the rows.
+    """
+    difficulty = np.asarray(scorer.difficulty_)
+    suspicion, may_go = difficulty, ~np.isnan(difficulty)
+    if quadrants is not None:
+        suspicion, may_go = _in_quadrants(scorer, quadrants)
+    if threshold is not None:
+        dropped = may_go & (difficulty > threshold)
+    elif drop != "auto":
+        n_dropped = min(round(float(drop) * len(difficulty)), np.count_nonzero(may_go))
+        dropped = np.zeros(len(difficulty), dtype=bool)
+        order = np.argsort(np.where(may_go, -suspicion, np.inf), kind="stable")
+        dropped[order[:n_dropped]] = True
+    elif quadrants is not None:
+        dropped = may_go
+    else:
+        suspicion = attribute_of(scorer, "error_probability_", "drop='auto'")
+        dropped = may_go & (suspicion > _MORE_LIKELY_WRONG)
+    fate = "would be dropped; the least suspect one (of each) is kept."
+    dropped[_least_suspect(dropped, suspicion, labels, fate)] = False
+    return dropped
+
+
+def trust_in_labels(
+    scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return what the rows of a fitted scorer are worth: one minus the error probability.
+
+    Parameters
+    ----------
+    scorer : estimator
+        With `error_probability_`; rows of which it is undefined are worth 1.
+    labels : ndarray of shape (n_samples,)
+        Where all rows of a label are more likely wrong than right, the least suspect is worth 1.
+    counts : ndarray of shape (n_samples,), bool
+        The rows that stand for their label; others have no weight anyway.
+
+    Returns
+    -------
+    trust : ndarray of shape (n_samples,)
+        In [0, 1].
+    """
+    probability = attribute_of(scorer, "error_probability_", "action='weight'")
+    probability = np.nan_to_num(probability, nan=0.0)
+    rows = np.flatnonzero(counts)
+    suspicion = probability[rows]
+    fate = "are more likely wrong than right; the least suspect one (of each) keeps its weight."
+    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels[rows], fate)
+    probability[rows[spared]] = 0.0
+    return 1 - probability
+
+
+def _in_quadrants(
+    scorer: DifficultyQuadrantClassifier, quadrants: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return how near rows are to their corner, and which of them lie in some quadrants."""
+    code = scorer.difficulty_quadrant_
+    distance = scorer.corner_distance_[np.arange(len(code)), np.maximum(code, 0)]
+    return -distance, np.isin(code, [QUADRANT_NAMES.index(name) for name in quadrants])
+
+
+def _least_suspect(
+    suspect: NDArray[np.bool_], suspicion: NDArray[Any], labels: NDArray[Any] | None, fate: str
+) -> NDArray[np.intp]:
+    """Return the least suspect row of every label of which all rows are suspect, with a warning."""
+    if labels is None:
+        lost: list[Any] = [None] if suspect.all() else []
+    else:
+        lost = sorted(set(labels.tolist()) - set(labels[~suspect].tolist()))
+    if lost:
+        what = "All rows" if labels is None else f"All rows of the class(es) {lost[:5]}"
+        warn_caller(f"{what} {fate}")
+    of_each = (np.flatnonzero(suspect if label is None else labels == label) for label in lost)
+    return np.array([rows[np.argmin(suspicion[rows])] for rows in of_each], dtype=np.intp)
+
+
+def column(y: Any) -> NDArray[Any]:
+    """Return y as a one-dimensional ndarray."""
+    return column_or_1d(to_numpy(y))
+
+
+def take(X: Any, rows: NDArray[np.intp]) -> Any:
+    """Return some rows of arrays, DataFrames, sparse matrices, lists or dicts of these."""
+    if isinstance(X, Mapping):
+        return {name: take(values, rows) for name, values in X.items()}
+    return _safe_indexing(indexable(X)[0], rows)

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Gradients at a network's input, and their running variance over checkpoints.
+
+The order of the work: blocks of rows outside, checkpoints inside, so that the state of a block is
+one running mean (and, where the formula needs it, one running sum of squares) whatever the number
+of checkpoints. A block costs one forward and one backward pass per checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.func import functional_call
+
+from .._progress import SILENT, Task
+from ..networks.forward import State, copied
+from ..networks.heads import first_output
+from ..networks.small import StandardizedNetwork
+from ..rows.rows import Inputs, Rows
+from ..training.checkpoints import Checkpoint
+from ..training.record import TrainingRecord
+from .blocks import DeviceStates, read_blocks
+from .objectives import target_function
+
+# ------------------------------------------------------------------------------ running variance
+
+
+class RunningVariance:
+    """Welford's mean and variance of a sequence of gradients, one per checkpoint, on the device.
+
+    Parameters
+    ----------
+    per_element : bool
+        Keep a second moment for every input. False keeps one number a row, exactly the sum of
+        the others.
+    """
+
+    def __init__(self, *, per_element: bool) -> None:
+        self.per_element = per_element
+        self.count = 0
+        self._mean: torch.Tensor
+        self._squares: torch.Tensor
+        self._magnitude: torch.Tensor
+
+    def update(self, gradient: torch.Tensor) -> None:
+        """Take in the gradients (n, ...) at the next checkpoint; the tensor is overwritten."""
+        self.count += 1
+        flat = gradient.reshape(len(gradient), -1)
+        magnitude = flat.abs().sum(dim=1)  # half the time of the norm of order 1
+        if self.count == 1:
+            self._mean, self._magnitude = gradient, magnitude
+            self._squares = torch.zeros_like(gradient if self.per_element else magnitude)
+            return
+        self._magnitude += magnitude
+        delta = gradient.sub_(self._mean)
+        self._mean.add_(delta, alpha=1 / self.count)
+        weight = 1 - 1 / self.count
+        if self.per_element:
+            self._squares.addcmul_(delta, delta, value=weight)
+        else:
+            self._squares.add_(torch.linalg.vector_norm(flat, dim=1).square_(), alpha=weight)
+
+    def variance_of_gradients(self, formula: str) -> torch.Tensor:
+        """Return the score (n,); the formulas are those of `measures.variance_of_gradients`."""
+        k = self.count
+        n_inputs = max(1, self._mean[0].numel())
+        if formula == "rms":
+            squares = self._squares.reshape(len(self._squares), -1).sum(dim=1)
+            return (squares / (k * n_inputs)).sqrt()
+        squares = self._squares.reshape(len(self._squares), -1)
+        if formula == "mean_std":
+            return (squares / k).sqrt().mean(dim=1)
+        return (squares / k**0.5).mean(dim=1)
+
+    def magnitude(self) -> torch.Tensor:
+        """Return the mean absolute gradient (n,)."""
+        return self._magnitude / (self.count * max(1, self._mean[0].numel()))
+
+    def standard_deviation(self) -> torch.Tensor:
+        """Return the standard deviation over checkpoints of every input, (n, ...)."""
+        return (self._squares / self.count).sqrt()
+
+
+# -------------------------------------------------------------------- one backward pass per state
+
+
+class GradientReader:
+    """Reads the gradient of a target at a site of a record's module, at given checkpoints.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network.
+    checkpoints : sequence of Checkpoint
+        Read in this order.
+    target : {"logit", "probability", "loss"}
+        What is differentiated.
+    channel_mean : bool
+        Average gradients of rank 4 or more over axis 1, the channels.
+    wrt : str or None
+        As for `GradientSite`.
+    """
+
+    def __init__(
+        self,
+        record: TrainingRecord,
+        checkpoints: Sequence[Checkpoint],
+        *,
+        target: str,
+        channel_mean: bool,
+        wrt: str | None,
+    ) -> None:
+        self.record = record
+        self.channel_mean = channel_mean
+        self._function = target_function(record, target)
+        self._site = GradientSite(record, wrt)
+        self._states = DeviceStates(record.module, checkpoints)
+
+    def moments(
+        self, inputs: Inputs, labels: torch.Tensor | None, *, per_element: bool
+    ) -> RunningVariance:
+        """Return the running variance over all checkpoints for one block of rows."""
+        variance = RunningVariance(per_element=per_element)
+        for state in self._states:
+            variance.update(self._backward(state, inputs, labels))
+        return variance
+
+    def _backward(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
+        outputs, leaves = self._site.forward(state, inputs)
+        with torch.enable_grad():
+            total = self._function(outputs, labels).sum()
+        gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
+        return self._reduce(gradients)
+
+    def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return one tensor (n, ...) that nothing else refers to."""
+        parts = [g.float() if g.dtype in (torch.float16, torch.bfloat16) else g for g in gradients]
+        if self.channel_mean:
+            parts = [g.mean(dim=1) if g.ndim >= 4 else g for g in parts]
+        if len(parts) > 1:
+            return torch.cat([g.reshape(len(g), -1) for g in parts], dim=1)
+        return parts[0].contiguous()
+
+
+# ------------------------------------------------------------------------------ the public verbs
+
+
+class GradientStatistics(NamedTuple):
+    """What `gradient_variance` returns, one number per row, float64."""
+
+    variance: NDArray[np.float64]
+    magnitude: NDArray[np.float64]
+    labels: NDArray[np.int64] | None
+
+
+def gradient_variance(
+    reader: GradientReader,
+    X: Rows,
+    labels: NDArray[Any] | None,
+    *,
+    formula: str,
+    batch_size: int,
+    progress: Task = SILENT,
+) -> GradientStatistics:
+    """Return the variance of gradients and the mean absolute gradient of every row.
+
+    Parameters
+    ----------
+    reader : GradientReader
+        What is differentiated, where, and at which checkpoints.
+    X : ndarray, dict of ndarrays or Dataset
+        The rows, in order.
+    labels : ndarray or None
+        Label codes (n,), or regression targets; None takes the final network's prediction.
+    formula : {"rms", "mean_std", "cvpr"}
+        As in `measures.variance_of_gradients`.
+    batch_size : int
+        Rows a block, at most.
+    progress : Task
+        Gets one subtask per block.
+
+    Returns
+    -------
+    statistics : GradientStatistics
+        NaN where a gradient is not finite; `labels` are the codes that were used.
+    """
+
+    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, of_block, per_element=formula != "rms")
+
+    variances, magnitudes, used = [], [], []
+    for n, of_block, found in read_blocks(
+        reader.record, X, labels, moments, batch_size=batch_size, progress=progress
+    ):
+        variances.append(found.variance_of_gradients(formula)[:n].double().cpu())
+        magnitudes.append(found.magnitude()[:n].double().cpu())
+        if of_block is not None:
+            used.append(of_block[:n].cpu())
+    variance = torch.cat(variances).numpy()
+    variance[~np.isfinite(variance)] = np.nan
+    codes = torch.cat(used).numpy() if used else None
+    return GradientStatistics(variance, torch.cat(magnitudes).numpy(), codes)
+
+
+def gradient_maps(
+    reader: GradientReader, X: Rows, labels: NDArray[Any] | None, *, batch_size: int
+) -> NDArray[np.float32]:
+    """Return the standard deviation over checkpoints of every input's gradient, (n, ...)."""
+
+    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, of_block, per_element=True)
+
+    blocks = read_blocks(reader.record, X, labels, moments, batch_size=batch_size)
+    maps = [found.standard_deviation()[:n].float().cpu() for n, _, found in blocks]
+    return torch.cat(maps).numpy()
+
+
+class GradientSite:
+    """Where a record's module is differentiated: at its input, or at the output of a submodule.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network.
+    wrt : str or None
+        Name of the submodule; None for the input, in the default networks after standardisation.
+    """
+
+    def __init__(self, record: TrainingRecord, wrt: str | None) -> None:
+        if wrt is None and isinstance(record.module, StandardizedNetwork):
+            wrt = "standardize"
+        self._module = record.module
+        self._wrt = wrt
+        self._submodule = None if wrt is None else _submodule(self._module, wrt)
+        self._shields_leaves = False
+
+    def forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the outputs for a block, and the tensors at the site that they depend on.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Weights and buffers on the device, without gradients of their own.
+        inputs : Tensor or dict of str to Tensor
+            The block; the module cannot write to it.
+
+        Returns
+        -------
+        outputs : Tensor
+            What the module returns, ready for ``torch.autograd.grad``.
+        leaves : list of Tensor
+            One at a submodule, one for every floating input otherwise; each (n, ...).
+
+        Raises
+        ------
+        ValueError
+            If there is no one site in the forward pass, or the outputs do not depend on it.
+        """
+        try:
+            return self._forward(state, inputs)
+        except RuntimeError as error:
+            if self._shields_leaves or "in-place" not in str(error):
+                raise
+        # The module writes to what it is given, which torch forbids for leaves: pass copies on.
+        self._shields_leaves = True
+        return self._forward(state, inputs)
+
+    def _forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        leaves: list[torch.Tensor] = []
+
+        def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
+            if not tensor.is_floating_point():
+                return tensor.clone()  # the next pass reads it again
+            leaf = tensor.detach().requires_grad_()
+            leaves.append(leaf)
+            return leaf.clone() if self._shields_leaves else leaf
+
+        def at_site(_module: nn.Module, _args: Any, output: Any) -> torch.Tensor:
+            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+                raise ValueError(
+                    f"wrt={self._wrt!r} returns {type(output).__name__}, not one floating tensor; "
+                    "name a module that does."
+                )
+            return as_leaf(output)
+
+        with torch.enable_grad(), ExitStack() as stack:
+            if self._submodule is not None:
+                stack.callback(self._submodule.register_forward_hook(at_site).remove)
+                # No leaf, so nothing would stop the module from writing to it.
+                inputs = copied(inputs)
+            elif isinstance(inputs, dict):
+                inputs = {name: as_leaf(tensor) for name, tensor in inputs.items()}
+            else:
+                inputs = as_leaf(inputs)
+            args, kwargs = ((), inputs) if isinstance(inputs, dict) else ((inputs,), None)
+            outputs = first_output(functional_call(self._module, state, args, kwargs))
+        if self._submodule is not None and len(leaves) != 1:
+            raise ValueError(
+                f"wrt={self._wrt!r} is called {len(leaves)} times in a forward pass; the "
+                "gradient is defined for a module that is called once."
+            )
+        if not leaves:
+            raise ValueError(
+                "The rows hold integers, which have no gradient. Name the module that embeds "
+                "them, e.g. wrt='embedding', or pass floats if they are measurements."
+            )
+        if not outputs.requires_grad:
+            raise ValueError(
+                f"The output does not depend on {self._wrt or 'the input'} in a way that can "
+                "be differentiated. Is there a no_grad or a detach in forward? Name a module "
+                "behind it with wrt."
+            )
+        return outputs, leaves
+
+
+def _submodule(module: nn.Module, name: str) -> nn.Module:
+    found = dict(module.named_modules()).get(name) if name else None
+    if found is None:
+        names = [n for n, _ in module.named_modules() if n]
+        raise ValueError(f"wrt={name!r} names no submodule; there are {names}.")
+    return found

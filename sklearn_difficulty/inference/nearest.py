@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The nearest bank rows by blocked matrix products, and the votes of neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+_VOTE_BYTES = 2**26
+
+
+_CHUNK_ROWS = 2048
+
+
+_MIN_ROWS = 16
+
+
+_CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the caches
+
+
+_GROUP = 8  # columns of which the minimum is looked at first
+
+
+_PART_VALUES = 2**16
+
+
+_MAX_COLUMNS = 2**23  # float32 can number them
+
+
+def count_votes(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Return how many neighbours (n, k) belong to each class, (n, n_classes)."""
+    return _per_class(labels, n_classes).astype(np.int64)
+
+
+def _per_class(
+    labels: NDArray[np.int64], n_classes: int, weights: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    n = len(labels)
+    cells = labels + n_classes * np.arange(n)[:, None]
+    flat = None if weights is None else weights.astype(np.float64).ravel()
+    return np.bincount(cells.ravel(), flat, minlength=n * n_classes).reshape(n, n_classes)
+
+
+def majority(
+    labels: NDArray[np.int64], distances: NDArray[np.float32], n_classes: int, ties: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the class with the most votes, and its share of them.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n, k)
+        Class codes of the neighbours.
+    distances : ndarray of shape (n, k)
+        Their distances.
+    n_classes : int
+        Number of classes.
+    ties : {"nearest", "lowest"}
+        Of the classes with the most votes, the one whose neighbours are nearer in sum, then the
+        lowest code; or the lowest code.
+
+    Returns
+    -------
+    winners : ndarray of shape (n,)
+        Codes; -1 where the distances are NaN.
+    shares : ndarray of shape (n,), float32
+        From 1 / k to 1; NaN where the distances are.
+    """
+    winners = np.empty(len(labels), dtype=np.int64)
+    shares = np.empty(len(labels), dtype=np.float32)
+    step = max(1, _VOTE_BYTES // (8 * max(n_classes, labels.shape[1])))
+    for start in range(0, len(labels), step):
+        rows = slice(start, start + step)
+        votes = count_votes(labels[rows], n_classes)
+        most = votes.max(axis=1, keepdims=True)
+        if ties == "nearest":
+            summed = _per_class(labels[rows], n_classes, distances[rows])
+            winners[rows] = np.where(votes == most, summed, np.inf).argmin(axis=1)
+        else:
+            winners[rows] = votes.argmax(axis=1)
+        shares[rows] = most[:, 0] / labels.shape[1]
+    undefined = np.isnan(distances).any(axis=1)
+    winners[undefined], shares[undefined] = -1, np.nan
+    return winners, shares
+
+
+class _Piece(NamedTuple):
+    """Some rows of the bank at one probe."""
+
+    matrix: torch.Tensor  # (n_piece, width), centred
+    squares: torch.Tensor  # (n_piece,), squared lengths
+    centre: torch.Tensor  # (width,), the mean of the bank
+
+
+def _squared_lengths(matrix: torch.Tensor) -> torch.Tensor:
+    # By parts: the squares of all would take as much memory as the matrix.
+    n_part = max(_MIN_ROWS, _PART_VALUES // matrix.shape[1])
+    return torch.cat([part.square().sum(dim=1) for part in matrix.split(n_part)])
+
+
+class _Nearest:
+    """The nearest bank rows of every row so far, at one probe."""
+
+    def __init__(self, n: int, n_neighbors: int, n_bytes: int) -> None:
+        self._k = n_neighbors
+        self._n_bytes = n_bytes
+        self._squared = torch.full((n, n_neighbors), torch.inf)
+        self._positions = torch.full((n, n_neighbors), -1)
+        self._undefined = torch.zeros(n, dtype=torch.bool)
+        self._buffer = torch.empty(0)
+
+    def update(
+        self,
+        rows: slice,
+        embedded: torch.Tensor,
+        piece: _Piece,
+        start: int,
+        own: NDArray[np.int64] | None,
+    ) -> None:
+        """Compare some rows with a piece of the bank that begins at a position."""
+        device = embedded.device
+        squares = _squared_lengths(embedded)
+        step = _CPU_PRODUCT_ROWS if device.type == "cpu" else _CHUNK_ROWS
+        n_columns = min(max(1, self._n_bytes // (4 * step)), _MAX_COLUMNS)
+        for first in range(0, len(embedded), step):
+            block = slice(first, min(first + step, len(embedded)))
+            queries = torch.nan_to_num(embedded[block], 0.0, 0.0, 0.0)
+            target = slice(rows.start + block.start, rows.start + block.stop)
+            squared = self._squared[target].to(device)
+            positions = self._positions[target].to(device)
+            for column in range(0, len(piece.matrix), n_columns):
+                scores = self._scores(queries, piece, slice(column, column + n_columns))
+                if own is not None:
+                    at = torch.from_numpy(own[block] - column).to(device)
+                    inside = torch.nonzero((at >= 0) & (at < scores.shape[1]))[:, 0]
+                    scores[inside, at[inside]] = torch.inf
+                values, columns = k_smallest(scores, self._k)
+                # Those found before stand first: their positions are smaller.
+                values = torch.cat([squared, values + squares[block, None]], dim=1)
+                candidates = torch.cat([positions, columns + (start + column)], dim=1)
+                squared, columns = k_smallest(values, self._k)
+                positions = candidates.gather(1, columns)
+            self._squared[target], self._positions[target] = squared.cpu(), positions.cpu()
+        self._undefined[rows] = ~torch.isfinite(squares).cpu()
+
+    def _scores(self, queries: torch.Tensor, piece: _Piece, columns: slice) -> torch.Tensor:
+        """Return squared distances less the squared length of the row."""
+        bank, squares = piece.matrix[columns], piece.squares[columns]
+        size = len(queries) * len(bank)
+        # One buffer for all products: fresh memory of this size costs as much as the product.
+        if len(self._buffer) < size or self._buffer.device != queries.device:
+            self._buffer = queries.new_empty(size)
+        scores = self._buffer[:size].view(len(queries), len(bank))
+        torch.mm(queries * -2, bank.T, out=scores)
+        return scores.add_(squares)
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return distances (n, k) and positions in the bank (n, k)."""
+        distances = self._squared.clamp_(min=0).sqrt_()
+        distances[self._undefined] = torch.nan
+        return distances.numpy(), self._positions.numpy()
+
+
+def k_smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the k smallest values of every row and their columns, in the order of the columns.
+
+    Of equal values the first are taken, which `torch.topk` does not promise.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, m)
+        Without NaN.
+    k : int
+        At most m are returned.
+
+    Returns
+    -------
+    smallest : Tensor of shape (n, min(k, m))
+        Their values.
+    columns : Tensor of shape (n, min(k, m))
+        Increasing.
+    """
+    n, m = values.shape
+    every = torch.arange(m, device=values.device)
+    if k >= m:
+        return values, every.expand(n, m)
+    # One more than needed shows where the choice is between equals.
+    columns = _columns_of_smallest(values, k + 1)
+    smallest, order = values.gather(1, columns).sort(dim=1)
+    columns = columns.gather(1, order[:, :k])
+    tied = torch.nonzero(smallest[:, k - 1] == smallest[:, k])[:, 0]
+    if len(tied):
+        of_tied, bound = values[tied], smallest[tied, k, None]
+        by_column = torch.where(of_tied == bound, every.to(values.dtype), torch.inf)
+        columns[tied] = _columns_of_smallest(by_column.masked_fill_(of_tied < bound, -1), k)
+    columns = columns.sort(dim=1).values
+    return values.gather(1, columns), columns
+
+
+def _columns_of_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
+    """Return columns (n, k) that hold the k smallest values of every row, in any order."""
+    n, m = values.shape
+    n_groups = m // _GROUP
+    if n_groups < 4 * k:
+        return values.topk(k, largest=False, sorted=False).indices
+    # The k smallest values lie in the k groups with the smallest minima, or in the rest. A
+    # vectorised minimum reads a row several times faster than topk does.
+    every = torch.arange(m, device=values.device)
+    grouped, rest = every[: n_groups * _GROUP], every[n_groups * _GROUP :]
+    minima = values[:, : len(grouped)].view(n, _GROUP, n_groups).amin(dim=1)
+    chosen = _columns_of_smallest(minima, k)
+    columns = (chosen[:, None] + grouped[::n_groups, None]).flatten(1)
+    columns = torch.cat([columns, rest.expand(n, -1)], dim=1)
+    at = values.gather(1, columns).topk(k, largest=False, sorted=False).indices
+    return columns.gather(1, at)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute matrix products in float32 proper: no TF32, no autocast."""
+    backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
+    settings = [backend.matmul for backend in backends]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision

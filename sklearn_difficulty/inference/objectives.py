@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From what a module returns to the one number of a row that is differentiated."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..networks.forward import module_device
+from ..networks.heads import _logit, _probability
+from ..training.record import TrainingRecord
+
+
+def target_function(
+    record: TrainingRecord, target: str
+) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    """Return the function of (outputs, labels) whose sum over rows is differentiated.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Says what the module returns, and by which loss it was trained.
+    target : {"logit", "probability", "loss"}
+        Which number of every row.
+
+    Returns
+    -------
+    function : callable
+        From outputs and label codes (or regression targets) to a scalar or one number per row.
+
+    Raises
+    ------
+    ValueError
+        If such outputs have no such number.
+    """
+    kind = record.outputs
+    if target == "loss":
+        return _loss_function(record)
+    if kind == "values":
+        if target == "probability":
+            raise ValueError("A regressor has no probabilities: use target='logit' or 'loss'.")
+    elif target == "logit" and kind != "logits" and kind != "binary_logit":
+        raise ValueError(
+            "target='logit' needs the values before the softmax, but this network returns "
+            f"{kind.replace('_', '-')}. Return logits and train with nn.CrossEntropyLoss, or use "
+            "target='probability' or 'loss'."
+        )
+    select = _logit if target == "logit" else _probability
+
+    def selected(outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        if kind == "values" and outputs[0].numel() != 1:
+            raise ValueError(
+                f"The regressor predicts {outputs[0].numel()} values a row, and the logit target "
+                "needs one: use target='loss'."
+            )
+        return select(outputs, kind, labels)
+
+    return selected
+
+
+def _loss_function(
+    record: TrainingRecord,
+) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    if record.criterion is None or not hasattr(record.criterion, "reduction"):
+        raise ValueError(
+            "target='loss' needs a criterion whose `reduction` can be set to 'sum', as torch's "
+            f"losses have; this record's is {record.criterion!r}. Pass one to the record "
+            "(criterion=...), or use target='logit'."
+        )
+    criterion: Any = copy.deepcopy(record.criterion).to(module_device(record.module))
+    criterion.reduction = "sum"  # so that one row's loss has no share in another's gradient
+
+    def loss(outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        if labels is None:
+            raise ValueError("target='loss' of a regressor needs y.")
+        if record.outputs == "probabilities":
+            outputs = torch.log(outputs + torch.finfo(outputs.dtype).eps)
+        elif record.outputs in ("binary_logit", "values"):
+            labels = labels.to(outputs.dtype).reshape(outputs.shape)
+        return criterion(outputs, labels)
+
+    return loss

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""GraNd: the length of each row's own gradient of the loss with respect to the parameters.
+
+For the last linear layer it has a closed form that needs no backward pass through the network. For
+all parameters the gradients of a chunk of rows are made at once by `vmap`; the chunk is as large as
+scikit-learn's ``working_memory`` allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn import get_config
+from torch import nn
+from torch.func import functional_call, grad, vmap
+
+from .._progress import SILENT, Task
+from ..networks.forward import State, call_with_state, copied
+from ..networks.heads import first_output
+from ..rows.rows import Inputs, Rows, take_rows
+from ..training.checkpoints import Checkpoint
+from ..training.record import TrainingRecord
+from .blocks import DeviceStates, read_blocks
+from .objectives import target_function
+
+_NO_LAST_LAYER = (
+    "{} has no last linear layer that is called once and leads to the output, for which the norm "
+    "of the gradient has a closed form. Take that of all parameters (measure='grand_all')."
+)
+
+
+Norms = Callable[[State, Inputs, torch.Tensor], torch.Tensor]
+
+
+def gradient_norms(
+    record: TrainingRecord,
+    checkpoints: Sequence[Checkpoint],
+    X: Rows,
+    labels: NDArray[Any] | None,
+    *,
+    layers: str,
+    batch_size: int,
+    progress: Task = SILENT,
+) -> NDArray[np.float64]:
+    """Return the length of every row's parameter gradient, averaged over checkpoints.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network, and the loss it was trained with.
+    checkpoints : sequence of Checkpoint
+        Where gradients are taken, in eval mode.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    labels : ndarray or None
+        Label codes (n,), or regression targets; None takes the final network's prediction.
+    layers : {"last", "all"}
+        The weight and bias of the linear layer that is called last, or every parameter that can be
+        trained.
+    batch_size : int
+        Rows a block, at most.
+    progress : Task
+        Gets one subtask per block.
+
+    Returns
+    -------
+    norms : ndarray of shape (n,)
+        NaN where a gradient is not finite.
+
+    Raises
+    ------
+    ValueError
+        If there is no last linear layer that is called once, or no loss.
+    """
+    loss = target_function(record, "loss")
+    states = DeviceStates(record.module, checkpoints)
+    of_rows: Norms = (_of_last_layer if layers == "last" else _of_all)(record, loss)
+
+    def reading(inputs: Inputs, of_block: torch.Tensor | None) -> torch.Tensor:
+        if of_block is None:
+            raise ValueError("The loss of a regressor needs y.")
+        norms = [of_rows(state, inputs, of_block).double() for state in states]
+        return torch.stack(norms).mean(dim=0)
+
+    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
+    norms = torch.cat([found[:n].cpu() for n, _, found in blocks]).numpy()
+    norms[~np.isfinite(norms)] = np.nan
+    return norms
+
+
+# -------------------------------------------------------------------------------- the last layer
+
+
+def _of_last_layer(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
+    linear: list[nn.Linear] = []  # found in the first forward pass
+
+    def norms(state: State, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
+        if not linear:
+            linear.append(_last_linear(record.module, state, inputs))
+        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+        def at_layer(_module: nn.Module, args: Any, kwargs: Any, output: torch.Tensor) -> Any:
+            # What follows may write to both; of a leaf, torch forbids it.
+            h = args[0] if args else kwargs["input"]
+            leaf = output.detach().requires_grad_()
+            seen.append((h.detach().clone(), leaf))
+            return leaf.clone()
+
+        with ExitStack() as stack:
+            hook = linear[0].register_forward_hook(at_layer, with_kwargs=True)
+            stack.callback(hook.remove)
+            stack.enter_context(torch.enable_grad())
+            outputs = call_with_state(record.module, state, inputs)
+            total = loss(outputs, labels).sum()
+        [(h, z)] = seen
+        if not total.requires_grad:
+            raise ValueError(_NO_LAST_LAYER.format(type(record.module).__name__))
+        [g] = torch.autograd.grad(total, [z])
+        # The gradient of the weight is the sum over positions (of a sequence, say) of g_t h_t'.
+        g, h = (a.reshape(len(a), -1, a.shape[-1]).double() for a in (g, h))
+        if g.shape[1] == 1:
+            squares = g.square().sum(dim=(1, 2)) * h.square().sum(dim=(1, 2))
+        else:
+            squares = (g.mT @ h).square().sum(dim=(1, 2))
+        if linear[0].bias is not None:
+            squares += g.sum(dim=1).square().sum(dim=1)
+        return squares.sqrt()
+
+    return norms
+
+
+def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
+    called: list[nn.Linear] = []
+    with ExitStack() as stack:
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear):
+                hook = layer.register_forward_hook(lambda layer, *_: called.append(layer))
+                stack.callback(hook.remove)
+        with torch.no_grad():
+            call_with_state(module, state, take_rows(inputs, slice(0, 2)))
+    if not called or called.count(called[-1]) > 1:
+        raise ValueError(_NO_LAST_LAYER.format(type(module).__name__))
+    return called[-1]
+
+
+# -------------------------------------------------------------------------------- all parameters
+
+
+def _of_all(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
+    module = record.module
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    n_bytes = 4 * sum(p.numel() for p in module.parameters() if p.requires_grad)
+    chunk = max(1, int(get_config()["working_memory"] * 2**20 / 4 / max(1, n_bytes)))
+
+    def of_one(weights: State, fixed: State, row: Inputs, label: torch.Tensor) -> torch.Tensor:
+        one = {k: v[None] for k, v in row.items()} if isinstance(row, dict) else row[None]
+        args, kwargs = ((), one) if isinstance(one, dict) else ((one,), None)
+        outputs = first_output(functional_call(module, weights | fixed, args, kwargs))
+        return loss(outputs, label[None]).sum()
+
+    of_rows = vmap(grad(of_one), in_dims=(None, None, 0, 0))
+
+    def norms(state: State, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
+        weights = {name: tensor for name, tensor in state.items() if name in trained}
+        fixed = {name: tensor for name, tensor in state.items() if name not in trained}
+        lengths = []
+        for start in range(0, len(labels), chunk):
+            rows = slice(start, start + chunk)
+            part = copied(take_rows(inputs, rows))
+            gradients = of_rows(weights, fixed, part, labels[rows]).values()
+            parts = [
+                torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64)
+                for g in gradients
+            ]
+            lengths.append(torch.linalg.vector_norm(torch.stack(parts), dim=0))
+        return torch.cat(lengths)
+
+    return norms

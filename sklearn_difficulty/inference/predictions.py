@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a network says about rows: classes, output margins, statistics and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._progress import SILENT, Task
+from ..networks.forward import call_module, call_with_state, copied
+from ..networks.heads import OutputKind, class_logits, class_probabilities, row_statistics
+from ..rows.rows import Inputs, Rows, n_rows
+from ..training.checkpoints import Checkpoint
+from ..training.record import TrainingRecord
+from .blocks import DeviceStates, Reading, read_blocks
+
+STATISTICS = ("probability", "margin", "loss", "el2n", "entropy")
+
+
+def mean_statistics(
+    record: TrainingRecord,
+    checkpoints: Sequence[Checkpoint],
+    X: Rows,
+    labels: NDArray[Any] | None,
+    *,
+    batch_size: int,
+    progress: Task = SILENT,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the mean over checkpoints of what training dynamics are made of, in eval mode.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network.
+    checkpoints : sequence of Checkpoint
+        Over which the means are taken.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    labels : ndarray or None
+        Label codes (n,), or regression targets; None takes the final network's prediction.
+    batch_size : int
+        Rows a block, at most.
+    progress : Task
+        Gets one subtask per block.
+
+    Returns
+    -------
+    means : dict of str to ndarray of shape (n,)
+        One for each of `STATISTICS`; for a regressor all but the loss are NaN.
+    """
+    states = DeviceStates(record.module, checkpoints)
+
+    def reading(inputs: Inputs, of_block: torch.Tensor | None) -> torch.Tensor:
+        if of_block is None:
+            raise ValueError("The loss of a regressor needs y.")
+        total = torch.zeros(())
+        for state in states:
+            with torch.no_grad():
+                outputs = call_with_state(record.module, state, inputs)
+                found, logits = row_statistics(outputs, of_block, record.outputs)
+            total = total.to(found.device) + torch.cat([found, _entropy(logits, record)]).double()
+        return total / len(checkpoints)
+
+    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
+    means = torch.cat([found[:, :n].cpu() for n, _, found in blocks], dim=1).numpy()
+    return dict(zip(STATISTICS, means, strict=True))
+
+
+def mean_probabilities(
+    record: TrainingRecord, checkpoints: Sequence[Checkpoint], X: Rows, *, batch_size: int
+) -> NDArray[np.float32]:
+    """Return the class probabilities of rows, averaged over checkpoints in eval mode.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        The network, a classifier.
+    checkpoints : sequence of Checkpoint
+        Over which the mean is taken.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    batch_size : int
+        Rows a block, at most.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n, n_classes), float32
+        Rows sum to 1.
+    """
+    states = DeviceStates(record.module, checkpoints)
+
+    def reading(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
+        total = torch.zeros(())
+        for state in states:
+            with torch.no_grad():
+                outputs = call_with_state(record.module, state, inputs)
+                said = class_probabilities(outputs, record.outputs)
+            total = total.to(said.device) + said.double()
+        return total / len(checkpoints)
+
+    codes = np.zeros(n_rows(X), dtype=np.int64)  # given any, none are predicted
+    blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)
+    return np.concatenate([b.result[: b.n].float().cpu().numpy() for b in blocks])
+
+
+def _entropy(logits: torch.Tensor, record: TrainingRecord) -> torch.Tensor:
+    """Return the entropy of the class probabilities in nats, as one line."""
+    if record.outputs == "values":
+        return torch.full_like(logits[None, :, 0], torch.nan)
+    return torch.special.entr(logits.softmax(dim=1)).sum(dim=1)[None]
+
+
+def predicted_classes(
+    record: TrainingRecord, X: Rows, *, batch_size: int, progress: Task = SILENT
+) -> NDArray[np.int64]:
+    """Return the position of the class that the network predicts for every row."""
+    blocks = read_blocks(
+        record, X, None, lambda _inputs, _labels: None, batch_size=batch_size, progress=progress
+    )
+    return np.concatenate([b.labels[: b.n].cpu().numpy() for b in blocks if b.labels is not None])
+
+
+def output_margins(
+    record: TrainingRecord,
+    X: Rows,
+    labels: NDArray[Any] | None,
+    *,
+    batch_size: int,
+    progress: Task = SILENT,
+) -> NDArray[np.float32]:
+    """Return how far the logit of every row's class is above the largest other one.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Whose module is read with the weights that training left.
+    X : ndarray, dict of ndarrays or Dataset
+        The rows, in order.
+    labels : ndarray or None
+        Label codes (n,); None takes the predicted class.
+    batch_size : int
+        Rows a block, at most.
+    progress : Task
+        Gets one subtask per block.
+
+    Returns
+    -------
+    margins : ndarray of shape (n,), float32
+        Signed; NaN where not finite.
+
+    Raises
+    ------
+    ValueError
+        If the network is a regressor.
+    """
+    _check_classes(record)
+
+    def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:
+        with torch.no_grad():
+            outputs = call_module(record.module, copied(inputs))
+        return _leads(outputs, record.outputs, classes).amin(dim=1)
+
+    return _read_in_order(record, X, labels, margins, batch_size, progress)
+
+
+def _check_classes(record: TrainingRecord) -> None:
+    if record.outputs == "values":
+        raise ValueError(
+            "A margin lies between classes, and this network is a regressor. Train a classifier, "
+            "or take a score that regressors have, such as VoGScorer."
+        )
+
+
+def _leads(outputs: torch.Tensor, kind: OutputKind, classes: torch.Tensor | None) -> torch.Tensor:
+    """Return by how much the logit of a row's class exceeds each of the others, (n, C - 1)."""
+    assert classes is not None
+    logits = class_logits(outputs, kind)
+    own = classes[:, None]
+    columns = torch.arange(logits.shape[1] - 1, device=logits.device)
+    others = columns + (columns >= own)
+    return logits.gather(1, own) - logits.gather(1, others)
+
+
+def _read_in_order(
+    record: TrainingRecord,
+    X: Rows,
+    labels: NDArray[Any] | None,
+    reading: Reading[torch.Tensor],
+    batch_size: int,
+    progress: Task,
+) -> NDArray[np.float32]:
+    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
+    margins = torch.cat([found[:n].float().cpu() for n, _, found in blocks]).numpy()
+    margins[~np.isfinite(margins)] = np.nan
+    return margins

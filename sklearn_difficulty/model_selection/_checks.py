@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What both functions need: scorers and data that can be trained on anew, and the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import has_fit_parameter
+
+from ..rows.labels import to_numpy
+from ..rows.rows import Rows, given_labels
+from ..scorers._trained_source import TRAINED_TYPES
+from ..training.skorch_net import NET_TYPES, collate_fn
+
+N_LISTED = 5  # rows, groups or classes that a message names
+
+
+def check_untrained(scorer: Any, verb: str) -> None:
+    """Raise unless clones of the scorer can be trained on other rows or labels."""
+    clone(scorer)  # says what is wrong with things that are no estimator
+    held = getattr(scorer, "estimator", None)
+    if isinstance(held, str) and held == "precomputed":
+        raise ValueError(
+            f"{type(scorer).__name__} reads precomputed probabilities, whose networks are already "
+            f"trained; {verb} trains anew: pass the net."
+        )
+    if isinstance(held, TRAINED_TYPES):
+        raise ValueError(
+            f"{type(scorer).__name__} holds a {type(held).__name__}, which is already trained; "
+            f"{verb} trains anew: pass the net."
+        )
+
+
+def labels_of(X: Rows, y: Any, scorer: Any) -> NDArray[Any]:
+    """Return the labels as an array, from the Dataset if y is None."""
+    net = getattr(scorer, "estimator", None)
+    joins = collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+    y = to_numpy(given_labels(X, y, joins))
+    return check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+
+
+def check_groups(groups: Any, n: int) -> NDArray[Any] | None:
+    """Return the groups as an array, one value for each of n rows."""
+    if groups is None:
+        return None
+    groups = column_or_1d(to_numpy(groups))
+    if len(groups) != n:
+        raise ValueError(f"groups must hold one value for every row: {len(groups)} for {n} rows.")
+    return groups
+
+
+def missing_classes(y: NDArray[Any], left: NDArray[Any]) -> list[Any]:
+    """Return classes of y of which no row is left."""
+    return np.setdiff1d(y, left)[:N_LISTED].tolist()
+
+
+def fit_clone(scorer: Any, X: Rows, y: NDArray[Any], groups: NDArray[Any] | None) -> Any:
+    """Return a fitted clone, given the groups if its `fit` takes them."""
+    takes_groups = groups is not None and has_fit_parameter(scorer, "groups")
+    return clone(scorer).fit(X, y, **({"groups": groups} if takes_groups else {}))

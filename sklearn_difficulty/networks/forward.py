@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A forward pass: device, floating type, eval mode, weights other than the module's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from ..rows.rows import Inputs
+from .heads import first_output
+
+
+def copied(inputs: Inputs) -> Inputs:
+    """Return a copy of a block, for a pass that may write to it."""
+    if isinstance(inputs, dict):
+        return {name: tensor.clone() for name, tensor in inputs.items()}
+    return inputs.clone()
+
+
+State = dict[str, torch.Tensor]
+
+
+def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Tensor:
+    """Return what the module predicts with the weights of a state; inputs are not written to."""
+    inputs = copied(inputs)
+    if isinstance(inputs, dict):
+        return first_output(functional_call(module, state, (), inputs))
+    return first_output(functional_call(module, state, (inputs,)))
+
+
+def plain_module(module: nn.Module) -> nn.Module:
+    """Return the module itself if `module` is the wrapper that torch.compile makes."""
+    return getattr(module, "_orig_mod", module)
+
+
+def module_device(module: nn.Module) -> torch.device:
+    """Return the device of the module's tensors, the CPU if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def module_dtype(module: nn.Module) -> torch.dtype:
+    """Return the floating dtype of the module's tensors, float32 if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
+    """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
+    if isinstance(inputs, dict):
+        return first_output(module(**inputs))
+    return first_output(module(inputs))
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put every submodule in eval mode, and each back in its own mode afterwards."""
+    modes = {submodule: submodule.training for submodule in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, mode in modes.items():
+            submodule.training = mode

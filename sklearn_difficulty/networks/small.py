@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Networks: the small ones that ``estimator=None`` stands for, and those of prediction depth.
+
+Each standardises its input inside the module, so that raw features can be passed, and keeps its
+constructor arguments in `config`, so that a saved record can be read without its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["MLP", "ConvNet"]
+
+
+class Standardize(nn.Module):
+    """Subtract a mean and divide by a scale, per feature or channel.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of both, broadcast against a batch.
+    mean, scale : array-like, default=None
+        None for 0 and 1.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, shape: tuple[int, ...], mean: Any = None, scale: Any = None) -> None:
+        super().__init__()
+        for name, value, neutral in (("mean", mean, 0.0), ("scale", scale, 1.0)):
+            filled = np.full(shape, neutral) if value is None else np.reshape(value, shape)
+            self.register_buffer(name, torch.tensor(filled, dtype=torch.float32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the standardised input, in floating point also for integers."""
+        return (x.to(self.mean.dtype) - self.mean) / self.scale
+
+
+class StandardizedNetwork(nn.Module):
+    """A network whose submodule `standardize` sees the input first.
+
+    Gradients are taken behind it unless told otherwise, so that the units of features do not
+    matter; and `config` holds the constructor arguments of a saved network.
+    """
+
+    standardize: Standardize
+    config: dict[str, Any]
+
+
+class MLP(StandardizedNetwork):
+    """A multilayer perceptron with ReLU activations and standardised input.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Features a row.
+    n_outputs : int
+        Columns of the output, one logit per class.
+    hidden_units : sequence of int, default=(2048,) * 7
+        Width of every hidden layer.
+    mean, scale : array-like of shape (n_inputs,), default=None
+        What the input is standardised by; None leaves it as it is.
+
+    See Also
+    --------
+    default_network : The skorch net that is used when none is given.
+    VGG16, ResNet18 : The convolutional networks of the same paper.
+
+    Notes
+    -----
+    The default widths are those of Baldock et al. (appendix A.2.3): 31,492,106 parameters for 3,072
+    inputs and 10 outputs. ``default_network`` takes two layers, of 256 and 128 units.
+
+    References
+    ----------
+    R. Baldock, H. Maennel, B. Neyshabur, "Deep Learning Through the Lens of Example Difficulty",
+    NeurIPS 2021, :arxiv:`2106.09647`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_difficulty.training import MLP
+    >>> MLP(64, 10, hidden_units=(32, 16))(torch.zeros(5, 64)).shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        hidden_units: Sequence[int] = (2048,) * 7,
+        mean: Any = None,
+        scale: Any = None,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_inputs": n_inputs,
+            "n_outputs": n_outputs,
+            "hidden_units": list(hidden_units),
+        }
+        self.standardize = Standardize((n_inputs,), mean, scale)
+        widths = [n_inputs, *hidden_units]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(widths):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits of shape (n, n_outputs) for rows of shape (n, n_inputs)."""
+        return self.layers(self.standardize(x))
+
+
+def _checked(channels: Sequence[int], n_stages: int) -> Sequence[int]:
+    if len(channels) != n_stages:
+        raise ValueError(f"channels must have {n_stages} widths, one per stage; got {channels}.")
+    return channels
+
+
+class ConvNet(StandardizedNetwork):
+    """Two convolutions, each followed by ReLU and pooling, and a linear layer.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the images.
+    n_outputs : int
+        Columns of the output, one logit per class.
+    channels : sequence of two int, default=(32, 64)
+        Channels after each convolution.
+    mean, scale : array-like of shape (n_channels,), default=None
+        What the input is standardised by; None leaves it as it is.
+
+    See Also
+    --------
+    default_network : The skorch net that is used when none is given.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_difficulty.training import ConvNet
+    >>> ConvNet(1, 10)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        n_outputs: int,
+        channels: Sequence[int] = (32, 64),
+        mean: Any = None,
+        scale: Any = None,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "n_channels": n_channels,
+            "n_outputs": n_outputs,
+            "channels": list(channels),
+        }
+        first, second = _checked(channels, 2)
+        self.standardize = Standardize((n_channels, 1, 1), mean, scale)
+        self.layers = nn.Sequential(
+            nn.Conv2d(n_channels, first, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(first, second, 3, padding=1),
+            nn.ReLU(),
+            # A fixed grid, so that images of any size fit the linear layer.
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(16 * second, n_outputs),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, n_outputs) for images of shape (n, n_channels, height, width)."""
+        return self.layers(self.standardize(x))

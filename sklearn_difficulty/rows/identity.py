@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RowsFingerprint: by which a record tells whether it is given the rows that it was trained on.
+
+Quick, and deaf to the floating type of a copy; `training.config_hash.fingerprint` reads every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._randomness import isolated_rng
+from .labels import to_numpy
+from .rows import Rows, is_dataset, n_rows
+
+_HASHED_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class RowsFingerprint:
+    """What a record remembers of its training rows: their number and a hash of X and y.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    X : str
+        Hash of the values as float32 or int64, so that a float64 copy is the same data. Beyond
+        256 MiB only evenly spaced rows are read. Of a Dataset a few items are read, if they are
+        not random. Empty if nothing can be said.
+    y : str
+        Hash of the label codes or regression targets.
+    """
+
+    n: int
+    X: str
+    y: str
+
+    @classmethod
+    def of(cls, X: Rows, targets: NDArray[Any]) -> RowsFingerprint:
+        """Take the fingerprint of rows and their label codes (or regression targets)."""
+        digest = hashlib.blake2b(digest_size=16)
+        if is_dataset(X):
+            rows = _hash_items(X)
+        else:
+            for name, array in sorted(X.items()) if isinstance(X, Mapping) else [("", X)]:
+                digest.update(name.encode())
+                _hash_array(digest, np.asarray(array))
+            rows = f"array:{digest.hexdigest()}"
+        label_digest = hashlib.blake2b(digest_size=16)
+        # (n,) and (n, 1) are the same targets.
+        _hash_array(label_digest, np.reshape(targets, (len(targets), -1)))
+        return cls(n_rows(X), rows, label_digest.hexdigest())
+
+    def difference(self, other: RowsFingerprint) -> str | None:
+        """Say in what the other rows differ, or None if they are the same."""
+        if self.n != other.n:
+            return f"{other.n} rows instead of {self.n}"
+        of_one_kind = self.X.partition(":")[0] == other.X.partition(":")[0]
+        if self.X != other.X and of_one_kind and self.X and other.X:
+            return "another X"
+        if self.y != other.y:
+            return "other labels"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields for a JSON file."""
+        return asdict(self)
+
+
+def _hash_items(dataset: Any) -> str:
+    """Return a hash of a few items of a Dataset, an empty string if they are random."""
+    hashes = []
+    for seed in range(2):
+        digest = hashlib.blake2b(digest_size=16)
+        with isolated_rng(seed):
+            for index in np.linspace(0, len(dataset) - 1, num=8, dtype=int).tolist():
+                item = dataset[index]
+                x = item[0] if isinstance(item, (tuple, list)) else item
+                for name, value in sorted(x.items()) if isinstance(x, Mapping) else [("", x)]:
+                    digest.update(name.encode())
+                    try:
+                        _hash_array(digest, np.atleast_1d(np.asarray(to_numpy(value))))
+                    except (TypeError, ValueError):  # text, say, that collate_fn turns to numbers
+                        return ""
+        hashes.append(f"items:{digest.hexdigest()}")
+    return hashes[0] if hashes[0] == hashes[1] else ""
+
+
+def _hash_array(digest: Any, array: NDArray[Any]) -> None:
+    digest.update(str(array.shape).encode())
+    canonical: type[np.generic] = np.float32 if array.dtype.kind == "f" else np.int64
+    row_bytes = max(1, array[:1].size * np.dtype(canonical).itemsize)
+    stride = max(1, -(-len(array) * row_bytes // _HASHED_BYTES))
+    block = stride * max(1, 2**22 // row_bytes)
+    for start in range(0, len(array), block):
+        rows = array[start : start + block : stride]
+        digest.update(np.ascontiguousarray(rows, dtype=canonical).data)

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where LabelErrorScorer takes class probabilities from: the choice, and four sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from .._progress import Task
+from ..inference.neighbors import NeighborBank
+from ..inference.predictions import mean_probabilities
+from ..inference.probing import VotesReadout
+from ..rows.rows import Rows
+from ..training.ensemble.resampled import ResampledEnsemble
+from ..training.record import TrainingRecord
+from ..training.recorder import find_recorder
+from ..training.requirements import Mode
+
+Probabilities = NDArray[np.floating[Any]]
+
+
+# From this share of given labels that a network predicts in the end, it has learned wrong ones too.
+_MEMORISED = 0.97
+
+
+def choose_method(
+    method: str, estimator: Any, record: TrainingRecord | None, n_neighbors: int | None
+) -> str:
+    """Return the method that is asked for, or say why it does not fit what is given.
+
+    Parameters
+    ----------
+    method : str
+        As the user gave it.
+    estimator : object
+        As the user gave it.
+    record : TrainingRecord or None
+        What the estimator holds of a single training.
+    n_neighbors : int or None
+        As the user gave it.
+
+    Returns
+    -------
+    method : {"precomputed", "out_of_sample", "one_fit", "neighbors"}
+        Not "auto".
+    """
+    if isinstance(estimator, str):
+        if method != "auto":
+            raise ValueError(f"method={method!r} trains; precomputed probabilities are read.")
+        return estimator
+    if isinstance(estimator, ResampledEnsemble):
+        if method not in ("auto", "out_of_sample"):
+            raise ValueError(f"method={method!r} reads a single training, not an ensemble.")
+        return "out_of_sample"
+    if record is None:
+        method = "out_of_sample" if method == "auto" else method
+    elif method == "out_of_sample":
+        raise ValueError(
+            "method='out_of_sample' needs networks that did not see every row, and the estimator "
+            "is a single training. Pass the net, or a ResampledEnsemble."
+        )
+    elif method == "auto":
+        method = _best_of_record(record)
+    if method == "neighbors" and n_neighbors is None:
+        raise ValueError("method='neighbors' needs a number of n_neighbors.")
+    return method
+
+
+def _best_of_record(record: TrainingRecord) -> str:
+    trajectory = record.trajectory
+    if trajectory is None or trajectory.logits is None:
+        return "neighbors"
+    learned = np.mean(trajectory.predicted[-1] == trajectory.targets)
+    return "neighbors" if learned >= _MEMORISED and record.has_module else "one_fit"
+
+
+def recording_mode(estimator: Any, record: TrainingRecord | None) -> Mode:
+    """Return how the epochs of a training are recorded, or were."""
+    if record is not None:
+        return "training" if record.trajectory is None else record.trajectory.mode
+    recorder = find_recorder(getattr(estimator, "callbacks", None))
+    return "training" if recorder is None else recorder.mode
+
+
+class LabelSource(Protocol):
+    """Class probabilities of training rows, and of rows taken as unseen."""
+
+    def of_training_rows(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> tuple[Probabilities, Probabilities]:
+        """Return the probabilities (n, n_classes) of the training rows; NaN where unknown.
+
+        And the same once more, on the scale of `of_unseen_rows`.
+        """
+
+    def of_unseen_rows(self, X: Rows) -> Probabilities:
+        """Return the probabilities (m, n_classes) of other rows."""
+
+
+class HeldOutMembers:
+    """What members of an ensemble say of rows that they were not trained on.
+
+    Half of it is their own probability, half the votes of the nearest rows that they were trained
+    on, unless there is no readout.
+    """
+
+    def __init__(self, ensemble: ResampledEnsemble, readout: VotesReadout | None) -> None:
+        self.ensemble = ensemble
+        self.readout = readout
+        self.bank: tuple[Rows, NDArray[np.int64]] | None = None
+
+    def of_training_rows(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> tuple[Probabilities, Probabilities]:
+        """Return the mean over members and epochs, and over members as they were in the end."""
+        ensemble = self.ensemble
+        over_epochs = self._mean(ensemble.mean_held_out_probability_, targets)
+        in_the_end = self._mean(ensemble.held_out_probability_, targets)
+        if self.readout is None:
+            return over_epochs, in_the_end
+        self.bank = X, targets
+        votes = self._mean(self._votes(X, targets, progress), targets)
+        return (over_epochs + votes) / 2, (in_the_end + votes) / 2
+
+    def of_unseen_rows(self, X: Rows) -> Probabilities:
+        """Return the mean over all members."""
+        ensemble, said = self.ensemble, self.ensemble._member_probability(X).mean(axis=0)
+        if self.readout is None:
+            return said
+        bank = known_bank(self.bank, "ensemble_")
+        votes = [
+            self.readout.votes(self.readout.bank(ensemble.record(k), *bank, trained_on), X)
+            for k, trained_on in enumerate(ensemble.masks_)
+        ]
+        return (said + np.mean(votes, axis=0)) / 2
+
+    def _votes(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> Sequence[Probabilities]:
+        """Return the votes on the rows that each member held out."""
+        ensemble = self.ensemble
+        assert self.readout is not None
+        if ensemble._read_with == self.readout:
+            return ensemble.readout_["votes"]
+        if not ensemble.has_members:
+            raise ValueError(
+                "This ensemble has not asked neighbours with these settings, and its members are "
+                "gone. Fit it with readout=LabelErrorScorer(...).readout(), with "
+                "keep_members=True, pass the net, or set n_neighbors=None."
+            )
+        votes = []
+        with progress.subtask("score", len(ensemble.masks_)) as scoring:
+            for k, trained_on in enumerate(ensemble.masks_):
+                with scoring.subtask(f"member {k}"):
+                    found = self.readout(ensemble.record(k), X, targets, trained_on)
+                votes.append(found["votes"])
+        return votes
+
+    def _mean(
+        self, parts: Sequence[Probabilities], targets: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the mean over the members that held a row out and know its class."""
+        masks, n_classes = self.ensemble.masks_, len(self.ensemble.classes_)
+        total, n_said = np.zeros((len(targets), n_classes)), np.zeros((len(targets), 1))
+        for trained_on, part in zip(masks, parts, strict=True):
+            # Of a class that it has not seen, a member says that it does not occur.
+            knows = np.bincount(targets[trained_on], minlength=n_classes)[targets] > 0
+            total[knows & ~trained_on] += part[knows[~trained_on]]
+            n_said[knows & ~trained_on] += 1
+        mean = np.divide(total, n_said, out=np.full_like(total, np.nan), where=n_said > 0)
+        return mean.astype(np.float32)
+
+
+class EpochsOfOneFit:
+    """The mean over the epochs of a single training, of rows that are trained on."""
+
+    def __init__(self, record: TrainingRecord, batch_size: int) -> None:
+        self.record = record
+        self.batch_size = batch_size
+
+    def of_training_rows(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> tuple[Probabilities, Probabilities]:
+        """Return the mean of the probabilities that were recorded."""
+        trajectory = self.record.trajectory
+        assert trajectory is not None
+        assert trajectory.logits is not None
+        total, n_shown = np.zeros(trajectory.logits.shape[1:]), np.zeros((len(targets), 1))
+        for logits in trajectory.logits:
+            shown = ~np.isnan(logits).any(axis=1)
+            total[shown] += softmax(logits[shown].astype(np.float64), axis=1)
+            n_shown[shown] += 1
+        mean = np.divide(total, n_shown, out=np.full_like(total, np.nan), where=n_shown > 0)
+        mean = mean.astype(np.float32)
+        return mean, mean
+
+    def of_unseen_rows(self, X: Rows) -> Probabilities:
+        """Return the mean over the checkpoints that were kept."""
+        checkpoints = self.record.select(10)
+        if not checkpoints:
+            raise ValueError(
+                "Unseen rows are read at checkpoints, and the record holds none. Record some "
+                "(checkpoints=10), or make it from checkpoints."
+            )
+        return mean_probabilities(self.record, checkpoints, X, batch_size=self.batch_size)
+
+
+class NeighborsOfOneFit:
+    """The votes of the nearest training rows in the layers of a single network."""
+
+    def __init__(self, record: TrainingRecord, readout: VotesReadout) -> None:
+        self.record = record
+        self.readout = readout
+        self.bank: tuple[Rows, NDArray[np.int64]] | None = None
+
+    def of_training_rows(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> tuple[Probabilities, Probabilities]:
+        """Return the votes of all rows but the row itself."""
+        self.bank = X, targets
+        votes = self.readout.votes(self._bank(), None, progress)
+        return votes, votes
+
+    def of_unseen_rows(self, X: Rows) -> Probabilities:
+        """Return the votes of the training rows."""
+        return self.readout.votes(self._bank(), X)
+
+    def _bank(self) -> NeighborBank:
+        rows, codes = known_bank(self.bank, "record_")
+        return self.readout.bank(self.record, rows, codes, np.ones(len(codes), dtype=bool))
+
+
+class Precomputed:
+    """Probabilities that are given in place of rows."""
+
+    def of_training_rows(
+        self, X: Rows, targets: NDArray[np.int64], progress: Task
+    ) -> tuple[Probabilities, Probabilities]:
+        """Return X itself."""
+        probabilities = self.of_unseen_rows(X)
+        return probabilities, probabilities
+
+    def of_unseen_rows(self, X: Rows) -> Probabilities:
+        """Return X itself."""
+        return np.asarray(X, dtype=np.float64)
+
+
+def known_bank(
+    bank: tuple[Rows, NDArray[np.int64]] | None, again: str
+) -> tuple[Rows, NDArray[np.int64]]:
+    """Return the training rows and their codes, or say how to get them back."""
+    if bank is None:
+        raise ValueError(
+            "This LabelErrorScorer was pickled with pickle_bank=False and has lost the training "
+            "rows, among which neighbours are looked for. Set estimator to its "
+            f"{again} and fit it on them again: nothing is trained."
+        )
+    return bank

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays on disk that an interrupted run finds again: one safetensors file per key, no pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..._warnings import warn_caller
+from ..checkpoint_store import write_atomically
+from ..config_hash import fingerprint
+
+_FORMAT = "1"
+
+
+class MemberStore:
+    """A folder of named entries, each a few named arrays.
+
+    Several processes may use it at once: an entry is whole or absent. Processes that were killed
+    leave hidden ``*.part`` files, which are never read and may be deleted.
+
+    Parameters
+    ----------
+    directory : Path
+        Made now, so that a place where nothing can be written is found before training.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def write(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write an entry in one step, in place of one that is there.
+
+        Parameters
+        ----------
+        key : str
+            What `read` will ask for.
+        arrays : mapping of str to ndarray
+            Of bools, integers or floats; kept with dtype and shape.
+        """
+        # safetensors writes the memory as it lies: rows first, in this machine's byte order.
+        plain = {
+            name: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+            for name, array in arrays.items()
+        }
+        for name, array in plain.items():
+            if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+                raise TypeError(
+                    f"The array {name!r} holds {array.dtype}; only bools, integers and floats of "
+                    "up to 64 bits can be stored."
+                )
+        header = {"format": _FORMAT, "key": key, "content": _digest(plain)}
+        content = save(plain, metadata=header)  # save_file makes files only their owner may read
+        write_atomically(self._path(key), lambda part: part.write_bytes(content))
+
+    def read(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of an entry, None if it is absent or, with a warning, damaged."""
+        path = self._path(key)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+        except FileNotFoundError:
+            return None
+        except SafetensorError as error:
+            problem = str(error)
+        else:
+            problem = _problem(header, key, arrays)
+        if problem:
+            warn_caller(f"{path} is left aside and will be made anew: {problem}.")
+            return None
+        return arrays
+
+    def _path(self, key: str) -> Path:
+        return self.directory / f"{fingerprint(key)}.safetensors"
+
+
+def _problem(header: Mapping[str, str], key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Say why a readable file is not the entry that was written under `key`, if so."""
+    if header.get("format") != _FORMAT:
+        return f"its format is {header.get('format')}, not {_FORMAT}"
+    if header.get("key") != key:
+        return "it belongs to another key"
+    if header.get("content") != _digest(arrays):
+        return "its content has changed since it was written"
+    return ""
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    # The file does not keep the order of the arrays.
+    return fingerprint(sorted(arrays.items()))

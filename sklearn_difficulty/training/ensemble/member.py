@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One member of an ensemble: a network trained on some of the rows, and what is kept of it.
+
+A member is a seed and a row mask and nothing else, so that it can be trained anywhere, in any
+order. What is kept is a flat dict of arrays, which travels between processes and to disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+from ..._randomness import isolated_rng
+from ...networks.forward import (
+    call_module,
+    evaluation_mode,
+    module_device,
+    module_dtype,
+    plain_module,
+)
+from ...networks.heads import OutputKind, class_probabilities
+from ...rows.labels import to_numpy
+from ...rows.rows import Rows, iter_blocks, take_rows
+from ..checkpoints import CheckpointPlan, copy_state
+from ..record import TrainingRecord, train_record
+from ..recorder import RecordTraining
+from ..skorch_net import collate_fn, output_kind
+
+# From a member's record, all rows, their codes, and which of them were trained on, to arrays.
+Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
+
+
+Arrays = dict[str, NDArray[Any]]
+
+
+READOUT, STATE = "readout.", "state."  # how the names of such arrays begin
+
+
+BLOCK_ROWS = 256  # of a pass in eval mode
+
+
+# Threads, such as those of one dask worker, share torch's random generators.
+_TRAINING = threading.RLock()
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What the members of an ensemble have in common.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        The network that every member is a clone of.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows; members are trained on some of them.
+    view : ndarray, dict of ndarrays or Dataset
+        The same rows without random augmentation, which members are asked about.
+    targets : ndarray of shape (n,)
+        Label codes.
+    classes : ndarray of shape (n_classes,)
+        What the codes stand for.
+    readout : callable or None
+        Reads further arrays from a member's record.
+    keep_members : bool
+        Whether weights are kept.
+    verbose : int
+        0 trains silently.
+    """
+
+    net: NeuralNet
+    X: Rows
+    view: Rows
+    targets: NDArray[np.int64]
+    classes: NDArray[Any]
+    readout: Readout | None
+    keep_members: bool
+    verbose: int
+
+    def __sizeof__(self) -> int:
+        # dask sends what looks large to its workers once, and the rest with every task.
+        arrays = [
+            a for X in (self.X, self.view) for a in (X.values() if isinstance(X, Mapping) else [X])
+        ]
+        return sum(getattr(array, "nbytes", 0) for array in arrays)
+
+
+def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
+    """Train one member with one torch thread, and return what is kept of it."""
+    rows = np.flatnonzero(mask)
+    watcher = _HeldOut(take_rows(pool.view, np.flatnonzero(~mask)))
+    with _TRAINING, one_thread():
+        record = train_record(
+            pool.net,
+            take_rows(pool.X, rows),
+            pool.targets[rows],
+            pool.classes,
+            recorder=RecordTraining(CheckpointPlan()),
+            random_state=seed,
+            verbose=pool.verbose,
+            callbacks=[("held_out", watcher)],
+        )
+        return read_member(pool, record, mask, watcher.mean())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use a single thread, so that the number of workers changes no result."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+class _HeldOut(Callback):
+    """Averages over the epochs what the network says about rows that it is not trained on."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows_ = rows
+        self.sum_: Any = 0.0
+        self.n_epochs_ = 0
+
+    def __reduce__(self) -> Any:
+        return Callback, ()  # the rows belong to this fit
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.n_epochs_ += 1
+        module = plain_module(net.module_)
+        self.sum_ = self.sum_ + probabilities(module, self.rows_, output_kind(net), net).astype(
+            np.float64
+        )
+
+    def mean(self) -> NDArray[np.float32] | None:
+        """Return the mean probability (n_held_out, n_classes) over the epochs that ran, if any."""
+        return np.asarray(self.sum_ / self.n_epochs_, dtype=np.float32) if self.n_epochs_ else None
+
+
+def read_member(
+    pool: Pool,
+    record: TrainingRecord,
+    mask: NDArray[np.bool_],
+    held_out_mean: NDArray[np.float32] | None,
+) -> Arrays:
+    """Return what is kept of a trained member.
+
+    Parameters
+    ----------
+    pool : Pool
+        What the members have in common.
+    record : TrainingRecord
+        Of the member.
+    mask : ndarray of shape (n,)
+        The rows that it was trained on.
+    held_out_mean : ndarray of shape (n_held_out, n_classes) or None
+        Probabilities of the other rows, averaged over epochs; None if there was no epoch, and the
+        mean is NaN.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        `predictions` (n,), `given_probability` (n,), `held_out_probability` and `held_out_mean`
+        (n_held_out, n_classes), and those of the readout and the weights under prefixed names.
+    """
+    of_rows = probabilities(record.module, pool.view, record.outputs, pool.net)
+    arrays: Arrays = {
+        "predictions": of_rows.argmax(axis=1).astype(np.int32),
+        "given_probability": of_rows[np.arange(len(of_rows)), pool.targets],
+        "held_out_probability": of_rows[~mask],
+        "held_out_mean": of_rows[~mask] * np.nan if held_out_mean is None else held_out_mean,
+    }
+    if pool.readout is not None:
+        try:
+            read = pool.readout(record, pool.view, pool.targets, mask)
+        except Exception as error:
+            error.add_note("This happened in the readout.")
+            raise
+        if not isinstance(read, Mapping):
+            raise TypeError(
+                f"A readout must return a dict of arrays; {pool.readout!r} returned "
+                f"{type(read).__name__}."
+            )
+        for name, value in read.items():
+            array = arrays[f"{READOUT}{name}"] = np.asarray(value)
+            if array.dtype.kind not in "biuf":
+                raise TypeError(
+                    "A readout must return arrays of numbers or booleans; what "
+                    f"{pool.readout!r} returned as {name!r} is of type {array.dtype}."
+                )
+    if pool.keep_members:
+        state = copy_state(record.module)
+        arrays |= {STATE + name: to_numpy(tensor) for name, tensor in state.items()}
+    return arrays
+
+
+def probabilities(
+    module: nn.Module, X: Rows, kind: OutputKind, net: NeuralNet | None
+) -> NDArray[np.float32]:
+    """Return the class probabilities of rows in eval mode.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A classifier.
+    X : ndarray, dict of ndarrays or Dataset
+        Checked rows.
+    kind : str
+        What the module returns.
+    net : NeuralNet or None
+        Tells how the items of a Dataset are joined.
+
+    Returns
+    -------
+    probability : ndarray of shape (n, n_classes), float32
+        In the rows' order.
+    """
+    device = module_device(module)
+    blocks = iter_blocks(
+        X, BLOCK_ROWS, dtype=module_dtype(module), device=device, collate_fn=collate_fn(net)
+    )
+    # Seeded, since the items of a Dataset may be random, and generators stay as they were.
+    with evaluation_mode(module), isolated_rng(0, device), torch.no_grad():
+        found = [class_probabilities(call_module(module, inputs), kind) for _, inputs in blocks]
+    return torch.cat(found).float().cpu().numpy()

@@ -1,0 +1,512 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ResampledEnsemble: many networks, each trained on a random part of the rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import suppress
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from joblib.parallel import get_active_backend
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch import NeuralNet
+from torch import nn
+
+from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
+from ..._randomness import draw_seed, isolated_rng
+from ..._warnings import warn_caller
+from ...networks.forward import plain_module
+from ...rows.identity import RowsFingerprint
+from ...rows.labels import codes_of
+from ...rows.rows import Rows, check_rows, check_view, given_labels, take_rows
+from ..default import default_network_for
+from ..fit import training_clone
+from ..record import TrainingRecord, targets_for
+from ..recorder import RecordTraining
+from ..skorch_net import collate_fn, is_regression, output_kind
+from .cache import MemberStore
+from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities
+from .runs import Plan, train_members
+from .splits import draw_masks
+from .stack_checks import drawback, obstacle, stack_size
+
+__all__ = ["ResampledEnsemble"]
+
+_STACK_TO_LOSE = 10  # members, if the process is killed
+
+
+_LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
+
+
+class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
+    r"""Train many networks, each on a random part of the rows, and ask each about all rows.
+
+    What every network says about rows that it was, and was not, trained on is the material of
+    consistency, memorization, the four quadrants of difficulty and out-of-sample label errors. One
+    fitted ensemble serves them all.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNet or None, default=None
+        The network, a classifier; every member is a clone of it. None takes
+        ``training.default_network(X, y)``.
+    n_members : int, default=30
+        How many are trained.
+    train_size : float, default=0.9
+        Share of the rows that each is trained on, in (0, 1). If ``1 / (1 - train_size)`` is a whole
+        number K (2 for 0.5, 10 for 0.9), the rows are dealt into K folds at random, again and
+        again, and each member leaves one fold out: every row is held out equally often. Otherwise
+        each member gets its own random draw.
+    stratify : bool, default=False
+        Whether every part keeps the shares of the classes.
+    backend : {"auto", "stacked", "joblib"}, default="auto"
+        "stacked" trains members together, their parameters stacked, in one process; "joblib" trains
+        them one by one, or `n_jobs` at a time, each with one torch thread. "auto" takes "stacked"
+        where it is possible and faster, see Notes.
+    stack_size : int, default=None
+        Members in a stack. None takes as many as fit scikit-learn's ``working_memory``, or half of
+        a GPU's memory, and with `cache_dir` ten at most, since a stack is written when it is
+        finished.
+    n_jobs : int, default=None
+        For backend "joblib"; None means 1 unless in a ``joblib.parallel_config`` context. It
+        changes no result. Threads of one process share torch's random generators and train one
+        member at a time: use processes.
+    cache_dir : path-like, default=None
+        Where every member is written as soon as it is finished. Another fit with the same network,
+        data, split, seed and readout takes it from there, also if the process was killed meanwhile.
+    readout : callable, default=None
+        ``readout(record, X, codes, trained_on)`` is called once for every member with its
+        `TrainingRecord`, all rows, the positions of their labels in `classes_`, and which of them
+        it was trained on, a boolean (n_samples,). It returns a dict of arrays of numbers. With
+        "joblib" it must be picklable. Records hold the final network; for checkpoints and
+        trajectories put a `RecordTraining` into the callbacks of the net, whose members are then
+        trained one by one.
+    keep_members : bool, default=False
+        Whether the weights of the members are kept, so that they can be asked about other rows.
+    random_state : int, RandomState or None, default=None
+        Seeds the splits, and every member's initialisation, row order and dropout. The first
+        members do not depend on `n_members`.
+    verbose : int, default=0
+        1 prints how many members are finished and about how long the rest takes; 2 lets the
+        networks print what they are set to print, too.
+
+    Attributes
+    ----------
+    masks_ : ndarray of shape (n_members, n_samples), bool
+        Which rows each member was trained on.
+    predictions_ : ndarray of shape (n_members, n_samples), int32
+        Position in `classes_` of the class that each member predicts in the end, for all rows.
+    given_probability_ : ndarray of shape (n_members, n_samples), float32
+        Probability that each member gives to the given label in the end.
+    held_out_probability_ : list of ndarray of shape (n_held_out, n_classes), float32
+        For each member the class probabilities, in the end, of the rows that it was not trained on,
+        ``np.flatnonzero(~masks_[k])``.
+    mean_held_out_probability_ : list of ndarray of shape (n_held_out, n_classes), float32
+        The same, averaged over all epochs of the training.
+    readout_ : dict of str to ndarray
+        What the readout returned, with the members along axis 0; a list of arrays where the members
+        returned different shapes.
+    train_accuracy_ : float
+        Share of the rows that were trained on, over all members, whose given label is predicted in
+        the end. Near 1, the networks have memorised their labels, wrong ones included.
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    seeds_ : ndarray of shape (n_members,)
+        The members' seeds.
+    backend_ : {"stacked", "joblib"}
+        How they were trained.
+    why_not_stacked_ : str or None
+        What kept them from being stacked.
+    rows_ : object
+        A fingerprint of the rows, by which scorers tell whether they are given the same.
+    estimator_ : skorch.NeuralNet
+        The untrained network that they are clones of.
+    n_features_in_ : int
+        Size of axis 1 of X, for arrays.
+
+    See Also
+    --------
+    ConsistencyScorer : How often held-out rows are predicted right.
+    MemorizationScorer : What a row's own presence in training changes.
+    DifficultyQuadrantClassifier : Prediction depth, held out against trained on.
+
+    Notes
+    -----
+    A member is a seed and a set of rows and nothing else: it can be trained anywhere, in any order.
+    Where folds differ by a row, the larger training sets leave out one more random row, so that all
+    members are trained equally long; that row is held out once more than the others.
+
+    After every epoch a member is asked about the rows that it holds out, and in the end about all.
+
+    As everywhere in this library a net's own ``train_split`` is left out, unless it is a
+    ``predefined_split``. Copies of a row should be one of the `groups`, or a member is asked about
+    rows whose twins it has been trained on.
+
+    Stacked members start from the weights, see the batches and take the steps that they would by
+    themselves. Their results are equal to those of "joblib" bit for bit for networks of linear
+    layers with biases and activations, apart from layers with a single output and products of fewer
+    than 400 multiplications (a last batch of one row, say). There, and in convolutions, rounding
+    differs, and training enlarges such differences over time.
+    They can be stacked if the optimiser is SGD, Adam or AdamW, learning-rate schedules are those of
+    torch (but not ReduceLROnPlateau), and the network has no dropout, no batch normalisation, no
+    recurrent layers, no callbacks and no training step of its own; otherwise they are trained one
+    by one, and `why_not_stacked_` says why. "auto" also trains one by one where a stack is slower,
+    with convolutions on a CPU, and in the context of a distributed joblib backend.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_difficulty.training import ResampledEnsemble
+    >>> X, y = load_wine(return_X_y=True)
+    >>> ensemble = ResampledEnsemble(n_members=10, random_state=0).fit(X, y)
+    >>> int((~ensemble.masks_).sum(axis=0).min())
+    1
+    >>> ensemble.out_of_sample_probability().shape
+    (178, 3)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "estimator": [NeuralNet, None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "train_size": [Interval(Real, 0, 1, closed="neither")],
+        "stratify": ["boolean"],
+        "backend": [StrOptions({"auto", "stacked", "joblib"})],
+        "stack_size": [Interval(Integral, 1, None, closed="left"), None],
+        "n_jobs": [Integral, None],
+        "cache_dir": [str, PathLike, None],
+        "readout": [callable, None],
+        "keep_members": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_members: int = 30,
+        train_size: float = 0.9,
+        stratify: bool = False,
+        backend: str = "auto",
+        stack_size: int | None = None,
+        n_jobs: int | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        readout: Readout | None = None,
+        keep_members: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_members = n_members
+        self.train_size = train_size
+        self.stratify = stratify
+        self.backend = backend
+        self.stack_size = stack_size
+        self.n_jobs = n_jobs
+        self.cache_dir = cache_dir
+        self.readout = readout
+        self.keep_members = keep_members
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------------------------- training
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any = None, *, scoring_view: Any = None, groups: Any = None
+    ) -> ResampledEnsemble:
+        """Train the members, or take those that lie in `cache_dir`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), tensor, dict of arrays, or Dataset
+            The rows.
+        y : array-like of shape (n_samples,), default=None
+            Their labels, of any type. May be None for a Dataset that yields (x, y).
+        scoring_view : same kind as X, default=None
+            The same rows in the same order without random augmentation: members are trained on X
+            and asked about these.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group are trained on, or held out, together.
+
+        Returns
+        -------
+        self : object
+            Fitted.
+        """
+        self._validate_params()
+        # A fit that fails half-way leaves nothing of the one before it.
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
+            delattr(self, name)
+        with root_task(self, self.n_members) as progress:
+            rows = check_rows(X, estimator=self)
+            if isinstance(rows, np.ndarray):
+                validate_data(self, X, skip_check_array=True, reset=True)
+            view = check_view(scoring_view, rows, estimator=self)
+            self._train(rows, y, view, groups, progress)
+        return self
+
+    def _train(
+        self, rows: Rows, y: Any, view: Rows, groups: Any, progress: Task
+    ) -> NDArray[np.int64]:
+        """Fit on checked rows, and return their label codes."""
+        net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
+        if is_regression(net):
+            raise ValueError(
+                "The network is a regressor; agreement between members is defined for classes."
+            )
+        classes, targets = targets_for(net, rows, y)
+        assert classes is not None
+        if isinstance(net.module, nn.Module):
+            warn_caller(
+                "The network's module is an instance, so every member starts from its weights: "
+                "members differ only in their rows and the order of these. Pass the class to "
+                "initialise each anew."
+            )
+        if self.cache_dir is not None and not isinstance(self.random_state, Integral):
+            warn_caller(
+                "random_state is not an integer, so the next fit draws other members and finds "
+                "nothing in cache_dir."
+            )
+        of_splits, of_members = np.random.SeedSequence(draw_seed(self.random_state)).spawn(2)
+        masks = draw_masks(
+            len(targets),
+            self.n_members,
+            self.train_size,
+            strata=targets if self.stratify else None,
+            groups=groups,
+            seed=int(of_splits.generate_state(1)[0]),
+        )
+        seeds = [int(s.generate_state(1)[0]) for s in of_members.spawn(self.n_members)]
+        pool = Pool(
+            net=net,
+            X=rows,
+            view=view,
+            targets=targets,
+            classes=classes,
+            readout=self.readout,
+            keep_members=self.keep_members,
+            verbose=max(0, self.verbose - 1),
+        )
+        self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
+        size = 1
+        if self.backend_ == "stacked":
+            size = self.stack_size or stack_size(pool, self.n_members)
+            if self.stack_size is None and self.cache_dir is not None:
+                size = min(size, _STACK_TO_LOSE)
+        numbers = list(range(self.n_members))
+        stacks = [numbers[k : k + size] for k in numbers[::size]]
+        untrained = _untrained_record(net, classes)
+        rehearse = getattr(self.readout, "rehearse", None)
+        if rehearse is not None:
+            # A module that a callback shapes when training begins cannot be asked yet.
+            with suppress(RuntimeError):
+                rehearse(untrained, take_rows(view, slice(2)))
+        members = train_members(
+            pool,
+            Plan(masks, seeds, self.backend_, stacks),
+            n_jobs=self.n_jobs,
+            store=None if self.cache_dir is None else MemberStore(Path(self.cache_dir)),
+            verbose=self.verbose,
+            progress=progress,
+        )
+        self.estimator_, self.classes_ = clone(net), classes
+        self._read_with = self.readout
+        self.masks_, self.seeds_ = masks, np.array(seeds)
+        self.rows_ = RowsFingerprint.of(rows, targets)
+        self._template = untrained if self.keep_members else None
+        self._keep(members)
+        self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
+        return targets
+
+    def _choose_backend(self, pool: Pool, masks: NDArray[np.bool_]) -> tuple[str, str | None]:
+        """Return how members are trained, and what keeps them from being stacked."""
+        if self.backend == "joblib":
+            return "joblib", None
+        reason = obstacle(pool, masks)
+        if reason is not None and self.backend == "stacked":
+            warn_caller(
+                f"The members are trained one by one, because {reason}. Set backend='joblib', and "
+                "n_jobs, to choose that yourself."
+            )
+        if reason is None and self.backend == "auto":
+            active, _ = get_active_backend()
+            if type(active).__name__ not in _LOCAL_BACKENDS:
+                reason = f"joblib's active backend is {type(active).__name__}"
+            else:
+                reason = drawback(pool)
+        return ("stacked", None) if reason is None else ("joblib", reason)
+
+    def _keep(self, members: Sequence[Arrays]) -> None:
+        """Set the attributes that hold what is kept of the members."""
+        self.predictions_ = np.stack([m["predictions"] for m in members])
+        self.given_probability_ = np.stack([m["given_probability"] for m in members])
+        names = {tuple(sorted(_names(m, READOUT))) for m in members}
+        if len(names) > 1:
+            raise ValueError(
+                f"The readout returned other names for some members than for others: {names}."
+            )
+        self.held_out_probability_ = [m["held_out_probability"] for m in members]
+        self.mean_held_out_probability_ = [m["held_out_mean"] for m in members]
+        self.readout_ = {
+            name: _stacked_if_possible([m[READOUT + name] for m in members])
+            for name in _names(members[0], READOUT)
+        }
+        self._states = [
+            {name: torch.from_numpy(m[STATE + name]) for name in _names(m, STATE)} for m in members
+        ]
+        if self.keep_members:
+            self.record(0)  # now rather than when it is needed
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def out_of_sample_probability(
+        self, average: Literal["epochs", "last"] = "epochs"
+    ) -> NDArray[np.float32]:
+        """Return class probabilities of every row from the members that were not trained on it.
+
+        Parameters
+        ----------
+        average : {"epochs", "last"}, default="epochs"
+            Over the members and all epochs of their training, or over the members as they were in
+            the end. Averaged over epochs, wrong labels show even if the networks memorise.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_classes), float32
+            Rows sum to 1; NaN for rows that were never held out.
+        """
+        check_is_fitted(self)
+        if average not in ("epochs", "last"):
+            raise ValueError(f"average must be 'epochs' or 'last'; got {average!r}.")
+        parts = (
+            self.mean_held_out_probability_ if average == "epochs" else self.held_out_probability_
+        )
+        total = np.zeros((self.masks_.shape[1], len(self.classes_)))
+        for mask, part in zip(self.masks_, parts, strict=True):
+            total[~mask] += part
+        n_votes = (~self.masks_).sum(axis=0)[:, None]
+        return np.divide(total, n_votes, out=np.full_like(total, np.nan), where=n_votes > 0).astype(
+            np.float32
+        )
+
+    @property
+    def has_members(self) -> bool:
+        """Tell whether the members' weights are there."""
+        return getattr(self, "_template", None) is not None
+
+    def record(self, k: int) -> TrainingRecord:
+        """Return the record of one member.
+
+        Parameters
+        ----------
+        k : int
+            Its number.
+
+        Returns
+        -------
+        record : TrainingRecord
+            With the final network, without checkpoints and trajectory.
+        """
+        check_is_fitted(self)
+        if self._template is None:
+            raise ValueError(
+                "The members' weights were not kept; fit the ensemble with keep_members=True."
+            )
+        module = copy.deepcopy(self._template.module)
+        module.load_state_dict(self._states[k])
+        return TrainingRecord(
+            module,
+            [],
+            classes=self.classes_,
+            outputs=self._template.outputs,
+            criterion=self._template.criterion,
+            trajectory_problem=self._template.trajectory_problem,
+        )
+
+    def member_probability(self, X: Any) -> NDArray[np.float32]:
+        """Return what every member says about other rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...), tensor, dict of arrays, or Dataset
+            Rows of the kind that `fit` was given.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_members, m, n_classes), float32
+            In eval mode.
+        """
+        check_is_fitted(self)
+        rows = check_rows(X, estimator=self)
+        if isinstance(rows, np.ndarray) and hasattr(self, "n_features_in_"):
+            validate_data(self, X, skip_check_array=True, reset=False)
+        return self._member_probability(rows)
+
+    def _member_probability(self, rows: Rows) -> NDArray[np.float32]:
+        """Return what every member says about checked rows."""
+        return np.stack(
+            [
+                probabilities(record.module, rows, record.outputs, self.estimator_)
+                for record in map(self.record, range(len(self.masks_)))
+            ]
+        )
+
+    def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
+        """Return label codes of rows, read with the ensemble's classes.
+
+        Parameters
+        ----------
+        X : ndarray, dict of ndarrays or Dataset
+            Checked rows.
+        y : array-like or None
+            Labels that the ensemble knows; None reads those of a Dataset.
+
+        Returns
+        -------
+        codes : ndarray of shape (n,), int64
+            Positions in `classes_`.
+        """
+        return codes_of(given_labels(X, y, collate_fn(self.estimator_)), self.classes_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "predictions_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an untrained network."""
+    net = training_clone(net, RecordTraining(), verbose=0)
+    with isolated_rng(0, net.device or "cpu"):
+        net.initialize()
+    return TrainingRecord(
+        plain_module(net.module_),
+        [],
+        classes=classes,
+        outputs=output_kind(net),
+        criterion=net.criterion_,
+        trajectory_problem="members of an ensemble keep none",
+    )
+
+
+def _names(arrays: Arrays, prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
+
+
+def _stacked_if_possible(arrays: Sequence[NDArray[Any]]) -> Any:
+    is_one_shape = len({array.shape for array in arrays}) == 1
+    return np.stack(arrays) if is_one_shape else list(arrays)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The members of an ensemble trained, or found on disk: in stacks, or as jobs of joblib."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from numpy.typing import NDArray
+from sklearn.utils.parallel import Parallel, delayed
+
+from ..._progress import Task
+from ..._randomness import isolated_rng
+from ...rows.rows import Rows, is_dataset
+from ..config_hash import fingerprint, net_fingerprint
+from .cache import MemberStore
+from .member import Arrays, Pool, train_member
+from .stack import train_stack
+
+_SECONDS_BETWEEN_LINES = 5
+
+
+_SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Who is trained on what, how, and with whom.
+
+    Parameters
+    ----------
+    masks : ndarray of shape (n_members, n), bool
+        Training rows.
+    seeds : list of int
+        One per member.
+    backend : {"stacked", "joblib"}
+        How members are trained.
+    stacks : list of list of int
+        The members that are trained together; one by one for "joblib".
+    """
+
+    masks: NDArray[np.bool_]
+    seeds: Sequence[int]
+    backend: str
+    stacks: Sequence[Sequence[int]]
+
+    def keys(self, pool: Pool) -> dict[int, str]:
+        """Return for every member a fingerprint of all that decides what is kept of it."""
+        common = fingerprint(
+            net_fingerprint(pool.net),
+            _fingerprint_of(pool.X),
+            None if pool.view is pool.X else _fingerprint_of(pool.view),
+            pool.targets,
+            pool.classes,
+            pool.readout,
+            pool.keep_members,
+            self.backend,
+        )
+        keys: dict[int, str] = {}
+        for stack in self.stacks:
+            company = fingerprint(self.masks[stack], [self.seeds[k] for k in stack])
+            keys |= {k: fingerprint(common, company, place) for place, k in enumerate(stack)}
+        return keys
+
+
+def _fingerprint_of(X: Rows) -> str:
+    """Return a fingerprint of all rows, unlike `RowsFingerprint`, which reads a part of many."""
+    if not is_dataset(X):
+        return fingerprint(X)
+    with isolated_rng(0):  # the items may be random
+        return fingerprint(*(fingerprint(X[i]) for i in range(len(X))))
+
+
+def train_members(
+    pool: Pool,
+    plan: Plan,
+    *,
+    n_jobs: int | None,
+    store: MemberStore | None,
+    verbose: int,
+    progress: Task,
+) -> list[Arrays]:
+    """Return what is kept of every member, read from a store or trained now.
+
+    Parameters
+    ----------
+    pool : Pool
+        What the members have in common.
+    plan : Plan
+        What tells them apart.
+    n_jobs : int or None
+        For joblib.
+    store : MemberStore or None
+        Where members are looked for, and written as soon as they are finished.
+    verbose : int
+        Above 0 prints how far it is.
+    progress : Task
+        Gets one subtask per member that is trained.
+
+    Returns
+    -------
+    members : list of dict of str to ndarray
+        In the order of the plan.
+    """
+    members: dict[int, Arrays] = {}
+    keys: dict[int, str] = {}
+    if store is not None:
+        keys = plan.keys(pool)
+        found = {k: store.read(key) for k, key in keys.items()}
+        members = {k: arrays for k, arrays in found.items() if arrays is not None}
+    # A stack is the unit of work: what is missing of it is not trained in other company.
+    todo = [stack for stack in plan.stacks if any(k not in members for k in stack)]
+    report = _Report(len(plan.seeds), sum(map(len, todo)), verbose)
+    train = _one_by_one(pool, plan, todo, n_jobs, report)
+    if plan.backend == "stacked":
+        train = _in_stacks(pool, plan, todo, report)
+    for _ in range(sum(map(len, todo))):
+        with progress.subtask("member"):
+            k, members[k] = next(train)
+        if store is not None:
+            store.write(keys[k], members[k])
+    return [members[k] for k in range(len(plan.seeds))]
+
+
+def _one_by_one(
+    pool: Pool,
+    plan: Plan,
+    todo: Sequence[Sequence[int]],
+    n_jobs: int | None,
+    report: _Report,
+) -> Iterator[tuple[int, Arrays]]:
+    jobs = (delayed(_train_one)(pool, k, plan.masks[k], plan.seeds[k]) for [k] in todo)
+    for n_finished, (k, arrays) in enumerate(_as_they_come(jobs, n_jobs), start=1):
+        report(n_finished, 0, 1.0)
+        yield k, arrays
+
+
+def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[tuple[int, Arrays]]:
+    """Yield the results of jobs early, so that a finished member is not lost with the others."""
+    active, _ = get_active_backend()
+    if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+        return
+    while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
+        yield from Parallel(n_jobs=n_jobs)(chunk)
+
+
+def _train_one(pool: Pool, k: int, mask: NDArray[np.bool_], seed: int) -> tuple[int, Arrays]:
+    try:
+        return k, train_member(pool, mask, seed)
+    except Exception as error:
+        error.add_note(f"This happened in member {k} of the ensemble.")
+        raise
+
+
+def _in_stacks(
+    pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], report: _Report
+) -> Iterator[tuple[int, Arrays]]:
+    n_finished = 0
+    for stack in todo:
+        trained = train_stack(
+            pool,
+            plan.masks[stack],
+            [plan.seeds[k] for k in stack],
+            numbers=stack,
+            tell=partial(report, n_finished, len(stack)),
+        )
+        yield from zip(stack, trained, strict=True)
+        n_finished += len(stack)
+
+
+class _Report:
+    """Prints how far an ensemble is, and about how long the rest takes."""
+
+    def __init__(self, n_members: int, n_todo: int, verbose: int) -> None:
+        self._n_members, self._n_todo, self._verbose = n_members, n_todo, verbose
+        self._start = self._last = time.monotonic()
+        if verbose and n_todo < n_members:
+            print(f"{n_members - n_todo} of {n_members} members found in the cache")
+
+    def __call__(self, n_finished: int, n_in_work: int, share: float) -> None:
+        """Take note that some members are finished, and that others are trained to a share."""
+        now = time.monotonic()
+        if not self._verbose or (share < 1 and now - self._last < _SECONDS_BETWEEN_LINES):
+            return
+        self._last = now
+        work, elapsed = n_finished + share * n_in_work, now - self._start
+        left = elapsed * (self._n_todo - work) / work
+        n_finished += self._n_members - self._n_todo + (n_in_work if share == 1 else 0)
+        print(
+            f"{n_finished} of {self._n_members} members are trained after {elapsed:.0f} s, "
+            f"about {left:.0f} s left"
+        )

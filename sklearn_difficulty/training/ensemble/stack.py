@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many small networks trained as one: their parameters stacked, and `vmap` over the members.
+
+Every member starts from the weights, sees the batches and takes the steps that it would by itself.
+The losses are summed, so that the gradient of each member's slice is its own, and the optimiser,
+which treats every number by itself, runs over the stacked tensors. `stack_checks` says what can be
+stacked without changing the result.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import LRScheduler
+from torch import nn
+from torch.func import functional_call, vmap
+from torch.utils.data import Dataset
+
+from ..._randomness import isolated_rng, spawn_seeds
+from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
+from ...networks.heads import class_probabilities, first_output
+from ...rows.rows import Inputs, Rows, cast_floats, n_rows, take_rows
+from ..fit import training_clone
+from ..record import TrainingRecord
+from ..recorder import RecordTraining
+from ..skorch_net import matched_to_module, output_kind, seeds_row_order
+from .member import BLOCK_ROWS, Arrays, Pool, read_member
+from .stack_linear import SingleLayerProducts
+
+Tensors = dict[str, torch.Tensor]
+
+
+def initialized(pool: Pool, seed: int) -> NeuralNet:
+    """Return a clone as `fit.train` has it before the first epoch."""
+    init_seed, order_seed, _ = spawn_seeds(seed)
+    net = training_clone(pool.net, RecordTraining(), verbose=0)
+    if seeds_row_order(net):
+        net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
+    # Positions of rows are loaded, not rows.
+    net.set_params(
+        iterator_train__num_workers=0,
+        iterator_train__pin_memory=False,
+        iterator_train__collate_fn=_as_it_is,
+    )
+    with isolated_rng(init_seed, net.device or "cpu"):
+        return net.initialize()
+
+
+def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
+    return batch
+
+
+def train_stack(
+    pool: Pool,
+    masks: NDArray[np.bool_],
+    seeds: Sequence[int],
+    *,
+    numbers: Sequence[int] | None = None,
+    tell: Callable[[float], None] = lambda share: None,
+) -> Iterator[Arrays]:
+    """Train members together, and yield what is kept of each.
+
+    Parameters
+    ----------
+    pool : Pool
+        What the members have in common; `stack_checks.obstacle` has found nothing.
+    masks : ndarray of shape (n_members, n)
+        Their training rows, equally many.
+    seeds : sequence of int
+        Theirs.
+    numbers : sequence of int, default=None
+        What they are called in an error; None counts from 0.
+    tell : callable
+        Told after every epoch what share of the training is done.
+
+    Yields
+    ------
+    arrays : dict of str to ndarray
+        As `member.train_member` returns it.
+    """
+    nets = [initialized(pool, seed) for seed in seeds]
+    total: Any = 0.0
+    n_epochs = 0
+    # What draws is not stacked; still, a module may draw what it does not use.
+    with isolated_rng(seeds[0], nets[0].device or "cpu"), quiet_vmap():
+        stack = Stack(pool, nets)
+        rows, held_out = (
+            torch.from_numpy(np.stack([np.flatnonzero(mask) for mask in part]))
+            for part in (masks, ~masks)
+        )
+        loaders = [net.get_iterator(_Positions(rows.shape[1]), training=True) for net in nets]
+        del nets  # all but the first go; the stack has copied their weights
+        optimizer = stack.optimizer()
+        schedules = stack.schedules(optimizer)
+        for n_epochs in range(1, stack.net.max_epochs + 1):
+            stack.module.train()
+            losses = torch.zeros(len(seeds))
+            for positions in zip(*loaders, strict=True):
+                optimizer.zero_grad()
+                losses = stack.losses(rows.gather(1, torch.stack(positions)))
+                losses.sum().backward()
+                optimizer.step()
+                _step(schedules, "batch")
+            _refuse_divergence(losses.detach(), n_epochs, stack.net, numbers or range(len(seeds)))
+            _step(schedules, "epoch")
+            total = total + stack.probabilities(held_out).astype(np.float64)
+            tell(n_epochs / stack.net.max_epochs)
+    means = np.asarray(total / n_epochs, dtype=np.float32) if n_epochs else [None] * len(seeds)
+    for k, mask in enumerate(masks):
+        record = TrainingRecord(
+            stack.member(k),
+            [],
+            classes=pool.classes,
+            outputs=stack.kind,
+            criterion=stack.net.criterion_,
+            n_epochs=n_epochs,
+            trajectory_problem="members that are trained as a stack record none",
+        )
+        yield read_member(pool, record, mask, means[k])
+
+
+def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
+    for step_every, schedule in schedules:
+        if step_every == moment:
+            schedule.step()
+
+
+def _refuse_divergence(
+    losses: torch.Tensor, epoch: int, net: NeuralNet, numbers: Sequence[int]
+) -> None:
+    bad = torch.nonzero(~torch.isfinite(losses))[:, 0].tolist()
+    if bad:
+        error = ValueError(
+            f"The training loss became {float(losses[bad[0]])} in epoch {epoch}: training "
+            f"diverged. Lower the learning rate (lr={net.lr}) or clip the gradients."
+        )
+        which = f"member{'s' * (len(bad) > 1)} {', '.join(str(numbers[k]) for k in bad)}"
+        error.add_note(f"This happened in {which} of the ensemble.")
+        raise error
+
+
+@contextmanager
+def quiet_vmap() -> Iterator[None]:
+    """Silence what torch has to say about the speed of single operations."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        yield
+
+
+class _Positions(Dataset[Any]):
+    """The positions 0 ... n - 1, loaded a batch at a time in the order of a DataLoader."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitems__(self, positions: list[int]) -> torch.Tensor:
+        return torch.tensor(positions)
+
+
+class Stack:
+    """Networks of one architecture, their tensors stacked along axis 0, and the rows they see.
+
+    Parameters
+    ----------
+    pool : Pool
+        What the members have in common.
+    nets : list of NeuralNet
+        Initialized; the first one stands for all.
+    """
+
+    def __init__(self, pool: Pool, nets: Sequence[NeuralNet]) -> None:
+        self.net = nets[0]
+        self.module = plain_module(self.net.module_)
+        self.device = module_device(self.module)
+        self.kind = output_kind(self.net)
+        modules = [plain_module(net.module_) for net in nets]
+        self.parameters = {
+            name: _stacked(dict(m.named_parameters())[name] for m in modules)
+            for name, _ in self.module.named_parameters()
+        }
+        self.buffers = {
+            name: _stacked(dict(m.named_buffers())[name] for m in modules)
+            for name, _ in self.module.named_buffers()
+        }
+        _, targets = matched_to_module(self.net, pool.X, pool.targets, pool.classes)
+        self._targets = torch.from_numpy(targets).to(self.device)
+        self._X = self._on_device(pool.X)
+        self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
+
+    def _on_device(self, X: Rows) -> Any:
+        if isinstance(X, dict):
+            return {name: self._on_device(array) for name, array in X.items()}
+        with warnings.catch_warnings():
+            # Rows are copied before a module sees them, so those of a memory map are only read.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensor = torch.from_numpy(cast_floats(X, module_dtype(self.module)))
+        return cast_floats(tensor.to(self.device), module_dtype(self.module))
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return the net's optimiser, with all of its options, over the stacked parameters."""
+        names = {id(p): name for name, p in self.module.named_parameters()}
+        groups = [
+            {**group, "params": [self.parameters[names[id(p)]] for p in group["params"]]}
+            for group in self.net.optimizer_.param_groups
+        ]
+        return type(self.net.optimizer_)(groups)
+
+    def schedules(self, optimizer: torch.optim.Optimizer) -> list[tuple[str, Any]]:
+        """Return the net's learning-rate schedules for an optimiser, and when each has a step."""
+        return [
+            (callback.step_every, callback.policy_(optimizer, **callback.kwargs))
+            for _, callback in self.net.callbacks_
+            if type(callback) is LRScheduler
+        ]
+
+    def losses(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return every member's loss (n_members,) on its rows (n_members, n_batch)."""
+        rows = rows.to(self.device)
+        batch = take_rows(self._X, rows), self._targets[rows]
+        if len(rows) == 1:  # nothing to map over, and the plain operations are faster
+            return self._loss(*self._state(0), *(take_rows(part, 0) for part in batch))[None]
+        with SingleLayerProducts():
+            return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
+
+    def _loss(
+        self, parameters: Tensors, buffers: Tensors, inputs: Inputs, targets: torch.Tensor
+    ) -> torch.Tensor:
+        outputs = self._call(parameters, buffers, inputs)
+        if self.kind == "binary_logit":
+            outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
+        return self.net.get_loss(outputs, targets, X=inputs, training=True)
+
+    def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
+        of_member = {**parameters, **buffers}
+        if isinstance(inputs, dict):
+            return functional_call(self.module, of_member, kwargs=inputs)
+        return functional_call(self.module, of_member, (inputs,))
+
+    def _state(self, k: int) -> tuple[Tensors, Tensors]:
+        parameters = {name: tensor[k] for name, tensor in self.parameters.items()}
+        return parameters, {name: tensor[k] for name, tensor in self.buffers.items()}
+
+    def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:
+        """Return the gradient of every stacked parameter that learns."""
+        learning = [p for p in self.parameters.values() if p.requires_grad]
+        return list(torch.autograd.grad(loss, learning, materialize_grads=True))
+
+    def first_by_itself(self, rows: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return loss and gradients of the first network on some rows, without a stack."""
+        rows = rows.to(self.device)
+        outputs = self.net.infer(take_rows(self._X, rows))
+        loss = self.net.get_loss(
+            outputs, self._targets[rows], X=take_rows(self._X, rows), training=True
+        )
+        learning = [p for p in self.module.parameters() if p.requires_grad]
+        return loss.detach(), list(torch.autograd.grad(loss, learning, materialize_grads=True))
+
+    def probabilities(self, rows: torch.Tensor) -> NDArray[np.float32]:
+        """Return what every member says in eval mode about its rows, (members, rows, classes)."""
+
+        def of_member(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
+            outputs = first_output(self._call(parameters, buffers, inputs))
+            return class_probabilities(outputs, self.kind)
+
+        found = []
+        with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
+            for block in rows.to(self.device).split(BLOCK_ROWS, dim=1):
+                inputs = take_rows(self._view, block)
+                if len(rows) == 1:
+                    found.append(of_member(*self._state(0), take_rows(inputs, 0))[None])
+                else:
+                    found.append(vmap(of_member)(self.parameters, self.buffers, inputs))
+        return torch.cat(found, dim=1).float().cpu().numpy()
+
+    def bytes_per_row(self) -> int:
+        """Return how much memory a row and all that is computed from it take, about."""
+        n_bytes = 0
+
+        def count(module: nn.Module, args: Any, output: Any) -> None:
+            nonlocal n_bytes
+            if isinstance(output, torch.Tensor) and not list(module.children()):
+                n_bytes += output.nbytes
+
+        inputs = take_rows(self._X, torch.arange(2, device=self.device) % n_rows(self._X))
+        hooks = [m.register_forward_hook(count) for m in self.module.modules()]
+        try:
+            with evaluation_mode(self.module), torch.no_grad():
+                self._call(*self._state(0), inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return (n_bytes + _bytes_of(inputs)) // 2
+
+    def bytes_of_rows(self) -> int:
+        """Return how much memory the rows take on the device."""
+        return sum(_bytes_of(X) for X in {id(X): X for X in (self._X, self._view)}.values())
+
+    def member(self, k: int) -> nn.Module:
+        """Return one of the networks as a module of its own."""
+        module = copy.deepcopy(self.module)
+        parameters, buffers = self._state(k)
+        with torch.no_grad():
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                tensor.copy_({**parameters, **buffers}[name])
+        return module
+
+
+def _bytes_of(inputs: Inputs) -> int:
+    tensors = inputs.values() if isinstance(inputs, dict) else [inputs]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:
+    all_of_them = list(tensors)
+    stacked = torch.stack([tensor.detach() for tensor in all_of_them])
+    return stacked.requires_grad_(all_of_them[0].requires_grad)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is known of skorch: what a net is, what its module returns, how it is prepared to train.
+
+This file and `fit` are the only ones that know skorch's habits. What skorch does by default,
+and what is done instead:
+
+- it hides 20 % of the rows for validation: the clone trains on all, a `predefined_split` stays;
+- it swallows Ctrl-C: here Ctrl-C ends the fit with KeyboardInterrupt, and only a callback that
+  stops training (EarlyStopping) ends it well;
+- it has no seed: initialisation, row order and dropout get streams of their own, and the global
+  generators are left as they were;
+- it passes float64 to float32 modules: floats are cast to the module's dtype;
+- `predict` and `NLLLoss` mean different things for different modules: `output_kind` says
+  which.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import is_regressor
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet, NeuralNetClassifier, helper
+from skorch.helper import predefined_split
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
+from ..networks.heads import OutputKind, check_outputs, first_output
+from ..rows.labels import codes_of, float_targets
+from ..rows.rows import LabelledDataset, Rows, cast_floats, dataset_labels, iter_blocks
+
+NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
+
+
+_REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+
+
+# ------------------------------------------------------------------ what a net and a module are
+
+
+def frozen_net(estimator: Any) -> NeuralNet | None:
+    """Return the net inside a FrozenEstimator, None if `estimator` is something else."""
+    if not isinstance(estimator, FrozenEstimator):
+        return None
+    if not isinstance(estimator.estimator, NeuralNet):
+        raise TypeError(
+            "FrozenEstimator must hold a skorch net that was fitted with RecordTraining; it holds "
+            f"{type(estimator.estimator).__name__}."
+        )
+    return estimator.estimator
+
+
+def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:
+    """Return the Dataset that a net was given by `skorch.helper.predefined_split`, if any."""
+    split = net.train_split
+    if isinstance(split, partial) and split.func is helper._make_split:
+        return split.keywords["valid_ds"]
+    return None
+
+
+def refuse_unwatched_monitors(net: NeuralNet) -> None:
+    """Raise if a callback waits for validation scores that will never come."""
+    if net.train_split is not None:
+        return
+    for name, callback in net.callbacks_:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid"):
+            raise ValueError(
+                f"The callback {name!r} ({type(callback).__name__}) monitors {monitor!r}, but the "
+                "network trains on every row it is given and has no validation set. Pass one with "
+                "train_split=skorch.helper.predefined_split(valid_dataset), or monitor "
+                "'train_loss'."
+            )
+
+
+def outputs_of_first_rows(net: NeuralNet, X: Rows) -> torch.Tensor:
+    """Return what the module of an initialized net says about two rows, in eval mode."""
+    module = net.module_
+    blocks = iter_blocks(
+        X,
+        2,
+        dtype=module_dtype(module),
+        device=module_device(module),
+        collate_fn=collate_fn(net),
+    )
+    _, inputs = next(blocks)
+    with evaluation_mode(module), torch.no_grad():
+        try:
+            return first_output(net.infer(inputs))
+        except RuntimeError as error:
+            if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
+                raise ValueError(
+                    f"The network does not take X: {error}. X holds {inputs.dtype} and was passed "
+                    "on as such, since integers may be token ids. If they are measurements, pass "
+                    "X.astype('float32')."
+                ) from error
+            raise
+
+
+def collate_fn(net: NeuralNet | None) -> Any:
+    """Return how a net joins the items of a Dataset, None for torch's default."""
+    if net is None:
+        return None
+    iterators = (net.get_params_for(name) for name in ("iterator_valid", "iterator_train"))
+    return next((it["collate_fn"] for it in iterators if it.get("collate_fn")), None)
+
+
+def seeds_row_order(net: NeuralNet) -> bool:
+    """Tell whether the order of rows is ours to seed: no generator was given for it."""
+    is_loader = isinstance(net.iterator_train, type) and issubclass(net.iterator_train, DataLoader)
+    return is_loader and net.get_params_for("iterator_train").get("generator") is None
+
+
+def matched_to_module(
+    net: NeuralNet, X: Rows, y: Any, classes: NDArray[Any] | None
+) -> tuple[Rows, Any]:
+    """Refuse what cannot be trained, and give all targets the form that the loss needs."""
+    refuse_unwatched_monitors(net)
+    outputs = outputs_of_first_rows(net, X)
+    name = type(plain_module(net.module_)).__name__
+    check_outputs(outputs, output_kind(net), None if classes is None else len(classes), name)
+    if y is not None:
+        y = like_outputs(y, net, outputs)
+    if isinstance(X, LabelledDataset) and y is not None:
+        X = LabelledDataset(X.dataset, y)
+    valid = predefined_validation_set(net)
+    if valid is not None:
+        labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
+        net.train_split = predefined_split(LabelledDataset(valid, labels))
+    return X, y
+
+
+def _validation_targets(
+    net: NeuralNet, valid: Dataset[Any], classes: NDArray[Any] | None
+) -> NDArray[Any]:
+    """Return the targets of a validation set, coded like those of the training rows."""
+    try:
+        y = dataset_labels(valid, collate_fn(net))
+        return float_targets(y) if classes is None else codes_of(y, classes)
+    except ValueError as error:
+        error.add_note("This happened in the validation set given by predefined_split.")
+        raise
+
+
+def like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:
+    """Give targets the shape and dtype that the criterion compares with the module's outputs."""
+    is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
+    if targets.dtype.kind != "f" and not is_binary:
+        return targets
+    # (n,) against (n, 1) would broadcast to (n, n), without an error.
+    row, given = tuple(outputs.shape[1:]), targets.shape[1:]
+    if math.prod(row) != math.prod(given):
+        raise ValueError(
+            f"{type(plain_module(net.module_)).__name__} returns {math.prod(row)} number(s) a row, "
+            f"but y holds {math.prod(given)}."
+        )
+    return np.asarray(cast_floats(targets.astype(np.float32), outputs.dtype)).reshape(-1, *row)
+
+
+def is_regression(net: NeuralNet) -> bool:
+    """Tell whether a net, fitted or not, predicts numbers rather than classes."""
+    criterion = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+    return is_regressor(net) or issubclass(criterion, _REGRESSION_LOSSES)
+
+
+def output_kind(net: NeuralNet) -> OutputKind:
+    """Tell what an initialized net's module is meant to return, from its criterion.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Initialized.
+
+    Returns
+    -------
+    kind : str
+        "logits", "binary_logit", "probabilities", "log_probabilities" or "values".
+    """
+    if is_regression(net):
+        return "values"
+    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        return "binary_logit"
+    if isinstance(net.criterion_, nn.NLLLoss):
+        # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
+        is_classifier = isinstance(net, NeuralNetClassifier)
+        return "probabilities" if is_classifier else "log_probabilities"
+    return "logits"

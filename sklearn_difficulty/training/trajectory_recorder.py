@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What collects a trajectory from the batches of a training loop."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..networks.heads import OutputKind, first_output, row_statistics
+from .trajectory import Trajectory
+
+__all__ = ["TrajectoryRecorder"]
+
+_PENDING_BYTES = 2**26
+
+
+_MEANS = ("probability", "margin", "loss", "el2n")
+
+
+class TrajectoryRecorder:
+    """Collects a `Trajectory` from the batches of a training loop.
+
+    Call `update` with what the loop has at hand anyway, and `end_epoch` after every epoch. Nothing
+    is computed per batch: outputs are put aside, and reduced together once per epoch (or when 64 MB
+    are waiting), on the device where they are.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the training set.
+    outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
+            default="logits"
+        What the network returns.
+    keep_logits : bool, default=False
+        Keep all logits of every epoch too: 4 bytes per epoch, row and class.
+    mode : {"training", "evaluation"}, default="training"
+        Noted in the trajectory: whether the outputs come from the training pass itself.
+
+    See Also
+    --------
+    RecordTraining : Does this for skorch nets.
+    TrainingRecord.from_trajectory : What scorers read.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_difficulty.training import TrajectoryRecorder
+    >>> X, y = torch.randn(100, 4), torch.randint(3, (100,))
+    >>> module = torch.nn.Linear(4, 3)
+    >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    >>> recorder = TrajectoryRecorder(n_rows=100)
+    >>> for epoch in range(5):
+    ...     for ids in torch.randperm(100).split(20):
+    ...         logits = module(X[ids])
+    ...         optimizer.zero_grad()
+    ...         torch.nn.functional.cross_entropy(logits, y[ids]).backward()
+    ...         _ = optimizer.step()
+    ...         recorder.update(ids, logits, y[ids])
+    ...     recorder.end_epoch()
+    >>> recorder.trajectory().probability.shape
+    (5, 100)
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        *,
+        outputs: OutputKind = "logits",
+        keep_logits: bool = False,
+        mode: Literal["training", "evaluation"] = "training",
+    ) -> None:
+        self.n_rows = n_rows
+        self.outputs = outputs
+        self.keep_logits = keep_logits
+        self.mode = mode
+        self._epochs: list[dict[str, NDArray[Any]]] = []
+        self._targets: torch.Tensor | None = None
+        self._expected: torch.Tensor | None = None
+        self._start_epoch()
+
+    def update(self, ids: Any, outputs: Any, labels: Any) -> None:
+        """Take in a batch.
+
+        Parameters
+        ----------
+        ids : array-like of int, shape (n,)
+            Which rows of the training set the batch holds, counted from 0.
+        outputs : Tensor of shape (n, ...)
+            What the network returned for them; a copy is put aside.
+        labels : Tensor or array-like of shape (n,)
+            Their labels as positions of output columns; targets for a regressor.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit. Labels that are no position, or that differ from those that the
+            same row came with before, are refused too, but only when the epoch ends.
+        """
+        outputs = first_output(outputs).detach()
+        ids, labels = torch.as_tensor(ids).reshape(-1), torch.as_tensor(labels)
+        if len(ids) != len(outputs) or not fits_outputs(labels, outputs, self.outputs):
+            raise ValueError(
+                f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
+                f"of shape {tuple(labels.shape)}; it needs one id and one label per output."
+            )
+        # Copies: a slice would keep the whole output alive, and a loop may reuse its buffers.
+        self._pending.append((ids.clone(), outputs.clone(), labels.clone()))
+        self._pending_bytes += outputs.nbytes
+        if self._pending_bytes > _PENDING_BYTES:
+            self._flush()
+
+    def end_epoch(self) -> None:
+        """Close the epoch.
+
+        Raises
+        ------
+        ValueError
+            If labels are no positions of output columns, or a row changed its label.
+        """
+        self._flush()
+        seen = self._count > 0
+        means = (self._sums / self._count).float()
+        epoch = {name: means[i].cpu().numpy() for i, name in enumerate(_MEANS)}
+        epoch["predicted"] = self._predicted.int().cpu().numpy()
+        epoch["count"] = self._count.int().cpu().numpy()
+        if self._logits is not None:
+            self._logits[~seen.cpu()] = torch.nan
+            epoch["logits"] = self._logits.numpy()
+        self._epochs.append(epoch)
+        self._start_epoch()
+
+    def trajectory(self) -> Trajectory:
+        """Return what was collected in the epochs that are closed.
+
+        Returns
+        -------
+        trajectory : Trajectory
+            Rows that were never shown are NaN throughout, with target -1 (NaN for a regressor).
+        """
+        if not self._epochs or self._targets is None:
+            raise ValueError("No epoch has been closed; call end_epoch() after each.")
+        history: dict[str, Any] = {
+            name: np.stack([epoch[name] for epoch in self._epochs])
+            for name in (*_MEANS, "predicted", "count")
+        }
+        if self.keep_logits:
+            logits = [epoch.get("logits") for epoch in self._epochs]
+            missing = np.full_like(next(z for z in logits if z is not None), np.nan)
+            # An epoch without a batch has none.
+            history["logits"] = np.stack([missing if z is None else z for z in logits])
+        targets = self._targets.numpy().copy()  # the next epochs write to their own
+        return Trajectory(**history, targets=targets, mode=self.mode)
+
+    def _start_epoch(self, device: Any = "cpu") -> None:
+        n = self.n_rows
+        self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._pending_bytes = 0
+        self._sums = torch.zeros(len(_MEANS), n, dtype=torch.float64, device=device)
+        self._count = torch.zeros(n, device=device)
+        self._predicted = torch.full((n,), -1, device=device)
+        self._logits: torch.Tensor | None = None
+
+    def _flush(self) -> None:
+        """Reduce the outputs that wait, all in one go."""
+        if not self._pending:
+            return
+        ids, outputs, labels = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
+        self._pending, self._pending_bytes = [], 0
+        ids, labels = ids.to(outputs.device), labels.to(outputs.device)
+        if self._sums.device != outputs.device:
+            self._start_epoch(outputs.device)
+        labels = self._checked_labels(outputs, labels)
+        means, logits = row_statistics(outputs, labels, self.outputs)
+        self._sums.index_add_(1, ids, means.double())
+        self._count.index_add_(0, ids, torch.ones(len(ids), device=ids.device))
+        # Of rows that come several times, the last: scattering would take any of them.
+        order = torch.arange(len(ids), device=ids.device)
+        last = torch.full((self.n_rows,), -1, device=ids.device)
+        last.scatter_reduce_(0, ids, order, "amax")
+        shown = torch.nonzero(last >= 0)[:, 0]
+        at = last[shown]
+        if self.outputs != "values":
+            self._predicted[shown] = logits[at].argmax(dim=1)
+        if self.keep_logits:
+            if self._logits is None:
+                self._logits = torch.empty(self.n_rows, logits.shape[1])
+            self._logits[shown.cpu()] = logits[at].cpu()
+        self._note_targets(shown.cpu(), labels[at].cpu())
+
+    def expect(self, targets: Any) -> None:
+        """Name the labels of all rows, so that `end_epoch` refuses others.
+
+        Parameters
+        ----------
+        targets : array-like of shape (n_rows,)
+            Positions of output columns; numbers for a regressor.
+        """
+        labels = torch.as_tensor(targets)
+        self._expected = labels.float() if self.outputs == "values" else labels.flatten().long()
+
+    def _checked_labels(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.outputs == "values":
+            return labels.float()
+        labels = labels.reshape(len(labels))
+        positions = labels.long()
+        n_classes = 2 if self.outputs == "binary_logit" else outputs.shape[1]
+        bad = (positions < 0) | (positions >= n_classes) | (positions != labels)
+        if bool(bad.any()):
+            raise ValueError(
+                f"labels hold {labels[bad].unique()[:5].tolist()} and must be positions of the "
+                f"{n_classes} classes"
+            )
+        return positions
+
+    def _note_targets(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
+        """Keep the labels of rows, and refuse others than those that they came with before."""
+        if self._targets is None:
+            filling = torch.nan if labels.is_floating_point() else -1
+            self._targets = labels.new_full((self.n_rows, *labels.shape[1:]), filling)
+        before = self._targets[rows]
+        if self._expected is not None:
+            before = self._expected.reshape(self._targets.shape)[rows]
+        unknown = before.isnan() if labels.is_floating_point() else before < 0
+        changed = torch.nonzero(~unknown & (before != labels))
+        if len(changed):
+            raise ValueError(
+                f"row {int(rows[changed[0, 0]])} comes with another label than before or in y: "
+                "labels are random, or collate_fn changes the order of the rows"
+            )
+        self._targets[rows] = labels
+
+
+def fits_outputs(labels: Any, outputs: torch.Tensor, kind: OutputKind) -> bool:
+    """Tell whether outputs have the shape of their kind, and there is a label for each."""
+    if not isinstance(labels, torch.Tensor) or len(labels) != len(outputs):
+        return False
+    if kind == "values":
+        return labels.numel() == outputs.numel()
+    if kind == "binary_logit":
+        has_shape = outputs.numel() == len(outputs)
+    else:
+        has_shape = outputs.ndim == 2 and outputs.shape[1] > 1
+    return has_shape and labels.numel() == len(labels)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The votes of a member's nearest training rows, counted by hand and by a slow loop."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.inference.probing import VotesReadout
+
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
+
+# Two heaps of three rows, so far apart that they are two heaps after a softmax, too.
+HEAPS = np.zeros((6, 3), dtype=np.float32)
+HEAPS[:3, 0], HEAPS[3:, 1] = [0, 0.1, 0.21], [3, 3.1, 3.21]
+CODES = np.array([0, 0, 1, 2, 2, 1])
+EVERY = np.ones(6, dtype=bool)
+
+
+@pytest.fixture
+def identity(record_of):
+    """Return a record of a network that says its input; it has three probes."""
+    module = nn.Linear(3, 3, bias=False)
+    module.weight.data = torch.eye(3)
+    return record_of(module)
+
+
+def shares(counts, n_probes):
+    """Return the votes from what is counted at every probe, with the vote that all share."""
+    counts = n_probes * np.asarray(counts, dtype=float) + 1 / 3
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def test_votes_among_the_bank_by_hand(identity):
+    readout = VotesReadout(n_neighbors=2)
+    bank = readout.bank(identity, HEAPS, CODES, EVERY)
+    assert [probe.kind for probe in bank.probes] == ["input", "module", "output"]
+    found = readout.votes(bank, None)
+    # A row is asked of the two others of its heap, and not of itself.
+    by_hand = [[1, 1, 0], [1, 1, 0], [2, 0, 0], [0, 1, 1], [0, 1, 1], [0, 0, 2]]
+    assert_allclose(found, shares(by_hand, 3), rtol=1e-6)
+    assert_allclose(found[2], [(6 + 1 / 3) / 7, 1 / 21, 1 / 21], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_votes_on_other_rows_by_hand(identity):
+    readout = VotesReadout(n_neighbors=2)
+    bank = readout.bank(identity, HEAPS, CODES, EVERY)
+    # Rows that are not of the bank may have an equal one in it, which counts.
+    found = readout.votes(bank, HEAPS)
+    by_hand = [[2, 0, 0], [2, 0, 0], [1, 1, 0], [0, 0, 2], [0, 0, 2], [0, 1, 1]]
+    assert_allclose(found, shares(by_hand, 3), rtol=1e-6)
+    one = readout.votes(bank, HEAPS[3:4])
+    assert_array_equal(one, found[3:4])
+
+
+def test_held_out_rows_ask_the_others_by_hand(identity):
+    trained_on = np.array([True, True, False, True, False, True])
+    found = VotesReadout(n_neighbors=2)(identity, HEAPS, CODES, trained_on)
+    assert set(found) == {"votes"}
+    assert_allclose(found["votes"], shares([[2, 0, 0], [0, 1, 1]], 3), rtol=1e-6)
+
+
+def test_a_class_that_the_bank_lacks_has_a_third_of_a_vote(identity):
+    readout = VotesReadout(n_neighbors=2)
+    bank = readout.bank(identity, HEAPS, CODES, CODES != 1)
+    assert_array_equal(bank.codes, [0, 0, 2, 2])
+    found = readout.votes(bank, HEAPS)
+    assert_allclose(found[:, 1], (1 / 3) / 7, rtol=1e-6)
+    assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_probes"),
+    [({"include_input": False}, 3), ({"probes": lambda name, module: name == "2"}, 3), ({}, 4)],
+    ids=["no input", "one layer", "all"],
+)
+def test_votes_equal_a_slow_loop(record_of, settings, n_probes):
+    record = record_of(nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)))
+    rng = np.random.default_rng(0)
+    X, codes = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(3, size=60)
+    trained_on = rng.random(60) < 0.7
+    choice = {"choice": settings["probes"]} if "probes" in settings else {}
+    probes = find_probes(record, X, **choice, include_input=settings.get("include_input", True))
+    assert len(probes) == n_probes
+    counts = np.full((60, 3), 1 / 3)
+    for matrix in EmbeddingReader(record).embed(X, probes, batch_size=64):
+        values = matrix.double().numpy()
+        for i in np.flatnonzero(~trained_on):
+            distances = np.linalg.norm(values[trained_on] - values[i], axis=1)
+            nearest = codes[trained_on][np.argsort(distances)[:5]]
+            counts[i] += np.bincount(nearest, minlength=3)
+    expected = counts[~trained_on] / (1 + 5 * n_probes)
+    for batch_size in (7, 512):
+        readout = VotesReadout(n_neighbors=5, batch_size=batch_size, **settings)
+        found = readout(record, X, codes, trained_on)["votes"]
+        assert_allclose(found, expected, rtol=1e-6)
+    assert len(np.unique(expected.round(6))) > 5
+
+
+class Exponential(nn.Module):
+    """Overflows for large inputs, and then forgets it."""
+
+    def __init__(self):
+        super().__init__()
+        self.grow, self.head = nn.Linear(3, 3, bias=False), nn.Linear(3, 3)
+        self.grow.weight.data = 1e30 * torch.eye(3)
+
+    def forward(self, x):
+        return self.head(self.grow(x).tanh())
+
+
+def test_rows_of_which_an_embedding_is_not_finite(record_of):
+    readout = VotesReadout(n_neighbors=2)
+    rows = HEAPS * np.float32(1e-30)
+    bank = readout.bank(record_of(Exponential()), rows, CODES, EVERY)
+    queries = rows.copy()
+    expected = readout.votes(bank, queries)
+    assert np.isfinite(expected).all()
+    queries[2] = 1e9
+    found = readout.votes(bank, queries)
+    assert_array_equal(found[2], [np.nan] * 3)  # the input alone would have voted
+    assert_array_equal(np.delete(found, 2, axis=0), np.delete(expected, 2, axis=0))
+
+
+def test_what_cannot_be_read_is_refused_before_training(record_of, identity):
+    VotesReadout(n_neighbors=2).rehearse(identity, HEAPS[:2])
+    with pytest.raises(ValueError, match=r"probes names \['body'\]"):
+        VotesReadout(probes=["body"]).rehearse(identity, HEAPS[:2])
+    regressor = record_of(nn.Linear(3, 3), classes=(0, 1, 2))
+    regressor.outputs = "values"
+    with pytest.raises(ValueError, match="regressor"):
+        VotesReadout().rehearse(regressor, HEAPS[:2])
+
+
+def test_equal_settings_are_equal_readouts():
+    # An ensemble is read without asking again if it was fitted with an equal readout.
+    assert VotesReadout(n_neighbors=5, probes=["0"]) == VotesReadout(n_neighbors=5, probes=["0"])
+    assert VotesReadout(n_neighbors=5) != VotesReadout(n_neighbors=6)
+    assert VotesReadout(probes=["0"]) != VotesReadout(probes=["1"])

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scikit-learn's callbacks see the tasks of a fit, and can stop its training."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
+
+from sklearn_difficulty import VoGScorer
+from sklearn_difficulty._progress import SILENT, Task, root_task
+from sklearn_difficulty.training import TrainingRecord
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+callback = pytest.importorskip("sklearn.callback")
+
+
+class Watch:
+    """Lists the tasks that begin and end; asks to stop at the end of an epoch."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.begun, self.ended, self.torn_down = [], [], 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        self.torn_down += 1
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append(context.task_name)
+        return context.task_name == "epoch" and self.ended.count("epoch") == self.stop_after
+
+
+class PropagatedWatch(Watch):
+    max_propagation_depth = None
+
+
+def test_tasks_of_a_fit(make_net, data):
+    watch = Watch()
+    VoGScorer(make_net(), batch_size=16).set_callbacks(watch).fit(*data)
+    assert watch.begun == ["fit", "train", *["epoch"] * 4, "score", *["block"] * 3]
+    assert sorted(watch.ended) == sorted(watch.begun)
+    assert watch.ended.index("train") > max(i for i, t in enumerate(watch.ended) if t == "epoch")
+    assert watch.torn_down == 1
+
+
+def test_tasks_of_a_fit_on_a_record(make_net, data):
+    watch = Watch()
+    VoGScorer(TrainingRecord.from_fit(make_net(), *data)).set_callbacks(watch).fit(*data)
+    assert watch.begun == ["fit", "score", "block"]
+    assert sorted(watch.ended) == sorted(watch.begun)
+
+
+@pytest.mark.parametrize("checkpoints", [10, "late"])
+def test_callback_that_asks_to_stop_ends_training_well(make_net, data, checkpoints):
+    watch = Watch(stop_after=3)
+    net = make_net(max_epochs=20)
+    scorer = VoGScorer(net, checkpoints=checkpoints).set_callbacks(watch).fit(*data)
+    assert scorer.record_.n_epochs == 3
+    assert [c.epoch for c in scorer.record_.checkpoints] == [1, 2, 3]
+    assert np.isfinite(scorer.difficulty_).all()
+    assert watch.begun.count("epoch") == watch.ended.count("epoch") == 3
+
+
+def test_epoch_on_which_another_callback_stops_is_ended(make_net, data):
+    watch = Watch()
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=10)
+    net = make_net(max_epochs=20, callbacks=[stop])
+    scorer = VoGScorer(net).set_callbacks(watch).fit(*data)
+    n = scorer.record_.n_epochs
+    assert n < 20
+    assert watch.begun.count("epoch") == watch.ended.count("epoch") == n
+    assert sorted(watch.ended) == sorted(watch.begun)
+
+
+def test_failing_fit_is_torn_down(make_net, data):
+    watch = Watch()
+    with pytest.raises(ValueError, match="one column per class"):
+        VoGScorer(make_net(module__n_outputs=5)).set_callbacks(watch).fit(*data)
+    assert watch.torn_down == 1
+    assert "train" not in watch.ended
+
+
+def test_progress_bar(make_net, data, capsys):
+    pytest.importorskip("rich")
+    VoGScorer(make_net(), random_state=0).set_callbacks(callback.ProgressBar()).fit(*data)
+    assert "VoGScorer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("meta", ["pipeline", "search"])
+@pytest.mark.parametrize("kind", ["watch", "bar"])
+def test_callbacks_through_meta_estimators(make_net, data, meta, kind, capsys):
+    if kind == "bar":
+        pytest.importorskip("rich")
+    watch = PropagatedWatch() if kind == "watch" else callback.ProgressBar()
+    scorer = VoGScorer(make_net(max_epochs=2), random_state=0)
+    if meta == "pipeline":
+        estimator, n_fits = make_pipeline(StandardScaler(), scorer), 1
+    else:
+        estimator = GridSearchCV(
+            scorer,
+            {"formula": ["rms", "mean_std"]},
+            cv=2,
+            scoring=lambda estimator, X, y: 0.0,
+        )
+        n_fits = 5
+    estimator.set_callbacks(watch)
+    estimator.fit(*data)
+    if kind == "watch":
+        assert watch.begun.count("epoch") == watch.ended.count("epoch") == 2 * n_fits
+
+
+def test_silence_without_callbacks(make_net, data):
+    class Plain:
+        pass
+
+    with root_task(Plain(), 2) as task, task.subtask("train", None) as inner:
+        assert inner is task is SILENT
+    with Task().subtask("epoch") as task:
+        assert not task.stop_requested

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Seeds are drawn without touching the global generators, which are put back after use."""
+
+import contextlib
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from sklearn_difficulty._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
+
+
+def states():
+    return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()
+
+
+def draws():
+    return torch.rand(1).item(), np.random.rand(), random.random()
+
+
+@pytest.mark.parametrize("random_state", [3, np.int64(3), np.random.RandomState(3), None])
+def test_draw_seed(random_state):
+    before = np.random.get_state()[1].copy()
+    seeds = {draw_seed(random_state) for _ in range(3)}
+    assert len(seeds) == (1 if isinstance(random_state, (int, np.integer)) else 3)
+    assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="random_state must not be negative; got -1"):
+        draw_seed(-1)
+
+
+def test_streams_are_distinct_and_depend_on_the_seed():
+    assert spawn_seeds(0) == spawn_seeds(0)
+    assert len({*spawn_seeds(0), *spawn_seeds(1)}) == 6
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_isolated_rng_restores_the_generators(fails):
+    before = states()
+    with contextlib.suppress(ZeroDivisionError), isolated_rng(0):
+        draws()
+        assert all(now != then for now, then in zip(states(), before, strict=True))
+        assert 1 / (not fails)
+    assert states() == before
+
+
+def test_all_three_generators_are_seeded():
+    seen = []
+    for seed in (0, 0, 1):
+        with isolated_rng(seed):
+            seen.append(draws())
+            seed_generators(seed, cuda=False)
+            assert draws() == seen[-1]
+    assert seen[0] == seen[1]
+    assert not set(seen[0]) & set(seen[2])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_is_not_woken_up_for_work_on_the_cpu():
+    code = (
+        "import torch\n"
+        "from sklearn_difficulty._randomness import isolated_rng\n"
+        "with isolated_rng(0, 'cpu'): torch.rand(1)\n"
+        "assert not torch.cuda.is_initialized()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
