@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Seeds, and the global generators that must be left as they were found."""
+"""Seeds, and the global state of a process that must be left as it was found.
+
+torch, NumPy and Python have one random generator each for all threads, and torch one number of
+threads. One lock guards them: whoever seeds or sets them is alone until they are put back.
+"""
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+
+_GLOBAL_STATE = threading.RLock()
 
 
 def draw_seed(random_state: Any) -> int:
@@ -35,6 +42,8 @@ def spawn_seeds(seed: int) -> tuple[int, int, int]:
 def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and restore them at the end.
 
+    Other threads that ask for the same wait until then.
+
     Parameters
     ----------
     seed : int
@@ -43,16 +52,29 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
         Where the work is done. CUDA's generators are touched only if it is a CUDA device, or if
         CUDA is in use already: waking CUDA up costs memory and forbids forking.
     """
-    on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
-    devices = range(torch.cuda.device_count()) if on_cuda else ()
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=devices):
+    with _GLOBAL_STATE:
+        on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
+        devices = range(torch.cuda.device_count()) if on_cuda else ()
+        numpy_state, python_state = np.random.get_state(), random.getstate()
+        with torch.random.fork_rng(devices=devices):
+            try:
+                seed_generators(seed, cuda=on_cuda)
+                yield
+            finally:
+                np.random.set_state(numpy_state)
+                random.setstate(python_state)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use a single thread, so that the number of workers changes no result."""
+    with _GLOBAL_STATE:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
-            seed_generators(seed, cuda=on_cuda)
             yield
         finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
+            torch.set_num_threads(n_threads)
 
 
 def seed_generators(seed: int, *, cuda: bool) -> None:

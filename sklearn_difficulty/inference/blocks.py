@@ -97,7 +97,7 @@ def read_blocks(
     )
     # The same seed for every reading: also a network that draws, or a Dataset of random items,
     # gives a row the same score twice.
-    with _reading_mode(module, device), isolated_rng(0, device):
+    with isolated_rng(0, device), _reading_mode(module, device):
         with progress.subtask("score", -(-n_rows(X) // block_size)) as scoring:
             for rows, inputs in blocks:
                 if rows.start == 0:

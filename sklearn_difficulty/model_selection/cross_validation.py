@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import warnings
 from numbers import Integral
 from typing import Any
@@ -21,17 +20,14 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._randomness import one_thread
 from ..rows.rows import Rows, check_rows, take_rows
-from ..training.ensemble.member import one_thread
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import N_LISTED, check_groups, check_untrained, fit_clone, labels_of, missing_classes
 
 __all__ = ["cross_val_difficulty"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]  # training rows, tested rows
-
-# Threads share the random generators of torch and the list of caught warnings.
-_TRAINING = threading.RLock()
 
 
 def cross_val_difficulty(
@@ -149,7 +145,8 @@ def _score_fold(
     name: str,
 ) -> tuple[NDArray[Any], list[tuple[type[Warning], str]]]:
     """Return the scores of the tested rows, and what was warned of, which workers would lose."""
-    with _TRAINING, one_thread(), warnings.catch_warnings(record=True) as caught:
+    # Threads share the list of caught warnings, too.
+    with one_thread(), warnings.catch_warnings(record=True) as caught:
         try:
             given = None if groups is None else groups[train]
             fitted = fit_clone(scorer, take_rows(X, train), y[train], given)

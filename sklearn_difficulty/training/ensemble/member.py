@@ -7,9 +7,7 @@ order. What is kept is a flat dict of arrays, which travels between processes an
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +18,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..._randomness import isolated_rng
+from ..._randomness import isolated_rng, one_thread
 from ...networks.forward import (
     call_module,
     evaluation_mode,
@@ -47,10 +45,6 @@ READOUT, STATE = "readout.", "state."  # how the names of such arrays begin
 
 
 BLOCK_ROWS = 256  # of a pass in eval mode
-
-
-# Threads, such as those of one dask worker, share torch's random generators.
-_TRAINING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +92,7 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
     rows = np.flatnonzero(mask)
     watcher = _HeldOut(take_rows(pool.view, np.flatnonzero(~mask)))
-    with _TRAINING, one_thread():
+    with one_thread():
         record = train_record(
             pool.net,
             take_rows(pool.X, rows),
@@ -110,17 +104,6 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             callbacks=[("held_out", watcher)],
         )
         return read_member(pool, record, mask, watcher.mean())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use a single thread, so that the number of workers changes no result."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 class _HeldOut(Callback):
@@ -229,6 +212,6 @@ def probabilities(
         X, BLOCK_ROWS, dtype=module_dtype(module), device=device, collate_fn=collate_fn(net)
     )
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
-    with evaluation_mode(module), isolated_rng(0, device), torch.no_grad():
+    with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
         found = [class_probabilities(call_module(module, inputs), kind) for _, inputs in blocks]
     return torch.cat(found).float().cpu().numpy()
