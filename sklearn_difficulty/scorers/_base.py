@@ -222,7 +222,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         needs = self._needs()
         record = self._given_record()
         if record is not None:
-            needs.check(record)
+            record.require(needs)
             targets = record.targets(X, y)
             self._compare_rows(record, X, targets, needs)
             return record, targets
@@ -243,7 +243,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
                 rehearse=self._rehearse,
                 progress=training,
             )
-        needs.check(record)
+        record.require(needs)
         return record, targets
 
     def _read_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training a clone of a net: seeded, interruptible, on every row, with a record at the end."""
+"""Training a clone of a net: seeded, interruptible, on every row; it leaves RecordParts."""
 
 from __future__ import annotations
 
 import dis
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,41 +17,76 @@ from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 
 from .._progress import SILENT, Task
-from .._randomness import isolated_rng, seed_generators, spawn_seeds
+from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
+from .._warnings import warn_caller
 from ..networks.forward import module_dtype
-from ..rows.rows import LabelledDataset, Rows, cast_floats, is_dataset
+from ..rows.identity import RowsFingerprint
+from ..rows.labels import encode_labels, float_targets
+from ..rows.rows import LabelledDataset, Rows, cast_floats, given_labels, is_dataset, take_rows
+from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
+from .requirements import RecordNeeds
 from .sampler_ids import StandIn
-from .skorch_net import matched_to_module, predefined_validation_set, seeds_row_order
+from .skorch_net import collate_fn as net_collate_fn
+from .skorch_net import is_regression, matched_to_module, predefined_validation_set, seeds_row_order
+
+_NO_NEEDS = RecordNeeds()
 
 
-def train(
-    net: NeuralNet,
-    X: Rows,
-    targets: NDArray[Any],
-    *,
-    classes: NDArray[Any] | None,
-    seed: int,
-    before_training: Callable[[NeuralNet], None] = lambda net: None,
-    callbacks: Sequence[tuple[str, Callback]] = (),
-    progress: Task = SILENT,
-) -> NeuralNet:
-    """Train a clone made by `training_clone`, in place.
+def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+    """Return the classes that a net is to learn, and what stands for y in its training.
 
     Parameters
     ----------
     net : NeuralNet
-        Not initialized; it is fitted here.
+        Not yet trained.
     X : ndarray, dict of ndarrays or Dataset
-        All of its rows are trained on; the labels that a Dataset yields are replaced by `targets`.
-    targets : ndarray of shape (n,) or (n, n_outputs)
-        Codes 0 ... n_classes - 1, or floats for regression.
+        Checked rows.
+    y : array-like or None
+        None reads the labels of a Dataset.
+
+    Returns
+    -------
     classes : ndarray or None
-        What the codes stand for; None for regression.
-    seed : int
-        Seeds initialisation, row order and dropout.
-    before_training : callable
-        Called with the net when it is ready for its first epoch.
+        None for regression.
+    targets : ndarray
+        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
+    """
+    y = given_labels(X, y, net_collate_fn(net))
+    return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
+
+
+def fit_network(
+    net: NeuralNet,
+    X: Rows,
+    targets: NDArray[Any],
+    classes: NDArray[Any] | None,
+    *,
+    recorder: RecordTraining,
+    random_state: Any,
+    verbose: int,
+    needs: RecordNeeds = _NO_NEEDS,
+    rehearse: Callable[[RecordParts, Rows, NDArray[Any]], object] = lambda *args: None,
+    callbacks: Sequence[tuple[str, Callback]] = (),
+    progress: Task = SILENT,
+) -> RecordParts:
+    """Train a clone of a net on checked rows, and return what it leaves behind.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Left as it is.
+    X, targets, classes : ndarrays
+        From `check_rows` and `targets_for`.
+    recorder : RecordTraining
+        Used unless the net carries one of its own.
+    random_state, verbose : object
+        As in `TrainingRecord.from_fit`.
+    needs : RecordNeeds
+        Checked before training against the recorder that the net carries.
+    rehearse : callable
+        Called before the first epoch with the parts of the untrained network, two rows and their
+        targets.
     callbacks : sequence of (str, Callback)
         Join the net's own for the length of this fit, and are called before them.
     progress : Task
@@ -58,21 +94,61 @@ def train(
 
     Returns
     -------
-    net : NeuralNet
-        Fitted.
+    parts : RecordParts
+        Of the finished fit.
 
     Raises
     ------
     KeyboardInterrupt
         If the user interrupted; a callback that stops training ends it well instead.
     """
+    net = training_clone(net, verbose=verbose)
+    recorder = find_recorder(net.callbacks) or recorder
+    needs.check_plan(recorder, net.max_epochs)
+    if needs.mode is not None:
+        callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
+    _train(
+        net,
+        X,
+        targets,
+        recorder,
+        classes=classes,
+        seed=draw_seed(random_state),
+        before_training=lambda net: rehearse(
+            untrained_parts(net, classes), take_rows(X, slice(2)), targets[:2]
+        ),
+        callbacks=callbacks,
+        progress=progress,
+    )
+    parts = recorded_parts(net, recorder, classes)
+    if is_dataset(X):
+        # The recorder sees a Dataset through the wrapper that holds its labels.
+        rows, trajectory = RowsFingerprint.of(X, targets), parts.trajectory
+        trajectory = None if trajectory is None else replace(trajectory, rows=rows)
+        parts = replace(parts, rows=rows, trajectory=trajectory)
+    return parts
+
+
+def _train(
+    net: NeuralNet,
+    X: Rows,
+    targets: NDArray[Any],
+    recorder: RecordTraining,
+    *,
+    classes: NDArray[Any] | None,
+    seed: int,
+    before_training: Callable[[NeuralNet], object],
+    callbacks: Sequence[tuple[str, Callback]],
+    progress: Task,
+) -> None:
+    """Fit a net made by `training_clone`, in place; its `callbacks` stay those of the user."""
     init_seed, order_seed, dropout_seed = spawn_seeds(seed)
-    recorder = find_recorder(net.callbacks)
-    assert recorder is not None
     own_order = seeds_row_order(net)
     if own_order:
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
     reporter = ("report_epochs", _ReportEpochs(progress))
+    # First, so that a callback that stops training does not do so before the epoch is kept.
+    attached = [] if find_recorder(net.callbacks) else [("record_training", recorder)]
     interruptions: list[KeyboardInterrupt] = []
     skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
 
@@ -85,9 +161,11 @@ def train(
             net, "infer", lambda x, **params: skorch_infer(cast_floats(x, dtype), **params)
         )
         try:
+            if attached:  # skorch has told the other callbacks that training begins
+                recorder.on_train_begin(net, X=X, y=y)
             X, y = matched_to_module(net, X, y, classes)
             before_training(net)
-            net.callbacks_ = [*callbacks, *net.callbacks_, reporter]
+            net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
@@ -116,7 +194,6 @@ def train(
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
-    return net
 
 
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
@@ -159,15 +236,25 @@ class _ReportEpochs(Callback):
             self.open_ = None
 
 
-def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) -> NeuralNet:
-    """Return an unfitted clone that trains on every row and carries a recorder.
+class _NeedsTrajectory(Callback):
+    """Refuse to train where the rows of a batch will not be known, though a score needs them."""
+
+    def __init__(self, recorder: RecordTraining) -> None:
+        self.recorder_ = recorder
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        problem = self.recorder_.row_ids_.problem
+        if problem is not None:
+            raise ValueError(f"The training cannot be recorded row by row: {problem}.")
+
+
+def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
+    """Return an unfitted clone that trains on every row.
 
     Parameters
     ----------
     net : NeuralNet
         The user's net; it is not changed.
-    recorder : RecordTraining
-        Attached unless the net has one of its own.
     verbose : int
         0 silences the clone; otherwise the net's own setting holds.
 
@@ -181,23 +268,14 @@ def training_clone(net: NeuralNet, recorder: RecordTraining, *, verbose: int) ->
         split = copy.train_split
         is_default = isinstance(split, ValidSplit) and split.cv == 5
         if split is not None and not is_default:
-            warnings.warn(
+            warn_caller(
                 f"train_split={split!r} is left out: every row is trained on and "
                 "scored. To watch a validation set, pass "
-                "train_split=skorch.helper.predefined_split(valid_dataset).",
-                stacklevel=2,
+                "train_split=skorch.helper.predefined_split(valid_dataset)."
             )
         copy.set_params(train_split=None)
     if getattr(copy, "classes", None) is not None:
         copy.set_params(classes=None)  # labels reach the clone as codes
     if verbose == 0:
         copy.set_params(verbose=0)
-    if find_recorder(copy.callbacks) is None:
-        # By hand: set_params fails if there is no callback yet.
-        if copy.callbacks == "disable":
-            copy.callbacks = []
-            for name, _ in copy.get_default_callbacks():
-                copy.set_params(**{f"callbacks__{name}": None})
-        # First, so that a callback that stops training does not do so before the epoch is kept.
-        copy.callbacks = [("record_training", recorder), *(copy.callbacks or [])]
     return copy

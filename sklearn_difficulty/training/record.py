@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -12,40 +10,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
-from skorch.callbacks import Callback
 from torch import nn
 
-from .._progress import SILENT, Task
-from .._randomness import draw_seed
 from ..networks.forward import plain_module
-from ..networks.heads import DEFAULT_LOSS, OutputKind
+from ..networks.heads import OutputKind
 from ..rows.identity import RowsFingerprint
-from ..rows.labels import classes_of_columns, codes_of, encode_labels, float_targets, to_numpy
-from ..rows.rows import Rows, check_rows, given_labels, is_dataset, take_rows
+from ..rows.labels import codes_of, float_targets
+from ..rows.rows import Rows, check_rows, given_labels
 from .checkpoints import (
     Checkpoint,
     CheckpointPlan,
     CheckpointSpec,
-    copy_state,
-    load_state,
-    refuse_prefix,
 )
-from .fit import train, training_clone
-from .record_files import read_record, write_record
-from .recorder import RecordTraining, classes_seen, find_recorder
+from .fit import fit_network, targets_for
+from .record_files import read_parts, write_parts
+from .record_parts import (
+    RecordParts,
+    module_and_checkpoints,
+    parts_of_net,
+    trajectory_of_logits,
+    usual_loss,
+)
+from .recorder import RecordTraining
 from .requirements import RecordNeeds
 from .skorch_net import collate_fn as net_collate_fn
-from .skorch_net import is_regression, output_kind
 from .trajectory import Trajectory
-from .trajectory_recorder import TrajectoryRecorder
 
 __all__ = ["TrainingRecord"]
-
-_NO_NEEDS = RecordNeeds()
 
 
 class TrainingRecord:
@@ -149,6 +142,25 @@ class TrainingRecord:
         self.net = net
         self.collate_fn = net_collate_fn(net) if collate_fn is None else collate_fn
 
+    @classmethod
+    def _of(cls, parts: RecordParts) -> TrainingRecord:
+        """Return a record of what a fit, or a file, holds."""
+        return cls(**vars(parts))
+
+    def _parts(self) -> RecordParts:
+        """Return what is written to disk."""
+        return RecordParts(
+            self._module,
+            self.checkpoints,
+            classes=self.classes_,
+            outputs=self.outputs,
+            criterion=self.criterion,
+            n_epochs=self.n_epochs,
+            rows=self.rows,
+            trajectory=self.trajectory,
+            trajectory_problem=self.trajectory_problem,
+        )
+
     @property
     def has_module(self) -> bool:
         """Tell whether there is a network."""
@@ -248,35 +260,7 @@ class TrainingRecord:
         record : TrainingRecord
             Of the net's latest fit.
         """
-        if not getattr(net, "initialized_", False):
-            raise NotFittedError(
-                f"This {type(net).__name__} is not fitted. Fit it first, with "
-                "callbacks=[RecordTraining()]."
-            )
-        recorder = find_recorder([callback for _, callback in net.callbacks_])
-        if recorder is None or not hasattr(recorder, "checkpoints_"):
-            raise ValueError(
-                f"This {type(net).__name__} was fitted without a recorder, so its checkpoints are "
-                "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
-            )
-        if not is_regression(net):
-            classes = classes_seen(recorder) if classes is None else np.asarray(classes)
-            if classes is None:
-                raise ValueError(
-                    "The net does not tell which classes it was fitted on; pass classes=[...]."
-                )
-        return cls(
-            copy.deepcopy(plain_module(net.module_)),
-            recorder.checkpoints_,
-            classes=classes,
-            outputs=output_kind(net),
-            criterion=net.criterion_,
-            n_epochs=recorder.n_epochs_,
-            rows=recorder.rows_,
-            net=net,
-            trajectory=recorder.trajectory_,
-            trajectory_problem=recorder.trajectory_problem_,
-        )
+        return cls._of(parts_of_net(net, classes))
 
     @classmethod
     def from_trajectory(
@@ -337,29 +321,8 @@ class TrainingRecord:
         >>> TrainingRecord.from_logits(history, y=np.arange(100) % 3)
         TrainingRecord(trajectories of 5 epochs)
         """
-        logits = np.asarray(to_numpy(history), dtype=np.float32)
-        y = np.asarray(to_numpy(y))
-        is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
-        if not is_history or y.shape != logits.shape[1:2]:
-            raise ValueError(
-                "history must have the shape (n_epochs, n_rows, n_classes) with at least two "
-                f"classes, and y (n_rows,); got {logits.shape} and {y.shape}."
-            )
-        n_classes = logits.shape[2]
-        if classes is None:
-            classes = classes_of_columns(y, n_classes)
-        if len(classes) != n_classes:
-            raise ValueError(
-                f"history has {n_classes} columns, and there are {len(classes)} classes, "
-                f"{list(classes[:5])} ...; pass classes=[...], one per column."
-            )
-        codes = codes_of(y, np.asarray(classes))
-        recorder = TrajectoryRecorder(len(y), keep_logits=True)
-        for epoch in logits:
-            shown = np.flatnonzero(~np.isnan(epoch).any(axis=1))
-            recorder.update(shown, torch.from_numpy(epoch[shown]), codes[shown])
-            recorder.end_epoch()
-        return cls.from_trajectory(recorder.trajectory(), classes=classes)
+        trajectory, classes = trajectory_of_logits(history, y, classes)
+        return cls.from_trajectory(trajectory, classes=classes)
 
     @classmethod
     def from_checkpoints(
@@ -416,44 +379,12 @@ class TrainingRecord:
         >>> TrainingRecord.from_checkpoints(module, states, classes=["a", "b", "c"])
         TrainingRecord(Linear, checkpoints at epochs [1, 2, 3])
         """
-        if outputs not in DEFAULT_LOSS:
-            raise ValueError(f"outputs must be one of {sorted(DEFAULT_LOSS)}; got {outputs!r}.")
-        if classes is None and outputs != "values":
-            raise ValueError(
-                "classes is None, which means regression, but outputs are "
-                f"{outputs!r}. Pass classes=[...], or outputs='values' for a regressor."
-            )
-        if isinstance(states, Mapping):
-            raise TypeError(
-                "states is a single state dict; pass a list of them, one per checkpoint."
-            )
-        module = copy.deepcopy(plain_module(module))
-        tensors = [load_state(state) for state in states]
-        if not tensors:
-            raise ValueError("states is empty; pass at least one state dict or file.")
-        numbers = list(range(1, len(tensors) + 1)) if epochs is None else [int(e) for e in epochs]
-        if len(numbers) != len(tensors) or sorted(set(numbers)) != numbers:
-            raise ValueError(
-                "epochs must be strictly increasing, one per state; got "
-                f"{numbers} for {len(tensors)} states."
-            )
-        for tensor in tensors:
-            refuse_prefix(tensor, module)
-            module.load_state_dict(tensor)  # raises, naming the keys, if they do not fit
-        first, *others = tensors
-        if others and all(torch.equal(s[k], v) for s in others for k, v in first.items()):
-            warnings.warn(
-                f"All {len(tensors)} checkpoints are identical, so nothing that changes over "
-                "training can be read from them. Did you collect state_dict() without cloning its "
-                "tensors?",
-                stacklevel=2,
-            )
+        criterion = usual_loss(outputs, classes, criterion)
         return cls(
-            module,
-            [Checkpoint(e, t) for e, t in zip(numbers, tensors, strict=True)],
+            *module_and_checkpoints(module, states, epochs),
             classes=classes,
             outputs=outputs,
-            criterion=DEFAULT_LOSS[outputs]() if criterion is None else criterion,
+            criterion=criterion,
             collate_fn=collate_fn,
             trajectory=trajectory,
         )
@@ -481,6 +412,30 @@ class TrainingRecord:
         by_epoch = {checkpoint.epoch: checkpoint for checkpoint in self.checkpoints}
         chosen = CheckpointPlan.of(checkpoints).select(by_epoch, self.n_epochs)
         return [by_epoch[epoch] for epoch in chosen]
+
+    def require(self, needs: RecordNeeds) -> None:
+        """Raise a ValueError that says which setting was missing when the record was made.
+
+        Parameters
+        ----------
+        needs : RecordNeeds
+            What is to be read.
+        """
+        needs.check_checkpoints(
+            [checkpoint.epoch for checkpoint in self.checkpoints],
+            self.n_epochs,
+            f"the record offers {{}} of the {self.n_epochs} epochs that ran",
+            strict=False,
+        )
+        if needs.mode is None:
+            return
+        if self.trajectory is None:
+            why = f": {self.trajectory_problem}" if self.trajectory_problem else ""
+            raise ValueError(
+                f"This score is read from trajectories, and the record holds none{why}. Train with "
+                "TrainingRecord.from_fit or RecordTraining, on a DataLoader."
+            )
+        needs.check_recording(self.trajectory.mode, self.trajectory.logits is not None)
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes or regression targets for rows, read with the record's classes.
@@ -529,7 +484,7 @@ class TrainingRecord:
         directory : path-like
             Made by this call, in one step; it must not exist, or be empty.
         """
-        write_record(self, Path(directory))
+        write_parts(self._parts(), Path(directory))
 
     @classmethod
     def load(
@@ -560,67 +515,24 @@ class TrainingRecord:
         record : TrainingRecord
             Without the skorch net.
         """
-        return cls(**read_record(Path(directory), module, criterion), collate_fn=collate_fn)
-
-
-def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes that a net is to learn, and what stands for y in its training.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Not yet trained.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
-    y : array-like or None
-        None reads the labels of a Dataset.
-
-    Returns
-    -------
-    classes : ndarray or None
-        None for regression.
-    targets : ndarray
-        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
-    """
-    y = given_labels(X, y, net_collate_fn(net))
-    return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
+        parts = read_parts(Path(directory), module, criterion)
+        return cls._of(replace(parts, collate_fn=collate_fn))
 
 
 def train_record(
-    net: NeuralNet,
-    X: Rows,
-    targets: NDArray[Any],
-    classes: NDArray[Any] | None,
-    *,
-    recorder: RecordTraining,
-    random_state: Any,
-    verbose: int,
-    needs: RecordNeeds = _NO_NEEDS,
+    *args: Any,
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object] | None = None,
-    callbacks: Sequence[tuple[str, Callback]] = (),
-    progress: Task = SILENT,
+    **settings: Any,
 ) -> TrainingRecord:
-    """Train a clone of a net on checked rows and return its record.
+    """Return the record of a fit; as `fit_network`, which says what is passed.
 
     Parameters
     ----------
-    net : NeuralNet
-        Left as it is.
-    X, targets, classes : ndarrays
-        From `check_rows` and `targets_for`.
-    recorder : RecordTraining
-        Used unless the net carries one of its own.
-    random_state, verbose : object
-        As in `TrainingRecord.from_fit`.
-    needs : RecordNeeds
-        Checked before training against the recorder that the net carries.
+    *args, **settings : object
+        As for `fit_network`.
     rehearse : callable, default=None
         Called before the first epoch with a record of the untrained network, two rows and their
         targets: what cannot be read should be refused before hours of training.
-    callbacks : sequence of (str, Callback)
-        Join the net's own for the length of this fit.
-    progress : Task
-        Gets one subtask per epoch.
 
     Returns
     -------
@@ -628,45 +540,8 @@ def train_record(
         Of the finished fit.
     """
 
-    def rehearsal(net: NeuralNet) -> None:
+    def rehearsal(parts: RecordParts, X: Rows, targets: NDArray[Any]) -> None:
         if rehearse is not None:
-            untrained = TrainingRecord(
-                net.module_,
-                [Checkpoint(0, copy_state(net.module_))],
-                classes=classes,
-                outputs=output_kind(net),
-                criterion=net.criterion_,
-                net=net,
-            )
-            rehearse(untrained, take_rows(X, slice(2)), targets[:2])
+            rehearse(TrainingRecord._of(parts), X, targets)
 
-    net = training_clone(net, recorder, verbose=verbose)
-    recorder = find_recorder(net.callbacks) or recorder
-    needs.check_plan(recorder, net.max_epochs)
-    train(
-        net,
-        X,
-        targets,
-        classes=classes,
-        seed=draw_seed(random_state),
-        before_training=rehearsal,
-        callbacks=callbacks,
-        progress=progress,
-    )
-    rows, trajectory = recorder.rows_, recorder.trajectory_
-    if is_dataset(X):
-        # The recorder sees a Dataset through the wrapper that holds its labels.
-        rows = RowsFingerprint.of(X, targets)
-        trajectory = None if trajectory is None else replace(trajectory, rows=rows)
-    return TrainingRecord(
-        copy.deepcopy(plain_module(net.module_)),
-        recorder.checkpoints_,
-        classes=classes,
-        outputs=output_kind(net),
-        criterion=net.criterion_,
-        n_epochs=recorder.n_epochs_,
-        rows=rows,
-        net=net,
-        trajectory=trajectory,
-        trajectory_problem=recorder.trajectory_problem_,
-    )
+    return TrainingRecord._of(fit_network(*args, rehearse=rehearsal, **settings))

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,8 @@ from ..networks.published import VGG16, ResNet18
 from ..networks.small import MLP, ConvNet
 from ..rows.identity import RowsFingerprint
 from .checkpoints import Checkpoint, copy_state, load_state
+from .record_parts import RecordParts
 from .trajectory import Trajectory
-
-if TYPE_CHECKING:
-    from .record import TrainingRecord
 
 _FORMAT = 1
 
@@ -36,20 +34,20 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def write_record(record: TrainingRecord, target: Path) -> None:
-    """Write a record in one atomic step; see `TrainingRecord.save`."""
+def write_parts(parts: RecordParts, target: Path) -> None:
+    """Write the parts of a record in one atomic step; see `TrainingRecord.save`."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{target} exists and is not empty; give a new directory.")
-    header = json.dumps(_header(record), indent=1)
+    header = json.dumps(_header(parts), indent=1)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
     try:
         part.mkdir()
-        if record.has_module:
-            save_file(copy_state(record.module), part / "module.safetensors")
-        if record.trajectory is not None:
-            save_file(_tensors_of(record.trajectory), part / "trajectory.safetensors")
-        for checkpoint in record.checkpoints:
+        if parts.module is not None:
+            save_file(copy_state(parts.module), part / "module.safetensors")
+        if parts.trajectory is not None:
+            save_file(_tensors_of(parts.trajectory), part / "trajectory.safetensors")
+        for checkpoint in parts.checkpoints:
             save_file(checkpoint.state_dict(), _state_path(part, checkpoint.epoch))
         (part / "record.json").write_text(header)
         if target.exists():
@@ -73,25 +71,25 @@ def _tensors_of(trajectory: Trajectory) -> dict[str, torch.Tensor]:
     }
 
 
-def _header(record: TrainingRecord) -> dict[str, Any]:
-    classes, trajectory = record.classes_, record.trajectory
+def _header(parts: RecordParts) -> dict[str, Any]:
+    classes, trajectory = parts.classes, parts.trajectory
     return {
         "format": _FORMAT,
-        "module": _description(record.module) if record.has_module else None,
-        "epochs": [checkpoint.epoch for checkpoint in record.checkpoints],
-        "n_epochs": record.n_epochs,
+        "module": None if parts.module is None else _description(parts.module),
+        "epochs": [checkpoint.epoch for checkpoint in parts.checkpoints],
+        "n_epochs": parts.n_epochs,
         "classes": None if classes is None else classes.tolist(),
         "classes_dtype": None if classes is None else classes.dtype.str,
-        "outputs": record.outputs,
-        "criterion_is_usual": _is_usual(record.criterion, record.outputs),
-        "rows": None if record.rows is None else record.rows.to_json(),
+        "outputs": parts.outputs,
+        "criterion_is_usual": _is_usual(parts.criterion, parts.outputs),
+        "rows": None if parts.rows is None else parts.rows.to_json(),
         "trajectory": None
         if trajectory is None
         else {
             "mode": trajectory.mode,
             "rows": None if trajectory.rows is None else trajectory.rows.to_json(),
         },
-        "trajectory_problem": record.trajectory_problem,
+        "trajectory_problem": parts.trajectory_problem,
     }
 
 
@@ -113,10 +111,8 @@ def _arguments(criterion: nn.Module) -> dict[str, Any]:
     return {**own, "tensors": list(criterion.state_dict())}
 
 
-def read_record(
-    folder: Path, module: nn.Module | None, criterion: nn.Module | None
-) -> dict[str, Any]:
-    """Return the constructor arguments of a saved record; see `TrainingRecord.load`."""
+def read_parts(folder: Path, module: nn.Module | None, criterion: nn.Module | None) -> RecordParts:
+    """Return the parts of a saved record; see `TrainingRecord.load`."""
     folder = folder.resolve()  # the checkpoints are read later, from whatever directory
     header = json.loads((folder / "record.json").read_text())
     if header["format"] != _FORMAT:
@@ -133,19 +129,17 @@ def read_record(
     classes = header["classes"]
     if classes is not None:
         classes = np.array(classes, dtype=np.dtype(header["classes_dtype"]))
-    return {
-        "module": module,
-        "checkpoints": [
-            Checkpoint(epoch, path=_state_path(folder, epoch)) for epoch in header["epochs"]
-        ],
-        "classes": classes,
-        "outputs": header["outputs"],
-        "criterion": criterion,
-        "n_epochs": header["n_epochs"],
-        "rows": _rows_of(header),
-        "trajectory": _read_trajectory(folder, header.get("trajectory")),
-        "trajectory_problem": header.get("trajectory_problem"),
-    }
+    return RecordParts(
+        module,
+        [Checkpoint(epoch, path=_state_path(folder, epoch)) for epoch in header["epochs"]],
+        classes=classes,
+        outputs=header["outputs"],
+        criterion=criterion,
+        n_epochs=header["n_epochs"],
+        rows=_rows_of(header),
+        trajectory=_read_trajectory(folder, header.get("trajectory")),
+        trajectory_problem=header.get("trajectory_problem"),
+    )
 
 
 def _rows_of(header: dict[str, Any]) -> RowsFingerprint | None:

@@ -118,8 +118,6 @@ class RecordTraining(Callback):
         self.mode = mode
         self.keep_logits = keep_logits
 
-    needs_trajectory = False  # a scorer that reads them would rather have no training at all
-
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Forget the last fit, and follow the rows from here on."""
         if self.mode not in ("training", "evaluation"):
@@ -146,10 +144,6 @@ class RecordTraining(Callback):
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Keep epoch 0, if it is wanted; other callbacks have set up the module by now."""
         self.row_ids_.start_epoch()
-        if self.needs_trajectory and self.row_ids_.problem is not None:
-            raise ValueError(
-                f"The training cannot be recorded row by row: {self.row_ids_.problem}."
-            )
         self.dataset_ = dataset_train
         if self.n_epochs_ == 0:
             self.store_.offer(0, net.module_)

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from .checkpoints import CheckpointPlan, CheckpointSpec
 from .recorder import RecordTraining
-
-if TYPE_CHECKING:
-    from .record import TrainingRecord
 
 Mode = Literal["training", "evaluation"]
 
@@ -71,42 +68,22 @@ class RecordNeeds:
         union = CheckpointPlan()
         for plan, _ in self.checkpoints:
             union |= plan
-        recorder = RecordTraining(union, mode=self.mode or "training", keep_logits=self.logits)
-        recorder.needs_trajectory = self.mode is not None
-        return recorder
-
-    def check(self, record: TrainingRecord) -> None:
-        """Raise a ValueError that says which setting was missing when the record was made."""
-        self._check(
-            [checkpoint.epoch for checkpoint in record.checkpoints],
-            record.n_epochs,
-            f"the record offers {{}} of the {record.n_epochs} epochs that ran",
-            strict=False,
-        )
-        if self.mode is None:
-            return
-        trajectory = record.trajectory
-        if trajectory is None:
-            why = f": {record.trajectory_problem}" if record.trajectory_problem else ""
-            raise ValueError(
-                f"This score is read from trajectories, and the record holds none{why}. Train with "
-                "TrainingRecord.from_fit or RecordTraining, on a DataLoader."
-            )
-        self._check_recording(trajectory.mode, trajectory.logits is not None)
+        return RecordTraining(union, mode=self.mode or "training", keep_logits=self.logits)
 
     def check_plan(self, recorder: RecordTraining, n_epochs: int) -> None:
         """Raise before training if the recorder that a net carries keeps too little."""
         for plan, _ in self.checkpoints:
             plan.check_within(n_epochs)
-        self._check(
+        self.check_checkpoints(
             CheckpointPlan.of(recorder.checkpoints).planned(n_epochs),
             n_epochs,
             f"with max_epochs={n_epochs} its recorder keeps only epochs {{}}",
         )
         if self.mode is not None:
-            self._check_recording(recorder.mode, recorder.keep_logits)
+            self.check_recording(recorder.mode, recorder.keep_logits)
 
-    def _check_recording(self, mode: Mode, keeps_logits: bool) -> None:
+    def check_recording(self, mode: Mode, keeps_logits: bool) -> None:
+        """Raise if trajectories come, or are to come, from elsewhere or without logits."""
         if mode != self.mode:
             raise ValueError(
                 f"This score asks for trajectories of mode={self.mode!r}, and these are recorded "
@@ -117,9 +94,10 @@ class RecordNeeds:
                 "This score needs all logits of every epoch; record them with keep_logits=True."
             )
 
-    def _check(
+    def check_checkpoints(
         self, epochs: Iterable[int], last_epoch: int, found: str, *, strict: bool = True
     ) -> None:
+        """Raise if too few epochs are there; `found` completes the message with those."""
         epochs = list(epochs)
         for plan, at_least in self.checkpoints:
             chosen = plan.select(epochs, last_epoch, strict=strict or at_least > 0)

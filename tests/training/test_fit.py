@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochTimer
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.helper import predefined_split
 from torch import nn
@@ -20,7 +22,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from sklearn_difficulty import VoGScorer
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
-from sklearn_difficulty.training.fit import train, training_clone
+from sklearn_difficulty.training.fit import fit_network
 
 
 def weights(record):
@@ -143,11 +145,35 @@ def test_trained_net_has_nothing_of_ours_left(make_net, data):
 @pytest.mark.parametrize("how", [divide, press_ctrl_c])
 def test_net_of_a_failed_fit_has_nothing_of_ours_left(make_net, data, how):
     net = make_net(Fails, module__how=how, iterator_train__shuffle=True)
-    net = training_clone(net, RecordTraining(), verbose=0)
+    trained = []
     with pytest.raises((ZeroDivisionError, KeyboardInterrupt)):
-        train(net, *data, classes=np.arange(3), seed=0)
+        fit_network(
+            net,
+            *data,
+            np.arange(3),
+            recorder=RecordTraining(),
+            random_state=0,
+            verbose=0,
+            rehearse=lambda parts, *_: trained.append(parts.net),
+        )
+    [net] = trained
     assert not {"fit_loop", "infer", "iterator_train__generator"} & set(vars(net))
     assert "report_epochs" not in dict(net.callbacks_)
+
+
+@pytest.mark.parametrize("callbacks", [None, "disable", [EpochTimer()]])
+def test_trained_net_can_be_used_again(make_net, data, callbacks):
+    given = make_net(callbacks=callbacks, iterator_train__shuffle=True)
+    record = TrainingRecord.from_fit(given, *data, checkpoints=[4], random_state=0)
+    net = pickle.loads(pickle.dumps(record.net))
+    assert type(clone(net).callbacks) is type(callbacks)
+    assert len(net.fit(*data).history) == 4
+    search = GridSearchCV(clone(net), {"lr": [0.1]}, cv=2).fit(*data)
+    assert search.best_score_ > 0.3
+    # The recorder was ours: another reader gets the checkpoints that it asks for.
+    again = TrainingRecord.from_fit(record.net, *data, checkpoints=[1, 2], random_state=0)
+    assert [c.epoch for c in again.checkpoints] == [1, 2]
+    assert torch.equal(weights(again), weights(record))
 
 
 def test_own_generator_is_used_and_not_advanced(make_net, data):

@@ -26,16 +26,16 @@ def test_union():
     assert merged.recorder().checkpoints.specs == (3, "late", (0,))
     assert merged.same_rows
     assert not (needs(3) | needs("late")).same_rows
-    merged.check(record_of(0, 3, 4, 5, 6))
+    record_of(0, 3, 4, 5, 6).require(merged)
     with pytest.raises(ValueError, match=r"checkpoints='late' needs epochs \[5\]"):
-        merged.check(record_of(0, 3, 4, 6))
+        record_of(0, 3, 4, 6).require(merged)
 
 
 def test_union_counts_the_checkpoints_of_each_reader():
     # Together the two see three epochs; the first one alone sees a single one.
     merged = needs([4], at_least=2) | needs([5, 6])
     with pytest.raises(ValueError, match=r"at least 2.*offers \[4\] of the 6 epochs"):
-        merged.check(record_of(4, 5, 6))
+        record_of(4, 5, 6).require(merged)
     with pytest.raises(ValueError, match=r"at least 2.*keeps only epochs \[4\]"):
         merged.check_plan(RecordTraining("all"), 6)
 
@@ -46,13 +46,13 @@ def test_recorder_keeps_what_all_readers_need(make_net, data):
         make_net(max_epochs=8), *data, checkpoints=merged.recorder().checkpoints
     )
     assert [c.epoch for c in record.checkpoints] == [0, 1, 2, 3, 4, 8]
-    merged.check(record)
+    record.require(merged)
 
 
 def test_check_counts_checkpoints():
-    needs(10, at_least=2).check(record_of(1, 9))
+    record_of(1, 9).require(needs(10, at_least=2))
     with pytest.raises(ValueError, match=r"at least 2.*offers \[9\] of the 9 epochs"):
-        needs(10, at_least=2).check(record_of(9))
+        record_of(9).require(needs(10, at_least=2))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_two_modes_do_not_fit_into_one_run():
 def test_what_a_recording_lacks(given):
     def check(wanted, mode="training", keep_logits=False):
         if given == "record":
-            return wanted.check(record_with(mode, keep_logits))
+            return record_with(mode, keep_logits).require(wanted)
         return wanted.check_plan(RecordTraining(mode=mode, keep_logits=keep_logits), 4)
 
     check(of_trajectories())
@@ -156,8 +156,8 @@ def test_what_a_recording_lacks(given):
 
 def test_record_without_trajectory_says_why():
     with pytest.raises(ValueError, match=r"holds none\. Train with"):
-        of_trajectories().check(record_of(1))
+        record_of(1).require(of_trajectories())
     problem = TrainingRecord(nn.Linear(1, 2), [], classes=[0, 1], trajectory_problem="it rained")
     with pytest.raises(ValueError, match=r"holds none: it rained\. Train with"):
-        of_trajectories().check(problem)
-    needs(1, at_least=0).check(problem)
+        problem.require(of_trajectories())
+    problem.require(needs(1, at_least=0))

@@ -133,7 +133,7 @@ def test_module_dtype(module, dtype):
 def test_default_split_is_switched_off_on_the_clone_only(make_net):
     net = make_net(verbose=1)
     split = net.train_split
-    clone = training_clone(net, RecordTraining(), verbose=0)
+    clone = training_clone(net, verbose=0)
     assert isinstance(split, ValidSplit)
     assert net.train_split is split
     assert (net.verbose, net.callbacks, net.initialized_) == (1, None, False)
@@ -232,4 +232,4 @@ def test_collate_fn_is_found(make_net):
 def test_a_split_of_the_users_own_is_left_out_with_a_warning():
     net = NeuralNetClassifier(nn.Linear(3, 2), train_split=ValidSplit(0.3))
     with pytest.warns(UserWarning, match=r"is left out.*predefined_split"):
-        training_clone(net, RecordTraining(), verbose=0)
+        training_clone(net, verbose=0)

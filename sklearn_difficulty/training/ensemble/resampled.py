@@ -29,9 +29,8 @@ from ...rows.identity import RowsFingerprint
 from ...rows.labels import codes_of
 from ...rows.rows import Rows, check_rows, check_view, given_labels, take_rows
 from ..default import default_network_for
-from ..fit import training_clone
-from ..record import TrainingRecord, targets_for
-from ..recorder import RecordTraining
+from ..fit import targets_for, training_clone
+from ..record import TrainingRecord
 from ..skorch_net import collate_fn, is_regression, output_kind
 from .cache import MemberStore
 from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities
@@ -490,7 +489,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
 
 def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
     """Return a record of an untrained network."""
-    net = training_clone(net, RecordTraining(), verbose=0)
+    net = training_clone(net, verbose=0)
     with isolated_rng(0, net.device or "cpu"):
         net.initialize()
     return TrainingRecord(

@@ -30,7 +30,6 @@ from ...networks.heads import class_probabilities, first_output
 from ...rows.rows import Inputs, Rows, cast_floats, n_rows, take_rows
 from ..fit import training_clone
 from ..record import TrainingRecord
-from ..recorder import RecordTraining
 from ..skorch_net import matched_to_module, output_kind, seeds_row_order
 from .member import BLOCK_ROWS, Arrays, Pool, read_member
 from .stack_linear import SingleLayerProducts
@@ -41,7 +40,7 @@ Tensors = dict[str, torch.Tensor]
 def initialized(pool: Pool, seed: int) -> NeuralNet:
     """Return a clone as `fit.train` has it before the first epoch."""
     init_seed, order_seed, _ = spawn_seeds(seed)
-    net = training_clone(pool.net, RecordTraining(), verbose=0)
+    net = training_clone(pool.net, verbose=0)
     if seeds_row_order(net):
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
     # Positions of rows are loaded, not rows.

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RecordParts: what a fit leaves behind, and where else such parts come from.
+
+A fit returns parts, files hold parts, and `TrainingRecord` is parts with methods.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+from skorch import NeuralNet
+from torch import nn
+
+from ..networks.forward import plain_module
+from ..networks.heads import DEFAULT_LOSS, OutputKind
+from ..rows.identity import RowsFingerprint
+from ..rows.labels import classes_of_columns, codes_of, to_numpy
+from .checkpoints import Checkpoint, copy_state, load_state, refuse_prefix
+from .recorder import RecordTraining, classes_seen, find_recorder
+from .skorch_net import is_regression, output_kind
+from .trajectory import Trajectory
+from .trajectory_recorder import TrajectoryRecorder
+
+
+@dataclass(frozen=True, eq=False)
+class RecordParts:
+    """The network, its checkpoints and its trajectories, as `TrainingRecord` describes them."""
+
+    module: nn.Module | None
+    checkpoints: Sequence[Checkpoint]
+    classes: NDArray[Any] | None = None
+    outputs: OutputKind = "logits"
+    criterion: nn.Module | None = None
+    n_epochs: int | None = None
+    rows: RowsFingerprint | None = None
+    net: NeuralNet | None = None
+    collate_fn: Callable[..., Any] | None = None
+    trajectory: Trajectory | None = None
+    trajectory_problem: str | None = None
+
+
+def untrained_parts(net: NeuralNet, classes: NDArray[Any] | None) -> RecordParts:
+    """Return the parts of an initialized net as it is before its first epoch."""
+    return RecordParts(
+        net.module_,
+        [Checkpoint(0, copy_state(net.module_))],
+        classes=classes,
+        outputs=output_kind(net),
+        criterion=net.criterion_,
+        net=net,
+    )
+
+
+def recorded_parts(
+    net: NeuralNet, recorder: RecordTraining, classes: NDArray[Any] | None
+) -> RecordParts:
+    """Return what a recorder kept of a net's latest fit; the module is copied."""
+    return RecordParts(
+        copy.deepcopy(plain_module(net.module_)),
+        recorder.checkpoints_,
+        classes=classes,
+        outputs=output_kind(net),
+        criterion=net.criterion_,
+        n_epochs=recorder.n_epochs_,
+        rows=recorder.rows_,
+        net=net,
+        trajectory=recorder.trajectory_,
+        trajectory_problem=recorder.trajectory_problem_,
+    )
+
+
+def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
+    """Return the parts of a net that the user has fitted; see `TrainingRecord.from_net`."""
+    if not getattr(net, "initialized_", False):
+        raise NotFittedError(
+            f"This {type(net).__name__} is not fitted. Fit it first, with "
+            "callbacks=[RecordTraining()]."
+        )
+    recorder = find_recorder(net.callbacks_)
+    if recorder is None or not hasattr(recorder, "checkpoints_"):
+        raise ValueError(
+            f"This {type(net).__name__} was fitted without a recorder, so its checkpoints are "
+            "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
+        )
+    if not is_regression(net):
+        classes = classes_seen(recorder) if classes is None else np.asarray(classes)
+        if classes is None:
+            raise ValueError(
+                "The net does not tell which classes it was fitted on; pass classes=[...]."
+            )
+    return recorded_parts(net, recorder, classes)
+
+
+def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory, Any]:
+    """Return the trajectory of stored logits, and the classes of their columns.
+
+    Parameters
+    ----------
+    history : array-like of shape (n_epochs, n_rows, n_classes)
+        NaN where an epoch did not show a row.
+    y : array-like of shape (n_rows,)
+        The given labels.
+    classes : array-like of shape (n_classes,) or None
+        As for `TrainingRecord.from_logits`.
+
+    Returns
+    -------
+    trajectory : Trajectory
+        With all logits.
+    classes : array-like of shape (n_classes,)
+        What the columns stand for.
+    """
+    logits = np.asarray(to_numpy(history), dtype=np.float32)
+    y = np.asarray(to_numpy(y))
+    is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
+    if not is_history or y.shape != logits.shape[1:2]:
+        raise ValueError(
+            "history must have the shape (n_epochs, n_rows, n_classes) with at least two "
+            f"classes, and y (n_rows,); got {logits.shape} and {y.shape}."
+        )
+    n_classes = logits.shape[2]
+    if classes is None:
+        classes = classes_of_columns(y, n_classes)
+    if len(classes) != n_classes:
+        raise ValueError(
+            f"history has {n_classes} columns, and there are {len(classes)} classes, "
+            f"{list(classes[:5])} ...; pass classes=[...], one per column."
+        )
+    codes = codes_of(y, np.asarray(classes))
+    recorder = TrajectoryRecorder(len(y), keep_logits=True)
+    for epoch in logits:
+        shown = np.flatnonzero(~np.isnan(epoch).any(axis=1))
+        recorder.update(shown, torch.from_numpy(epoch[shown]), codes[shown])
+        recorder.end_epoch()
+    return recorder.trajectory(), classes
+
+
+def module_and_checkpoints(
+    module: nn.Module,
+    states: Iterable[Mapping[str, Any] | str | PathLike[str]],
+    epochs: Iterable[int] | None,
+) -> tuple[nn.Module, list[Checkpoint]]:
+    """Return a copy of a module with the last of some states, and all states as checkpoints.
+
+    Parameters
+    ----------
+    module, states, epochs : object
+        As for `TrainingRecord.from_checkpoints`.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        A copy.
+    checkpoints : list of Checkpoint
+        One per state.
+    """
+    if isinstance(states, Mapping):
+        raise TypeError("states is a single state dict; pass a list of them, one per checkpoint.")
+    module = copy.deepcopy(plain_module(module))
+    tensors = [load_state(state) for state in states]
+    if not tensors:
+        raise ValueError("states is empty; pass at least one state dict or file.")
+    numbers = list(range(1, len(tensors) + 1)) if epochs is None else [int(e) for e in epochs]
+    if len(numbers) != len(tensors) or sorted(set(numbers)) != numbers:
+        raise ValueError(
+            "epochs must be strictly increasing, one per state; got "
+            f"{numbers} for {len(tensors)} states."
+        )
+    for tensor in tensors:
+        refuse_prefix(tensor, module)
+        module.load_state_dict(tensor)  # raises, naming the keys, if they do not fit
+    first, *others = tensors
+    if others and all(torch.equal(s[k], v) for s in others for k, v in first.items()):
+        warnings.warn(
+            f"All {len(tensors)} checkpoints are identical, so nothing that changes over "
+            "training can be read from them. Did you collect state_dict() without cloning its "
+            "tensors?",
+            stacklevel=3,
+        )
+    return module, [Checkpoint(e, t) for e, t in zip(numbers, tensors, strict=True)]
+
+
+def usual_loss(outputs: OutputKind, classes: Any, criterion: nn.Module | None) -> nn.Module:
+    """Return the given loss, or the usual one for such outputs; refuse outputs without classes."""
+    if outputs not in DEFAULT_LOSS:
+        raise ValueError(f"outputs must be one of {sorted(DEFAULT_LOSS)}; got {outputs!r}.")
+    if classes is None and outputs != "values":
+        raise ValueError(
+            "classes is None, which means regression, but outputs are "
+            f"{outputs!r}. Pass classes=[...], or outputs='values' for a regressor."
+        )
+    return DEFAULT_LOSS[outputs]() if criterion is None else criterion
