@@ -18,7 +18,7 @@ from sklearn.utils.validation import _num_samples, check_memory
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.labels import to_numpy
-from ..rows.rows import check_rows, is_dataset
+from ..rows.rows import as_rows, is_dataset
 from ..scorers._trained_source import TRAINED_TYPES
 from ..scorers.label_error import LabelErrorScorer
 from ..scorers.quadrants import DifficultyQuadrantClassifier
@@ -213,7 +213,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     record = getattr(scorer, "record_", None)
     if record is None or not isinstance(scorer.estimator, TRAINED_TYPES):
         return
-    rows = check_rows(X)
+    rows = as_rows(X, collate_fn=record.collate_fn)
     difference = record.difference(rows, record.targets(rows, y))
     if difference is not None:
         raise ValueError(

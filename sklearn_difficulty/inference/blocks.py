@@ -23,8 +23,8 @@ from ..networks.forward import (
     module_device,
     module_dtype,
 )
-from ..networks.heads import check_outputs, predicted_codes
-from ..rows.rows import Inputs, Rows, is_dataset, iter_blocks, n_rows, take_rows
+from ..rows.inputs import Inputs, n_rows, take_rows
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
@@ -68,8 +68,8 @@ def read_blocks(
     ----------
     record : TrainingRecord
         Whose module is put in eval mode meanwhile, and is otherwise left alone.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows. They are copied block by block: no module can write to them.
+    X : Rows
+        They are copied block by block: no module can write to them.
     labels : ndarray or None
         Label codes (n,), or regression targets; None takes the final network's prediction, or
         None for a regressor.
@@ -88,17 +88,11 @@ def read_blocks(
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
     all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
-    blocks = iter_blocks(
-        X,
-        block_size,
-        dtype=module_dtype(module),
-        device=device,
-        collate_fn=record.collate_fn,
-    )
+    blocks = X.blocks(block_size, dtype=module_dtype(module), device=device)
     # The same seed for every reading: also a network that draws, or a Dataset of random items,
     # gives a row the same score twice.
     with isolated_rng(0, device), _reading_mode(module, device):
-        with progress.subtask("score", -(-n_rows(X) // block_size)) as scoring:
+        with progress.subtask("score", -(-len(X) // block_size)) as scoring:
             for rows, inputs in blocks:
                 if rows.start == 0:
                     _check_first_rows(record, inputs)
@@ -121,10 +115,11 @@ def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
 def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
     """Compare what the module returns with what the record says, before anything is computed."""
     _refuse_batch_statistics(record.module)
-    n_classes = None if record.classes_ is None else len(record.classes_)
+    if record.classes_ is None:
+        return
     with torch.no_grad():
         outputs = call_module(record.module, take_rows(copied(inputs), slice(0, 2)))
-    check_outputs(outputs, record.outputs, n_classes, type(record.module).__name__)
+    record.head.check(outputs, len(record.classes_), type(record.module).__name__)
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:
@@ -156,9 +151,7 @@ def _read(
             of_block = None if labels is None else labels[padded]
         if of_block is None:
             with torch.no_grad():
-                of_block = predicted_codes(
-                    call_module(record.module, copied(block)), record.outputs
-                )
+                of_block = record.head.predicted(call_module(record.module, copied(block)))
         result = Block(n, of_block, reading(block, of_block))
     except torch.cuda.OutOfMemoryError:
         if n == multiple == 1:
@@ -176,11 +169,10 @@ def _read(
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
     """Return how many rows a block has: `batch_size`, or what fits the device's budget."""
-    if is_dataset(X):
+    if not X.arrays:
         return batch_size
-    arrays = list(X.values()) if isinstance(X, dict) else [X]
-    row_bytes = max(1, sum(array[:1].nbytes for array in arrays))
-    is_image = any(array.ndim >= 4 for array in arrays)
+    row_bytes = max(1, sum(array[:1].nbytes for array in X.arrays))
+    is_image = any(array.ndim >= 4 for array in X.arrays)
     on_cpu = device.type == "cpu" and is_image
     budget = _CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES
     return max(min(batch_size, _ROW_MULTIPLE), min(batch_size, budget // row_bytes))

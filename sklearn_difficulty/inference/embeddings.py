@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from .._progress import SILENT, Task
-from ..networks.forward import call_module, copied, module_device
-from ..networks.heads import class_probabilities
-from ..rows.rows import Inputs, Rows, n_rows, take_rows
+from ..networks.forward import call_module, module_device
+from ..rows.inputs import Inputs, copied, leaves
+from ..rows.rows import Rows, n_rows, take_rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 from .trace import Probe, SumCounter
@@ -141,7 +141,7 @@ class EmbeddingReader:
                 outputs = call_module(module, copied(inputs))
                 for probe in probes:
                     if probe.kind == "output":
-                        keep(probe, class_probabilities(outputs, self.record.outputs))
+                        keep(probe, self.record.head.probabilities(outputs))
             except _AllRead:
                 return [found[probe] for probe in probes]
         missing = [probe.name for probe in probes if probe not in found]
@@ -170,12 +170,10 @@ class EmbeddingReader:
 
 
 def _joined_floats(inputs: Inputs) -> torch.Tensor:
-    if isinstance(inputs, torch.Tensor):
+    floats = [tensor for tensor in leaves(inputs) if tensor.is_floating_point()]
+    if inputs is floats[0]:
         return inputs
-    floats = [
-        tensor.reshape(len(tensor), -1) for tensor in inputs.values() if tensor.is_floating_point()
-    ]
-    return torch.cat(floats, dim=1)
+    return torch.cat([tensor.reshape(len(tensor), -1) for tensor in floats], dim=1)
 
 
 def _pooled(maps: torch.Tensor, size: int) -> torch.Tensor:

@@ -19,10 +19,11 @@ from torch import nn
 from torch.func import functional_call
 
 from .._progress import SILENT, Task
-from ..networks.forward import State, copied
+from ..networks.forward import State
 from ..networks.heads import first_output
 from ..networks.small import StandardizedNetwork
-from ..rows.rows import Inputs, Rows
+from ..rows.inputs import Inputs, as_arguments, copied, map_inputs
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
@@ -294,12 +295,9 @@ class GradientSite:
                 stack.callback(self._submodule.register_forward_hook(at_site).remove)
                 # No leaf, so nothing would stop the module from writing to it.
                 inputs = copied(inputs)
-            elif isinstance(inputs, dict):
-                inputs = {name: as_leaf(tensor) for name, tensor in inputs.items()}
             else:
-                inputs = as_leaf(inputs)
-            args, kwargs = ((), inputs) if isinstance(inputs, dict) else ((inputs,), None)
-            outputs = first_output(functional_call(self._module, state, args, kwargs))
+                inputs = map_inputs(as_leaf, inputs)
+            outputs = first_output(functional_call(self._module, state, *as_arguments(inputs)))
         if self._submodule is not None and len(leaves) != 1:
             raise ValueError(
                 f"wrt={self._wrt!r} is called {len(leaves)} times in a forward pass; the "

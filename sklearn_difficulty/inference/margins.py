@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from .._progress import SILENT, Task
-from ..rows.rows import Inputs, Rows
+from ..rows.inputs import Inputs
+from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .input_gradients import GradientSite
-from .predictions import _check_classes, _leads, _read_in_order
+from .predictions import check_classes, read_in_order
+from .predictions import leads as leads_of
 
 
 def input_margins(
@@ -58,7 +60,7 @@ def input_margins(
     ValueError
         If the network is a regressor, or cannot be differentiated there.
     """
-    _check_classes(record)
+    check_classes(record)
     site = GradientSite(record, wrt)
     tensors = (*record.module.named_parameters(), *record.module.named_buffers())
     state = {name: tensor.detach() for name, tensor in tensors}
@@ -66,7 +68,7 @@ def input_margins(
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:
         outputs, leaves = site.forward(state, inputs)
         with torch.enable_grad():
-            leads = _leads(outputs, record.outputs, classes)
+            leads = leads_of(outputs, record.head, classes)
             totals = leads.sum(dim=0).unbind()
         # Filled in place: small tensors kept among large ones would fragment the memory.
         norms = torch.empty_like(leads, dtype=torch.float64)
@@ -77,7 +79,7 @@ def input_margins(
         norms[norms.isinf()] = torch.nan  # else the row would seem to lie on the boundary
         return (leads.detach() / norms).amin(dim=1)
 
-    return _read_in_order(record, X, labels, margins, batch_size, progress)
+    return read_in_order(record, X, labels, margins, batch_size, progress)
 
 
 def _norms(gradients: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ..networks.forward import module_device
-from ..networks.heads import _logit, _probability
 from ..training.record import TrainingRecord
 
 
@@ -36,29 +35,19 @@ def target_function(
     ValueError
         If such outputs have no such number.
     """
-    kind = record.outputs
+    head = record.head
     if target == "loss":
         return _loss_function(record)
-    if kind == "values":
+    if head.is_regression:
         if target == "probability":
             raise ValueError("A regressor has no probabilities: use target='logit' or 'loss'.")
-    elif target == "logit" and kind != "logits" and kind != "binary_logit":
+    elif target == "logit" and not head.has_logits:
         raise ValueError(
             "target='logit' needs the values before the softmax, but this network returns "
-            f"{kind.replace('_', '-')}. Return logits and train with nn.CrossEntropyLoss, or use "
-            "target='probability' or 'loss'."
+            f"{head.name.replace('_', '-')}. Return logits and train with nn.CrossEntropyLoss, or "
+            "use target='probability' or 'loss'."
         )
-    select = _logit if target == "logit" else _probability
-
-    def selected(outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        if kind == "values" and outputs[0].numel() != 1:
-            raise ValueError(
-                f"The regressor predicts {outputs[0].numel()} values a row, and the logit target "
-                "needs one: use target='loss'."
-            )
-        return select(outputs, kind, labels)
-
-    return selected
+    return head.logit if target == "logit" else head.probability
 
 
 def _loss_function(
@@ -76,10 +65,6 @@ def _loss_function(
     def loss(outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         if labels is None:
             raise ValueError("target='loss' of a regressor needs y.")
-        if record.outputs == "probabilities":
-            outputs = torch.log(outputs + torch.finfo(outputs.dtype).eps)
-        elif record.outputs in ("binary_logit", "values"):
-            labels = labels.to(outputs.dtype).reshape(outputs.shape)
-        return criterion(outputs, labels)
+        return criterion(*record.head.for_loss(outputs, labels))
 
     return loss

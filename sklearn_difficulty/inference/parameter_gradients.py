@@ -20,9 +20,10 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from .._progress import SILENT, Task
-from ..networks.forward import State, call_with_state, copied
+from ..networks.forward import State, call_with_state
 from ..networks.heads import first_output
-from ..rows.rows import Inputs, Rows, take_rows
+from ..rows.inputs import Inputs, as_arguments, copied, map_inputs, take_rows
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
@@ -158,9 +159,8 @@ def _of_all(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
     chunk = max(1, int(get_config()["working_memory"] * 2**20 / 4 / max(1, n_bytes)))
 
     def of_one(weights: State, fixed: State, row: Inputs, label: torch.Tensor) -> torch.Tensor:
-        one = {k: v[None] for k, v in row.items()} if isinstance(row, dict) else row[None]
-        args, kwargs = ((), one) if isinstance(one, dict) else ((one,), None)
-        outputs = first_output(functional_call(module, weights | fixed, args, kwargs))
+        one = map_inputs(lambda values: values[None], row)
+        outputs = first_output(functional_call(module, weights | fixed, *as_arguments(one)))
         return loss(outputs, label[None]).sum()
 
     of_rows = vmap(grad(of_one), in_dims=(None, None, 0, 0))

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from .._progress import SILENT, Task
-from ..networks.forward import call_module, call_with_state, copied
-from ..networks.heads import OutputKind, class_logits, class_probabilities, row_statistics
-from ..rows.rows import Inputs, Rows, n_rows
+from ..networks.forward import call_module, call_with_state
+from ..networks.heads import Head
+from ..rows.inputs import Inputs, copied
+from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, Reading, read_blocks
@@ -61,8 +62,9 @@ def mean_statistics(
         for state in states:
             with torch.no_grad():
                 outputs = call_with_state(record.module, state, inputs)
-                found, logits = row_statistics(outputs, of_block, record.outputs)
-            total = total.to(found.device) + torch.cat([found, _entropy(logits, record)]).double()
+                found, logits = record.head.row_statistics(outputs, of_block)
+            found = torch.cat([found, record.head.entropy(logits)[None]])
+            total = total.to(found.device) + found.double()
         return total / len(checkpoints)
 
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
@@ -98,20 +100,13 @@ def mean_probabilities(
         for state in states:
             with torch.no_grad():
                 outputs = call_with_state(record.module, state, inputs)
-                said = class_probabilities(outputs, record.outputs)
+                said = record.head.probabilities(outputs)
             total = total.to(said.device) + said.double()
         return total / len(checkpoints)
 
-    codes = np.zeros(n_rows(X), dtype=np.int64)  # given any, none are predicted
+    codes = np.zeros(len(X), dtype=np.int64)  # given any, none are predicted
     blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)
     return np.concatenate([b.result[: b.n].float().cpu().numpy() for b in blocks])
-
-
-def _entropy(logits: torch.Tensor, record: TrainingRecord) -> torch.Tensor:
-    """Return the entropy of the class probabilities in nats, as one line."""
-    if record.outputs == "values":
-        return torch.full_like(logits[None, :, 0], torch.nan)
-    return torch.special.entr(logits.softmax(dim=1)).sum(dim=1)[None]
 
 
 def predicted_classes(
@@ -157,35 +152,36 @@ def output_margins(
     ValueError
         If the network is a regressor.
     """
-    _check_classes(record)
+    check_classes(record)
 
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:
         with torch.no_grad():
             outputs = call_module(record.module, copied(inputs))
-        return _leads(outputs, record.outputs, classes).amin(dim=1)
+        return leads(outputs, record.head, classes).amin(dim=1)
 
-    return _read_in_order(record, X, labels, margins, batch_size, progress)
+    return read_in_order(record, X, labels, margins, batch_size, progress)
 
 
-def _check_classes(record: TrainingRecord) -> None:
-    if record.outputs == "values":
+def check_classes(record: TrainingRecord) -> None:
+    """Raise for a regressor."""
+    if record.head.is_regression:
         raise ValueError(
             "A margin lies between classes, and this network is a regressor. Train a classifier, "
             "or take a score that regressors have, such as VoGScorer."
         )
 
 
-def _leads(outputs: torch.Tensor, kind: OutputKind, classes: torch.Tensor | None) -> torch.Tensor:
+def leads(outputs: torch.Tensor, head: Head, classes: torch.Tensor | None) -> torch.Tensor:
     """Return by how much the logit of a row's class exceeds each of the others, (n, C - 1)."""
     assert classes is not None
-    logits = class_logits(outputs, kind)
+    logits = head.logits(outputs)
     own = classes[:, None]
     columns = torch.arange(logits.shape[1] - 1, device=logits.device)
     others = columns + (columns >= own)
     return logits.gather(1, own) - logits.gather(1, others)
 
 
-def _read_in_order(
+def read_in_order(
     record: TrainingRecord,
     X: Rows,
     labels: NDArray[Any] | None,
@@ -193,6 +189,7 @@ def _read_in_order(
     batch_size: int,
     progress: Task,
 ) -> NDArray[np.float32]:
+    """Return one number per row, NaN where it is not finite."""
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
     margins = torch.cat([found[:n].float().cpu() for n, _, found in blocks]).numpy()
     margins[~np.isfinite(margins)] = np.nan

@@ -53,7 +53,7 @@ def find_probes(
     ValueError
         If nothing, or something that cannot be read, was chosen.
     """
-    if record.outputs == "values":
+    if record.head.is_regression:
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."
         )

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from .._progress import SILENT, Task
 from ..measures import prediction_depth
-from ..networks.forward import call_module, copied
-from ..networks.heads import class_logits
-from ..rows.rows import Rows, n_rows, take_rows
+from ..networks.forward import call_module
+from ..rows.inputs import copied
+from ..rows.rows import Rows, as_rows, n_rows, take_rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 from .embeddings import EmbeddingReader
@@ -98,8 +98,9 @@ class VotesReadout(NeighborReadout):
         arrays : dict of str to ndarray
             float32, rows sum to 1.
         """
-        bank = self.bank(record, X, codes, trained_on)
-        return {"votes": self.votes(bank, take_rows(X, np.flatnonzero(~trained_on)))}
+        rows = as_rows(X, collate_fn=record.collate_fn)
+        bank = self.bank(record, rows, codes, trained_on)
+        return {"votes": self.votes(bank, rows.take(np.flatnonzero(~trained_on)))}
 
     def votes(
         self, bank: NeighborBank, X: Rows | None, progress: Task = SILENT
@@ -160,8 +161,9 @@ class DepthReadout(NeighborReadout):
             float32, divided by the deepest that is possible: in [0, 1], NaN where undefined.
         """
         own = np.where(trained_on, np.cumsum(trained_on) - 1, -1)
-        bank = self.bank(record, X, codes, trained_on)
-        return {"depth": self.depth(bank, X, own=own)}
+        rows = as_rows(X, collate_fn=record.collate_fn)
+        bank = self.bank(record, rows, codes, trained_on)
+        return {"depth": self.depth(bank, rows, own=own)}
 
     def depth(
         self, bank: NeighborBank, X: Rows, own: NDArray[np.int64] | None = None
@@ -229,7 +231,7 @@ def last_hidden_probe(
         record,
         rows,
         None,
-        lambda inputs, _: class_logits(call_module(record.module, copied(inputs)), record.outputs),
+        lambda inputs, _: record.head.logits(call_module(record.module, copied(inputs))),
         batch_size=2,
     )
     returned = block.result[: block.n].float().log_softmax(dim=1)

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
-from ..networks.forward import call_module, copied
-from ..rows.rows import Inputs, Rows, n_rows, take_rows
+from ..networks.forward import call_module
+from ..rows.inputs import Inputs, copied
+from ..rows.rows import Rows, n_rows, take_rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 

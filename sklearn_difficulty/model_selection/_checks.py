@@ -12,7 +12,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import has_fit_parameter
 
 from ..rows.labels import to_numpy
-from ..rows.rows import Rows, given_labels
+from ..rows.rows import Rows
 from ..scorers._trained_source import TRAINED_TYPES
 from ..training.skorch_net import NET_TYPES, collate_fn
 
@@ -35,11 +35,15 @@ def check_untrained(scorer: Any, verb: str) -> None:
         )
 
 
-def labels_of(X: Rows, y: Any, scorer: Any) -> NDArray[Any]:
-    """Return the labels as an array, from the Dataset if y is None."""
+def joins_of(scorer: Any) -> Any:
+    """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
-    joins = collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
-    y = to_numpy(given_labels(X, y, joins))
+    return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+
+
+def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
+    """Return the labels as an array, from the Dataset if y is None."""
+    y = to_numpy(rows.given_labels(y))
     return check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
 
 
@@ -58,7 +62,7 @@ def missing_classes(y: NDArray[Any], left: NDArray[Any]) -> list[Any]:
     return np.setdiff1d(y, left)[:N_LISTED].tolist()
 
 
-def fit_clone(scorer: Any, X: Rows, y: NDArray[Any], groups: NDArray[Any] | None) -> Any:
+def fit_clone(scorer: Any, X: Any, y: NDArray[Any], groups: NDArray[Any] | None) -> Any:
     """Return a fitted clone, given the groups if its `fit` takes them."""
     takes_groups = groups is not None and has_fit_parameter(scorer, "groups")
     return clone(scorer).fit(X, y, **({"groups": groups} if takes_groups else {}))

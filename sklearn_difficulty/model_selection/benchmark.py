@@ -15,8 +15,8 @@ from sklearn.utils import check_random_state
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..rows.rows import check_rows, is_dataset
-from ._checks import check_groups, check_untrained, fit_clone, labels_of, missing_classes
+from ..rows.rows import ArrayRows, as_rows
+from ._checks import check_groups, check_untrained, fit_clone, joins_of, labels_of, missing_classes
 
 __all__ = ["benchmark_scorers"]
 
@@ -118,15 +118,15 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = check_rows(X)
-    y = labels_of(rows, y, next(iter(named.values())))
+    rows = as_rows(X, collate_fn=joins_of(next(iter(named.values()))))
+    y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
-    if kind == "instance" and (is_dataset(rows) or isinstance(rows, Mapping)):
+    if kind == "instance" and not isinstance(rows, ArrayRows):
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
-        _flip(y, rate, kind=kind, X=rows, noise_matrix=noise_matrix, random_state=seed)
+        _flip(y, rate, kind=kind, X=rows.data, noise_matrix=noise_matrix, random_state=seed)
         for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
     ]
     measures = ("recall", "average_precision", "auroc")
@@ -136,7 +136,7 @@ def benchmark_scorers(
     for r, (y_noisy, is_flipped) in enumerate(flips):
         for i, (name, scorer) in enumerate(named.items()):
             start = time.perf_counter()
-            fitted = fit_clone(scorer, rows, y_noisy, groups)
+            fitted = fit_clone(scorer, rows.data, y_noisy, groups)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
             report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))

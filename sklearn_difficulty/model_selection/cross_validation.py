@@ -21,9 +21,17 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._randomness import one_thread
-from ..rows.rows import Rows, check_rows, take_rows
+from ..rows.rows import ArrayRows, Rows, as_rows
 from ..training.skorch_net import NET_TYPES, is_regression
-from ._checks import N_LISTED, check_groups, check_untrained, fit_clone, labels_of, missing_classes
+from ._checks import (
+    N_LISTED,
+    check_groups,
+    check_untrained,
+    fit_clone,
+    joins_of,
+    labels_of,
+    missing_classes,
+)
 
 __all__ = ["cross_val_difficulty"]
 
@@ -115,8 +123,8 @@ def cross_val_difficulty(
     """
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer)
-    rows = check_rows(X)
-    y = labels_of(rows, y, scorer)
+    rows = as_rows(X, collate_fn=joins_of(scorer))
+    y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, _is_regression(scorer, y), random_state)
     found = Parallel(n_jobs=n_jobs)(
@@ -149,8 +157,8 @@ def _score_fold(
     with one_thread(), warnings.catch_warnings(record=True) as caught:
         try:
             given = None if groups is None else groups[train]
-            fitted = fit_clone(scorer, take_rows(X, train), y[train], given)
-            scores = fitted.score_samples(take_rows(X, test), y[test])
+            fitted = fit_clone(scorer, X.take(train).data, y[train], given)
+            scores = fitted.score_samples(X.take(test).data, y[test])
         except Exception as error:
             error.add_note(f"This happened in {name}.")
             raise
@@ -173,7 +181,7 @@ def _splits(
     else:
         splitter = check_cv(cv)
     everyone = np.arange(len(y))
-    shown = X if isinstance(X, np.ndarray) else everyone
+    shown = X.data if isinstance(X, ArrayRows) else everyone
     splits = [(everyone[train], everyone[test]) for train, test in splitter.split(shown, y, groups)]
     if not splits:
         raise ValueError("cv has no split.")

@@ -11,26 +11,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ..rows.rows import Inputs
+from ..rows.inputs import Inputs, as_arguments, copied
 from .heads import first_output
-
-
-def copied(inputs: Inputs) -> Inputs:
-    """Return a copy of a block, for a pass that may write to it."""
-    if isinstance(inputs, dict):
-        return {name: tensor.clone() for name, tensor in inputs.items()}
-    return inputs.clone()
-
 
 State = dict[str, torch.Tensor]
 
 
 def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Tensor:
     """Return what the module predicts with the weights of a state; inputs are not written to."""
-    inputs = copied(inputs)
-    if isinstance(inputs, dict):
-        return first_output(functional_call(module, state, (), inputs))
-    return first_output(functional_call(module, state, (inputs,)))
+    return first_output(functional_call(module, state, *as_arguments(copied(inputs))))
 
 
 def plain_module(module: nn.Module) -> nn.Module:
@@ -55,9 +44,8 @@ def module_dtype(module: nn.Module) -> torch.dtype:
 
 def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
     """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
-    if isinstance(inputs, dict):
-        return first_output(module(**inputs))
-    return first_output(module(inputs))
+    args, kwargs = as_arguments(inputs)
+    return first_output(module(*args, **kwargs))
 
 
 @contextmanager

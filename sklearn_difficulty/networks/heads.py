@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a module returns, as its criterion tells: logits, probabilities, or numbers."""
+"""Heads: what a module returns, as its criterion tells, and what follows from it.
+
+One class per kind of output, `HEADS` by name. The formulas of `row_statistics` stand in NumPy in
+`measures.dynamics` too, which is the reference; a test holds the two together.
+"""
 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import torch
@@ -12,155 +17,355 @@ from torch import nn
 OutputKind = Literal["logits", "binary_logit", "probabilities", "log_probabilities", "values"]
 
 
-DEFAULT_LOSS: dict[str, type[nn.Module]] = {
-    "logits": nn.CrossEntropyLoss,
-    "binary_logit": nn.BCEWithLogitsLoss,
-    "probabilities": nn.NLLLoss,
-    "log_probabilities": nn.NLLLoss,
-    "values": nn.MSELoss,
-}
+def first_output(outputs: Any) -> torch.Tensor:
+    """Return the predictions of a module that may return more than these."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
 
 
-def check_outputs(
-    outputs: torch.Tensor, kind: OutputKind, n_classes: int | None, module_name: str
-) -> None:
-    """Raise if a module does not return what its criterion and the classes ask for.
+class Head(ABC):
+    """What a module returns for every row."""
 
-    Parameters
-    ----------
-    outputs : Tensor of shape (n, ...)
-        For a few rows, in eval mode.
-    kind : str
-        What they are meant to be.
-    n_classes : int or None
-        None for regression, whose outputs may have any shape.
-    module_name : str
-        For the message.
-    """
-    if n_classes is None:
-        return
-    if kind == "binary_logit":
+    name: OutputKind
+    usual_loss: type[nn.Module]
+    is_regression = False
+    has_logits = False  # the values before the softmax are what is returned
+    compares_shapes = False  # the loss wants targets of the outputs' shape and type
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    @abstractmethod
+    def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+        """Raise if outputs of a few rows are not what criterion and classes ask for."""
+
+    @abstractmethod
+    def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
+        """Tell whether outputs have the shape of their kind, and there is a label for each."""
+
+    @abstractmethod
+    def n_classes(self, outputs: torch.Tensor) -> int:
+        """Return how many classes the outputs tell apart."""
+
+    @abstractmethod
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return values (n, n_classes) whose differences are those of the logits."""
+
+    @abstractmethod
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the probability (n, n_classes) of every class."""
+
+    @abstractmethod
+    def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Return the position of the predicted class of every row; None for regression."""
+
+    @abstractmethod
+    def logit(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the logit (n,) of the labels; of a regressor, its value."""
+
+    @abstractmethod
+    def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the probability (n,) of the labels."""
+
+    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return outputs and labels as the loss compares them."""
+        return outputs, labels
+
+    def labels(self, labels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+        """Return labels as positions of classes, or raise if they are none."""
+        labels = labels.reshape(len(labels))
+        positions, n_classes = labels.long(), self.n_classes(outputs)
+        bad = (positions < 0) | (positions >= n_classes) | (positions != labels)
+        if bool(bad.any()):
+            raise ValueError(
+                f"labels hold {labels[bad].unique()[:5].tolist()} and must be positions of the "
+                f"{n_classes} classes"
+            )
+        return positions
+
+    def row_statistics(
+        self, outputs: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is recorded of every row, and its logits.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, ...)
+            What a network returned.
+        labels : Tensor of shape (n,)
+            Positions of the given labels; targets for a regressor.
+
+        Returns
+        -------
+        statistics : Tensor of shape (4, n)
+            Probability of the given label, margin, loss, EL2N; for a regressor NaN but for the
+            loss.
+        logits : Tensor of shape (n, n_classes)
+            For a regressor its outputs, flattened.
+        """
+        logits = self.logits(outputs).float()
+        given = labels[:, None]
+        log_probability = logits.log_softmax(dim=1)
+        loss = -log_probability.gather(1, given)[:, 0]
+        probability = log_probability.exp()
+        of_given = probability.gather(1, given)[:, 0]
+        # The squared length of p - e_y: that of p without p_y, and 1 - p_y.
+        others = probability.scatter(1, given, 0.0).square().sum(dim=1)
+        el2n = (others + (1 - of_given).square()).sqrt()
+        runner_up = logits.scatter(1, given, -torch.inf).amax(dim=1)
+        margin = logits.gather(1, given)[:, 0] - runner_up
+        return torch.stack([of_given, margin, loss, el2n]), logits
+
+    def entropy(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the entropy (n,) of the class probabilities in nats."""
+        return torch.special.entr(logits.softmax(dim=1)).sum(dim=1)
+
+
+class Logits(Head):
+    """One value per class, before the softmax."""
+
+    name: OutputKind = "logits"
+    usual_loss: type[nn.Module] = nn.CrossEntropyLoss
+    has_logits = True
+
+    def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+        """Raise if there is not one column per class; warn if there is a softmax."""
+        _check_columns(outputs, n_classes, module_name)
+        if _are_probabilities(outputs):
+            warnings.warn(
+                f"{module_name} returns rows that sum to 1, as if it ended in softmax, where "
+                "logits are expected. Return logits; nn.CrossEntropyLoss takes the softmax itself.",
+                stacklevel=2,
+            )
+
+    def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
+        """Tell whether there is a column per class and a label per row."""
+        return outputs.ndim == 2 and outputs.shape[1] > 1 and labels.numel() == len(labels)
+
+    def n_classes(self, outputs: torch.Tensor) -> int:
+        """Return the number of columns."""
+        return outputs.shape[1]
+
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs, in single precision at least."""
+        return _at_least_single(outputs)
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the softmax."""
+        return self.logits(outputs).softmax(dim=1)
+
+    def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Return the column of the largest value."""
+        return outputs.argmax(dim=1)
+
+    def logit(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the value in the labels' columns."""
+        assert labels is not None
+        return outputs.gather(1, labels[:, None])[:, 0]
+
+    def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the softmax in the labels' columns."""
+        return self.logit(outputs.softmax(dim=1), labels)
+
+
+class Probabilities(Logits):
+    """One probability per class, as skorch's NeuralNetClassifier wants it for NLLLoss."""
+
+    name: OutputKind = "probabilities"
+    usual_loss: type[nn.Module] = nn.NLLLoss
+    has_logits = False
+
+    def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+        """Raise if the rows are no probabilities."""
+        _check_columns(outputs, n_classes, module_name)
+        if not _are_probabilities(self.probabilities(outputs)):
+            raise ValueError(
+                f"The criterion is NLLLoss (skorch's default), for which {module_name} must return "
+                f"{self.name.replace('_', '-')}, and what it returns is something else. If these "
+                "are logits, pass criterion=nn.CrossEntropyLoss."
+            )
+
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the logarithms."""
+        outputs = _at_least_single(outputs)
+        return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs."""
+        return outputs
+
+    def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the probability in the labels' columns."""
+        return self.logit(self.probabilities(outputs), labels)
+
+    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return the logarithms, as skorch takes them, and the labels."""
+        return torch.log(outputs + torch.finfo(outputs.dtype).eps), labels
+
+
+class LogProbabilities(Probabilities):
+    """One logarithm of a probability per class, as torch's NLLLoss wants it."""
+
+    name: OutputKind = "log_probabilities"
+
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs, in single precision at least."""
+        return _at_least_single(outputs)
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the exponentials."""
+        return outputs.exp()
+
+    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return both as they are."""
+        return outputs, labels
+
+
+class BinaryLogit(Head):
+    """The logit of the second of two classes."""
+
+    name: OutputKind = "binary_logit"
+    usual_loss: type[nn.Module] = nn.BCEWithLogitsLoss
+    has_logits = True
+    compares_shapes = True
+
+    def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+        """Raise unless there are two classes and one value a row."""
         if outputs[0].numel() != 1 or n_classes != 2:
             raise ValueError(
                 f"BCEWithLogitsLoss needs two classes and one logit a row; there are {n_classes} "
                 f"classes and {module_name} returns {tuple(outputs.shape[1:])} a row."
             )
-        return
+
+    def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
+        """Tell whether there are one value and one label per row."""
+        return outputs.numel() == len(outputs) and labels.numel() == len(labels)
+
+    def n_classes(self, outputs: torch.Tensor) -> int:
+        """Return 2."""
+        return 2
+
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return 0 for the first class and the logit for the second."""
+        logit = _at_least_single(outputs).reshape(len(outputs))
+        return torch.stack([torch.zeros_like(logit), logit], dim=1)
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the softmax of both."""
+        return self.logits(outputs).softmax(dim=1)
+
+    def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Return 1 where the logit is positive."""
+        return (outputs.reshape(len(outputs)) > 0).long()
+
+    def logit(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the logit, its sign turned round for the first class."""
+        assert labels is not None
+        return outputs.reshape(len(outputs)) * (2 * labels - 1)
+
+    def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the sigmoid of that."""
+        return self.logit(outputs, labels).sigmoid()
+
+    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return labels of the outputs' shape and type."""
+        return outputs, labels.to(outputs.dtype).reshape(outputs.shape)
+
+
+class Values(Head):
+    """Numbers: a regressor."""
+
+    name: OutputKind = "values"
+    usual_loss: type[nn.Module] = nn.MSELoss
+    is_regression = True
+    compares_shapes = True
+
+    def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+        """Accept any shape."""
+
+    def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
+        """Tell whether there is a target for every value."""
+        return labels.numel() == outputs.numel()
+
+    def n_classes(self, outputs: torch.Tensor) -> int:
+        """Return 0."""
+        return 0
+
+    def logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Raise: there are no classes."""
+        raise ValueError("A regressor has no logits.")
+
+    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Raise: there are no classes."""
+        raise ValueError("A regressor has no probabilities.")
+
+    def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Return None."""
+        return None
+
+    def logit(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the value, if there is one a row."""
+        if outputs[0].numel() != 1:
+            raise ValueError(
+                f"The regressor predicts {outputs[0].numel()} values a row, and the logit target "
+                "needs one: use target='loss'."
+            )
+        return outputs.reshape(len(outputs))
+
+    def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Raise: there are no classes."""
+        return self.probabilities(outputs)
+
+    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return targets of the outputs' shape and type."""
+        return outputs, labels.to(outputs.dtype).reshape(outputs.shape)
+
+    def labels(self, labels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+        """Return targets in single precision."""
+        return labels.float()
+
+    def row_statistics(
+        self, outputs: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the squared error, summed over the outputs of a row; the rest is NaN."""
+        values = outputs.reshape(len(outputs), -1)
+        loss = (values - labels.reshape(values.shape)).square().sum(dim=1)
+        missing = torch.full_like(loss, torch.nan)
+        return torch.stack([missing, missing, loss, missing]), values
+
+    def entropy(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return NaN."""
+        return torch.full_like(logits[:, 0], torch.nan)
+
+
+HEADS: dict[str, Head] = {
+    head.name: head
+    for head in (Logits(), BinaryLogit(), Probabilities(), LogProbabilities(), Values())
+}
+
+
+def head_named(outputs: Any) -> Head:
+    """Return the head of a kind of outputs, or say which there are."""
+    if outputs not in HEADS:
+        raise ValueError(f"outputs must be one of {sorted(HEADS)}; got {outputs!r}.")
+    return HEADS[outputs]
+
+
+def _check_columns(outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
+    """Raise unless there is one column per class."""
     if outputs.ndim != 2 or outputs.shape[1] != n_classes:
         raise ValueError(
             f"{module_name} returns outputs of shape {tuple(outputs.shape)} for {len(outputs)} "
             f"rows, but there are {n_classes} classes: it must return one column per class (or, "
             "for two classes, one logit, trained with nn.BCEWithLogitsLoss)."
         )
-    if kind == "logits" and bool((outputs >= 0).all()) and _sums_to_one(outputs):
-        warnings.warn(
-            f"{module_name} returns rows that sum to 1, as if it ended in softmax, where logits "
-            "are expected. Return logits; nn.CrossEntropyLoss takes the softmax itself.",
-            stacklevel=2,
-        )
-    of_rows = outputs.exp() if kind == "log_probabilities" else outputs
-    if kind != "logits" and not (bool((of_rows >= 0).all()) and _sums_to_one(of_rows)):
-        raise ValueError(
-            f"The criterion is NLLLoss (skorch's default), for which {module_name} must return "
-            f"{kind.replace('_', '-')}, and what it returns is something else. If these are "
-            "logits, pass criterion=nn.CrossEntropyLoss."
-        )
 
 
-def _sums_to_one(outputs: torch.Tensor) -> bool:
-    return bool(torch.allclose(outputs.sum(1), torch.ones_like(outputs[:, 0]), atol=1e-3))
+def _are_probabilities(outputs: torch.Tensor) -> bool:
+    """Tell whether rows are not negative and sum to 1."""
+    sums = outputs.sum(1)
+    return bool((outputs >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
 
-def first_output(outputs: Any) -> torch.Tensor:
-    """Return the predictions of a module that may return more than these."""
-    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-
-
-def class_logits(outputs: torch.Tensor, kind: OutputKind) -> torch.Tensor:
-    """Return values (n, n_classes) whose differences are those of the logits, of a classifier."""
-    if outputs.dtype in (torch.float16, torch.bfloat16):
-        outputs = outputs.float()
-    if kind == "binary_logit":
-        logit = outputs.reshape(len(outputs))
-        return torch.stack([torch.zeros_like(logit), logit], dim=1)
-    if kind == "probabilities":
-        return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
-    return outputs
-
-
-def class_probabilities(outputs: torch.Tensor, kind: OutputKind) -> torch.Tensor:
-    """Return the probability (n, n_classes) of every class, of a classifier."""
-    if kind == "probabilities":
-        return outputs
-    if kind == "log_probabilities":
-        return outputs.exp()
-    return class_logits(outputs, kind).softmax(dim=1)
-
-
-def predicted_codes(outputs: torch.Tensor, kind: OutputKind) -> torch.Tensor | None:
-    """Return the position of the predicted class of every row; None for regression."""
-    if kind == "values":
-        return None
-    if kind == "binary_logit":
-        return (outputs.reshape(len(outputs)) > 0).long()
-    return outputs.argmax(dim=1)
-
-
-def _logit(outputs: torch.Tensor, kind: OutputKind, labels: torch.Tensor | None) -> torch.Tensor:
-    if kind == "values":
-        return outputs.reshape(len(outputs))
-    assert labels is not None
-    if kind == "binary_logit":
-        return outputs.reshape(len(outputs)) * (2 * labels - 1)
-    return outputs.gather(1, labels[:, None])[:, 0]
-
-
-def _probability(
-    outputs: torch.Tensor, kind: OutputKind, labels: torch.Tensor | None
-) -> torch.Tensor:
-    if kind == "logits":
-        outputs = outputs.softmax(dim=1)
-    elif kind == "log_probabilities":
-        outputs = outputs.exp()
-    selected = _logit(outputs, kind, labels)
-    return selected.sigmoid() if kind == "binary_logit" else selected
-
-
-def row_statistics(
-    outputs: torch.Tensor, labels: torch.Tensor, kind: OutputKind
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what is recorded of every row, and its logits.
-
-    Parameters
-    ----------
-    outputs : Tensor of shape (n, ...)
-        What a network returned.
-    labels : Tensor of shape (n,)
-        Positions of the given labels; targets for a regressor.
-    kind : str
-        What the outputs are.
-
-    Returns
-    -------
-    statistics : Tensor of shape (4, n)
-        Probability of the given label, margin, loss, EL2N; for a regressor NaN but for the loss.
-    logits : Tensor of shape (n, n_classes)
-        For a regressor its outputs, flattened.
-    """
-    if kind == "values":
-        values = outputs.reshape(len(outputs), -1)
-        loss = (values - labels.reshape(values.shape)).square().sum(dim=1)
-        missing = torch.full_like(loss, torch.nan)
-        return torch.stack([missing, missing, loss, missing]), values
-    logits = class_logits(outputs, kind).float()
-    given = labels[:, None]
-    log_probability = logits.log_softmax(dim=1)
-    loss = -log_probability.gather(1, given)[:, 0]
-    probability = log_probability.exp()
-    of_given = probability.gather(1, given)[:, 0]
-    # The squared length of p - e_y: that of p without p_y, and 1 - p_y.
-    others = probability.scatter(1, given, 0.0).square().sum(dim=1)
-    el2n = (others + (1 - of_given).square()).sqrt()
-    runner_up = logits.scatter(1, given, -torch.inf).amax(dim=1)
-    margin = logits.gather(1, given)[:, 0] - runner_up
-    return torch.stack([of_given, margin, loss, el2n]), logits
+def _at_least_single(outputs: torch.Tensor) -> torch.Tensor:
+    """Return half precision as single precision."""
+    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from .._randomness import isolated_rng
 from .labels import to_numpy
-from .rows import Rows, is_dataset, n_rows
 
 _HASHED_BYTES = 256 * 2**20
+_HASHED_ITEMS = 8
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,12 @@ class RowsFingerprint:
     y: str
 
     @classmethod
-    def of(cls, X: Rows, targets: NDArray[Any]) -> RowsFingerprint:
-        """Take the fingerprint of rows and their label codes (or regression targets)."""
-        digest = hashlib.blake2b(digest_size=16)
-        if is_dataset(X):
-            rows = _hash_items(X)
-        else:
-            for name, array in sorted(X.items()) if isinstance(X, Mapping) else [("", X)]:
-                digest.update(name.encode())
-                _hash_array(digest, np.asarray(array))
-            rows = f"array:{digest.hexdigest()}"
-        label_digest = hashlib.blake2b(digest_size=16)
+    def of(cls, n: int, digest: str, targets: NDArray[Any]) -> RowsFingerprint:
+        """Return the fingerprint of so many rows with a digest and label codes or targets."""
+        of_labels = hashlib.blake2b(digest_size=16)
         # (n,) and (n, 1) are the same targets.
-        _hash_array(label_digest, np.reshape(targets, (len(targets), -1)))
-        return cls(n_rows(X), rows, label_digest.hexdigest())
+        _hash_array(of_labels, np.reshape(targets, (len(targets), -1)))
+        return cls(n, digest, of_labels.hexdigest())
 
     def difference(self, other: RowsFingerprint) -> str | None:
         """Say in what the other rows differ, or None if they are the same."""
@@ -73,13 +65,23 @@ class RowsFingerprint:
         return asdict(self)
 
 
-def _hash_items(dataset: Any) -> str:
-    """Return a hash of a few items of a Dataset, an empty string if they are random."""
+def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return a digest of named arrays, in whatever order they come."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(name.encode())
+        _hash_array(digest, np.asarray(array))
+    return f"array:{digest.hexdigest()}"
+
+
+def hash_items(dataset: Any) -> str:
+    """Return a digest of a few items of a Dataset, an empty string if they are random."""
     hashes = []
     for seed in range(2):
         digest = hashlib.blake2b(digest_size=16)
         with isolated_rng(seed):
-            for index in np.linspace(0, len(dataset) - 1, num=8, dtype=int).tolist():
+            positions = np.linspace(0, len(dataset) - 1, num=_HASHED_ITEMS, dtype=int)
+            for index in positions.tolist():
                 item = dataset[index]
                 x = item[0] if isinstance(item, (tuple, list)) else item
                 for name, value in sorted(x.items()) if isinstance(x, Mapping) else [("", x)]:
@@ -93,6 +95,7 @@ def _hash_items(dataset: Any) -> str:
 
 
 def _hash_array(digest: Any, array: NDArray[Any]) -> None:
+    """Feed a digest with an array's shape and values."""
     digest.update(str(array.shape).encode())
     canonical: type[np.generic] = np.float32 if array.dtype.kind == "f" else np.int64
     row_bytes = max(1, array[:1].size * np.dtype(canonical).itemsize)

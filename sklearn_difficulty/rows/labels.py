@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-_LISTED_ROWS = 5
+LISTED_ROWS = 5
 
 
 def to_numpy(array: Any) -> Any:
@@ -64,7 +64,7 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
     y = _as_column(y)
     known = np.isin(y, classes)
     if not known.all():
-        strangers = np.unique(y[~known])[:_LISTED_ROWS].tolist()
+        strangers = np.unique(y[~known])[:LISTED_ROWS].tolist()
         raise ValueError(
             f"y contains labels that the network was not trained on: {strangers}. It knows "
             f"{classes.tolist()}."
@@ -80,7 +80,7 @@ def _as_column(y: Any) -> NDArray[Any]:
         if len(bad):
             raise ValueError(
                 f"Input y contains NaN or inf in {len(bad)} row(s), first "
-                f"{bad[:_LISTED_ROWS].tolist()}."
+                f"{bad[:LISTED_ROWS].tolist()}."
             )
     return y
 

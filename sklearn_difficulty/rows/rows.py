@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rows that a network is trained on and read at: arrays, dicts of arrays, torch Datasets.
+"""Rows: what X is, asked once; arrays, dicts of arrays and torch Datasets answer alike.
 
-Every kind is brought to one of three forms (ndarray, dict of ndarrays, map-style Dataset) by
-`check_rows`, and cut into blocks on the device by `iter_blocks`.
+`as_rows` brings the X of a user to one of the kinds. A further kind derives from `Rows`, says how
+its rows are counted, taken and batched, and is made in `as_rows`; nothing else asks for types.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,234 +20,222 @@ from sklearn.utils.validation import check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from .._randomness import isolated_rng
-from .labels import _LISTED_ROWS, nonfinite_rows, to_numpy
+from .identity import RowsFingerprint, hash_arrays, hash_items
+from .inputs import Inputs, leaves, map_inputs, to_device
+from .inputs import n_rows as n_rows_of
+from .inputs import take_rows as take_rows_of
+from .labels import LISTED_ROWS, nonfinite_rows, to_numpy
 
-Rows = Any  # ndarray, dict of str to ndarray, or map-style Dataset
-
-
-Inputs = torch.Tensor | dict[str, torch.Tensor]
-
-
-def is_dataset(X: Any) -> bool:
-    """Tell whether X is a torch Dataset."""
-    return isinstance(X, Dataset)
+_LABEL_BLOCK = 512
 
 
-def n_rows(X: Rows) -> int:
-    """Return the number of rows."""
-    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
-
-
-def take_rows(X: Rows, index: Any) -> Rows:
-    """Return some rows, by a slice or an array of positions; of a Dataset, as a Subset."""
-    if is_dataset(X):
-        return Subset(X, np.arange(len(X))[index].tolist())
-    if isinstance(X, Mapping):
-        return {name: values[index] for name, values in X.items()}
-    return X[index]
-
-
-def check_rows(X: Any, *, estimator: Any = None) -> Rows:
-    """Bring X to an ndarray, a dict of ndarrays or a Dataset, or say what is wrong with it.
+class Rows(ABC):
+    """Rows of one kind, in order.
 
     Parameters
     ----------
-    X : array-like, tensor, DataFrame, mapping of these, or map-style Dataset
-        The rows. Arrays may have any rank of at least two.
-    estimator : object, default=None
-        Named in error messages.
-
-    Returns
-    -------
-    X : ndarray, dict of ndarrays or Dataset
-        Arrays are not copied if they need no conversion.
+    data : object
+        As skorch takes it in place of X.
     """
-    if isinstance(X, IterableDataset):
-        raise TypeError(
-            "X is an IterableDataset, whose rows have no index to score them by. Pass a "
-            "map-style Dataset (with __len__ and __getitem__) or an array."
-        )
-    if isinstance(X, DataLoader):
-        raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")
-    if is_dataset(X):
-        if len(X) == 0:
-            raise ValueError("X is a Dataset without rows.")
-        return X
-    # scipy's dictionary-of-keys arrays are mappings too; check_array refuses them.
-    if isinstance(X, Mapping) and not issparse(X):
-        if not X:
-            raise ValueError("X is an empty mapping; it needs at least one array.")
-        arrays = {
-            str(k): _check_one(v, f"X[{k!r}]", estimator, ensure_2d=False) for k, v in X.items()
-        }
-        check_consistent_length(*arrays.values())
-        return arrays
-    return _check_one(X, "X", estimator, ensure_2d=True)
 
+    def __init__(self, data: Any) -> None:
+        self.data = data
 
-def check_view(scoring_view: Any, rows: Rows, *, estimator: Any = None) -> Rows:
-    """Return the rows to be scored in place of others, checked; these others if it is None."""
-    if scoring_view is None:
-        return rows
-    view = check_rows(scoring_view, estimator=estimator)
-    if n_rows(view) != n_rows(rows):
-        raise ValueError(
-            f"scoring_view has {n_rows(view)} rows and X has {n_rows(rows)}: it must hold the same "
-            "rows in the same order."
-        )
-    return view
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
 
+    @abstractmethod
+    def take(self, index: Any) -> Rows:
+        """Return some rows, by a slice, a mask or positions."""
 
-def _check_one(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArray[Any]:
-    array = check_array(
-        to_numpy(array),
-        dtype="numeric",
-        allow_nd=True,
-        ensure_2d=ensure_2d,
-        ensure_all_finite=False,
-        estimator=estimator,
-        input_name=name,
-    )
-    bad = nonfinite_rows(array)
-    if len(bad):
-        raise ValueError(
-            f"{name} contains NaN or inf in {len(bad)} row(s), first "
-            f"{bad[:_LISTED_ROWS].tolist()}. Impute or drop these rows."
-        )
-    # torch takes no view that runs backwards.
-    runs_backwards = any(stride < 0 for stride in array.strides)
-    return np.ascontiguousarray(array) if runs_backwards else array
+    @abstractmethod
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield the rows in order, `batch_size` at a time, as arrays or tensors."""
 
+    def blocks(
+        self, batch_size: int, *, dtype: torch.dtype, device: torch.device
+    ) -> Iterator[tuple[slice, Inputs]]:
+        """Yield the rows in order as ``(slice, inputs)`` on the device.
 
-def cast_floats(X: Any, dtype: torch.dtype) -> Any:
-    """Give floating (and bool) arrays and tensors the module's dtype; integers may be tokens."""
-    if isinstance(X, Mapping):
-        return {name: cast_floats(array, dtype) for name, array in X.items()}
-    if isinstance(X, np.ndarray) and X.dtype.kind in "fb":
-        return X.astype(_numpy_dtype(dtype), copy=False)
-    if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.dtype == torch.bool):
-        return X.to(dtype)
-    return X
+        Parameters
+        ----------
+        batch_size : int
+            Rows a block; the last one may have fewer.
+        dtype : torch.dtype
+            Given to floating inputs.
+        device : torch.device
+            Where the blocks go.
 
+        Yields
+        ------
+        rows : slice
+            Which rows the block holds.
+        inputs : Tensor or dict of str to Tensor
+            What the module takes.
+        """
+        start = 0
+        for batch in self._batches(batch_size):
+            inputs = to_device(batch, dtype, device)
+            n = n_rows_of(inputs)
+            yield slice(start, start + n), inputs
+            start += n
 
-def _numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
-    # NumPy has no bfloat16: such modules get float32 arrays, cast block by block on the device.
-    return torch.empty(0, dtype=dtype if dtype != torch.bfloat16 else torch.float32).numpy().dtype
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays that hold the rows, if they lie in arrays."""
+        return leaves(self.data)
 
+    @property
+    def nbytes(self) -> int:
+        """Return how much memory the rows take, as far as it is known."""
+        return sum(array.nbytes for array in self.arrays)
 
-def iter_blocks(
-    X: Rows,
-    batch_size: int,
-    *,
-    dtype: torch.dtype,
-    device: torch.device,
-    collate_fn: Callable[..., Any] | None = None,
-) -> Iterator[tuple[slice, Inputs]]:
-    """Yield the rows in order as ``(slice, inputs)`` on the device.
+    @property
+    def row_shape(self) -> Any:
+        """Return what rows of another call must agree with; None if nothing is known."""
+        return None
 
-    Parameters
-    ----------
-    X : ndarray, dict of ndarrays or Dataset
-        As `check_rows` returned it.
-    batch_size : int
-        Rows a block; the last one may have fewer.
-    dtype : torch.dtype
-        Given to floating inputs.
-    device : torch.device
-        Where the blocks go.
-    collate_fn : callable, default=None
-        Joins the items of a Dataset, as in a DataLoader; ignored for arrays.
-
-    Yields
-    ------
-    rows : slice
-        Which rows the block holds.
-    inputs : Tensor or dict of str to Tensor
-        What the module takes.
-    """
-    if is_dataset(X):
-        blocks: Iterator[Any] = (
-            batch[0] if isinstance(batch, (tuple, list)) else batch
-            for batch in _ordered_loader(X, batch_size, collate_fn)
-        )
-    elif isinstance(X, Mapping):
-        blocks = (
-            {name: array[start : start + batch_size] for name, array in X.items()}
-            for start in range(0, n_rows(X), batch_size)
-        )
-    else:
-        blocks = (X[start : start + batch_size] for start in range(0, len(X), batch_size))
-    start = 0
-    for block in blocks:
-        inputs = _to_device(block, dtype, device)
-        n = n_rows(inputs)
-        yield slice(start, start + n), inputs
-        start += n
-
-
-def _ordered_loader(
-    dataset: Dataset[Any], batch_size: int, collate_fn: Callable[..., Any] | None
-) -> DataLoader[Any]:
-    # Its own generator: a DataLoader draws a number from the global one whenever it is started.
-    return DataLoader(
-        dataset, batch_size=batch_size, collate_fn=collate_fn, generator=torch.Generator()
-    )
-
-
-def _to_device(block: Any, dtype: torch.dtype, device: torch.device) -> Any:
-    if isinstance(block, Mapping):
-        return {str(name): _to_device(value, dtype, device) for name, value in block.items()}
-    # Always a copy: a module that works in place must not write to the caller's rows.
-    tensor = torch.tensor(block) if isinstance(block, np.ndarray) else block
-    is_number = tensor.is_floating_point() or tensor.dtype == torch.bool
-    dtype = dtype if is_number else tensor.dtype
-    return tensor.to(device=device, dtype=dtype, copy=isinstance(block, torch.Tensor))
-
-
-def dataset_labels(
-    dataset: Dataset[Any], collate_fn: Callable[..., Any] | None = None
-) -> NDArray[Any]:
-    """Read the labels of a Dataset in one ordered pass."""
-    labels = []
-    for batch in _ordered_loader(dataset, 512, collate_fn):
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise ValueError(
-                "The Dataset does not yield (X, y) pairs, so its labels cannot be read; pass y."
-            )
-        labels.append(np.asarray(to_numpy(batch[1])))
-    return np.concatenate(labels)
-
-
-def given_labels(X: Rows, y: Any, collate_fn: Callable[..., Any] | None) -> Any:
-    """Return y, those of the Dataset if it is None, or raise if there are none or too few.
-
-    Parameters
-    ----------
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
-    y : array-like or None
-        As the user gave it.
-    collate_fn : callable or None
-        Joins the items of a Dataset.
-
-    Returns
-    -------
-    y : array-like
-        One label or target per row.
-    """
-    if y is None and is_dataset(X):
-        with isolated_rng(0):  # the items may be random
-            y = dataset_labels(X, collate_fn)
-    if y is None:
+    def labels(self) -> NDArray[Any]:
+        """Return the labels that the rows bring along, or raise if they bring none."""
         raise ValueError(
             "This scorer requires y to be passed, but the target y is None. Only a Dataset that "
             "yields (x, y) can do without."
         )
-    if hasattr(y, "__len__") and len(y) != n_rows(X):
-        raise ValueError(
-            f"X and y have inconsistent numbers of samples: {n_rows(X)} rows and {len(y)} labels."
+
+    def given_labels(self, y: Any) -> Any:
+        """Return y, or the rows' own labels if it is None, one for every row."""
+        y = self.labels() if y is None else y
+        if hasattr(y, "__len__") and len(y) != len(self):
+            raise ValueError(
+                f"X and y have inconsistent numbers of samples: {len(self)} rows and {len(y)} "
+                "labels."
+            )
+        return y
+
+    def with_targets(self, targets: NDArray[Any]) -> Any:
+        """Return what skorch is to be trained on, beside the targets."""
+        return self.data
+
+    def identity(self, targets: NDArray[Any]) -> RowsFingerprint:
+        """Return by what these rows, with label codes or targets, are recognised."""
+        return RowsFingerprint.of(len(self), self._digest(), targets)
+
+    def _digest(self) -> str:
+        return hash_arrays({"": self.data})
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all that the rows hold, for a fingerprint that overlooks nothing."""
+        yield self.data
+
+
+class ArrayRows(Rows):
+    """An ndarray, a memory map included, of two or more axes."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, index: Any) -> ArrayRows:
+        """Return some rows, by a slice, a mask or positions."""
+        return ArrayRows(self.data[index])
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        return (self.data[i : i + batch_size] for i in range(0, len(self), batch_size))
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Return the shape of a row."""
+        return self.data.shape[1:]
+
+
+class DictRows(Rows):
+    """A dict of arrays of one length, which the module takes as keyword arguments."""
+
+    def __len__(self) -> int:
+        return n_rows_of(self.data)
+
+    def take(self, index: Any) -> DictRows:
+        """Return some rows, by a slice, a mask or positions."""
+        return DictRows(take_rows_of(self.data, index))
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        for start in range(0, len(self), batch_size):
+            yield take_rows_of(self.data, slice(start, start + batch_size))
+
+    @property
+    def row_shape(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of a row in every array."""
+        return map_inputs(lambda array: array.shape[1:], self.data)
+
+    def _digest(self) -> str:
+        return hash_arrays(self.data)
+
+
+class DatasetRows(Rows):
+    """A map-style Dataset that yields x or (x, y).
+
+    Parameters
+    ----------
+    data : Dataset
+        Read in order, one item at a time.
+    collate_fn : callable, default=None
+        Joins items, as in a DataLoader; None takes torch's default.
+    """
+
+    def __init__(self, data: Any, collate_fn: Callable[..., Any] | None = None) -> None:
+        super().__init__(data)
+        self.collate_fn = collate_fn
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, index: Any) -> DatasetRows:
+        """Return some rows, by a slice, a mask or positions, as a Subset."""
+        positions = np.arange(len(self))[index].tolist()
+        return DatasetRows(Subset(self.data, positions), self.collate_fn)
+
+    def _loader(self, batch_size: int) -> DataLoader[Any]:
+        # Its own generator: a DataLoader draws a number from the global one when it is started.
+        return DataLoader(
+            self.data,
+            batch_size=batch_size,
+            collate_fn=self.collate_fn,
+            generator=torch.Generator(),
         )
-    return y
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        for batch in self._loader(batch_size):
+            yield batch[0] if isinstance(batch, (tuple, list)) else batch
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return no array: items are made one at a time."""
+        return []
+
+    def labels(self) -> NDArray[Any]:
+        """Read the labels in one ordered pass."""
+        labels = []
+        with isolated_rng(0):  # the items may be random
+            for batch in self._loader(_LABEL_BLOCK):
+                if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                    raise ValueError(
+                        "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "
+                        "pass y."
+                    )
+                labels.append(np.asarray(to_numpy(batch[1])))
+        return np.concatenate(labels)
+
+    def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
+        """Return the Dataset with other labels."""
+        return LabelledDataset(self.data, targets)
+
+    def _digest(self) -> str:
+        return hash_items(self.data)
+
+    def contents(self) -> Iterator[Any]:
+        """Yield all items."""
+        with isolated_rng(0):  # the items may be random
+            yield from (self.data[i] for i in range(len(self)))
 
 
 class LabelledDataset(Dataset[Any]):
@@ -273,3 +262,119 @@ class LabelledDataset(Dataset[Any]):
         item = self.dataset[index]
         x = item[0] if isinstance(item, (tuple, list)) else item
         return x, self.labels[index]
+
+
+# ------------------------------------------------------------------------------ from X to rows
+
+
+def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: Any = None) -> Rows:
+    """Return the rows of X, or say what is wrong with it; rows are returned as they are.
+
+    Parameters
+    ----------
+    X : array-like, tensor, DataFrame, mapping of these, map-style Dataset, or Rows
+        Arrays may have any rank of at least two, and are not copied if they need no conversion.
+    collate_fn : callable, default=None
+        Joins the items of a Dataset, as in a DataLoader.
+    estimator : object, default=None
+        Named in error messages.
+
+    Returns
+    -------
+    rows : Rows
+        Of the kind of X.
+    """
+    if isinstance(X, Rows):
+        return X
+    if isinstance(X, IterableDataset):
+        raise TypeError(
+            "X is an IterableDataset, whose rows have no index to score them by. Pass a "
+            "map-style Dataset (with __len__ and __getitem__) or an array."
+        )
+    if isinstance(X, DataLoader):
+        raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")
+    if isinstance(X, Dataset):
+        rows = DatasetRows(X, collate_fn)
+        if len(rows) == 0:
+            raise ValueError("X is a Dataset without rows.")
+        return rows
+    # scipy's dictionary-of-keys arrays are mappings too; check_array refuses them.
+    if isinstance(X, Mapping) and not issparse(X):
+        if not X:
+            raise ValueError("X is an empty mapping; it needs at least one array.")
+        arrays = {
+            str(k): _checked(v, f"X[{k!r}]", estimator, ensure_2d=False) for k, v in X.items()
+        }
+        check_consistent_length(*arrays.values())
+        return DictRows(arrays)
+    return ArrayRows(_checked(X, "X", estimator, ensure_2d=True))
+
+
+def as_view(
+    scoring_view: Any,
+    rows: Rows,
+    *,
+    collate_fn: Callable[..., Any] | None = None,
+    estimator: Any = None,
+) -> Rows:
+    """Return the rows to be scored in place of others, checked; these others if it is None."""
+    if scoring_view is None:
+        return rows
+    view = as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator)
+    if len(view) != len(rows):
+        raise ValueError(
+            f"scoring_view has {len(view)} rows and X has {len(rows)}: it must hold the same "
+            "rows in the same order."
+        )
+    return view
+
+
+def _checked(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArray[Any]:
+    """Return an array of finite numbers, or name the rows that are not."""
+    array = check_array(
+        to_numpy(array),
+        dtype="numeric",
+        allow_nd=True,
+        ensure_2d=ensure_2d,
+        ensure_all_finite=False,
+        estimator=estimator,
+        input_name=name,
+    )
+    bad = nonfinite_rows(array)
+    if len(bad):
+        raise ValueError(
+            f"{name} contains NaN or inf in {len(bad)} row(s), first "
+            f"{bad[:LISTED_ROWS].tolist()}. Impute or drop these rows."
+        )
+    # torch takes no view that runs backwards.
+    runs_backwards = any(stride < 0 for stride in array.strides)
+    return np.ascontiguousarray(array) if runs_backwards else array
+
+
+# SHIMS: removed once the scorers speak to rows themselves
+def check_rows(X, *, estimator=None):
+    return as_rows(X, estimator=estimator)
+
+
+def check_view(view, rows, *, estimator=None):
+    return as_view(view, rows, estimator=estimator)
+
+
+def n_rows(X):
+    from .inputs import n_rows as of_inputs
+
+    return len(X) if isinstance(X, Rows) else of_inputs(X)
+
+
+def take_rows(X, index):
+    from .inputs import take_rows as of_inputs
+
+    return X.take(index) if isinstance(X, Rows) else of_inputs(X, index)
+
+
+def is_dataset(X):
+    return isinstance(X, (Dataset, DatasetRows))
+
+
+def given_labels(X, y, collate_fn):
+    return as_rows(X, collate_fn=collate_fn).given_labels(y)

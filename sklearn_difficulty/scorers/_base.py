@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -17,11 +16,12 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._warnings import warn_caller
-from ..rows.rows import Rows, check_rows, check_view, is_dataset, n_rows
+from ..rows.rows import ArrayRows, Rows, as_rows, as_view, n_rows
 from ..training.default import default_network_for
 from ..training.record import TrainingRecord, targets_for, train_record
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES, frozen_net
+from ..training.skorch_net import collate_fn as net_collate_fn
 from ._trained_source import TRAINED_TYPES
 
 
@@ -120,7 +120,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
         self._validate_params()
         self._forget()
         with root_task(self, 2) as progress:
-            rows = check_rows(X, estimator=self)
+            rows = self._rows(X)
             self._check_width(X, rows, reset=True)
             view = self._check_view(scoring_view, rows)
             targets = self._train(rows, y, view, groups, progress)
@@ -292,22 +292,30 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "difficulty_")
 
+    def _rows(self, X: Any) -> Rows:
+        return as_rows(X, collate_fn=self._collate_fn(), estimator=self)
+
+    def _collate_fn(self) -> Any:
+        """Return how the items of a Dataset are joined."""
+        given = self._given_record()
+        if given is not None:
+            return given.collate_fn
+        estimator = getattr(self.estimator, "estimator_", self.estimator)  # of an ensemble
+        return None if isinstance(estimator, str) else net_collate_fn(estimator)
+
     def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:
-        view = check_view(scoring_view, rows, estimator=self)
+        view = as_view(scoring_view, rows, collate_fn=self._collate_fn(), estimator=self)
         if view is not rows:
             self._check_width(scoring_view, view, reset=False)
         return view
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         """Remember, or compare with what was remembered, how wide a row is."""
-        if is_dataset(rows):
+        shape = rows.row_shape
+        if isinstance(rows, ArrayRows) and (reset or len(shape) == 1):
+            validate_data(self, X, skip_check_array=True, reset=reset)
+        if shape is None:
             return
-        if isinstance(rows, Mapping):
-            shape: Any = {name: array.shape[1:] for name, array in rows.items()}
-        else:
-            shape = rows.shape[1:]
-            if reset or len(shape) == 1:
-                validate_data(self, X, skip_check_array=True, reset=reset)
         if reset:
             self._row_shape = shape
         elif shape != getattr(self, "_row_shape", shape):
@@ -318,7 +326,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, TransformerMixin, BaseEstimator
 
     def _check_unseen(self, X: Any, y: Any) -> tuple[Rows, NDArray[Any] | None]:
         check_is_fitted(self)
-        rows = check_rows(X, estimator=self)
+        rows = self._rows(X)
         self._check_width(X, rows, reset=False)
         return rows, None if y is None else self._targets_of(rows, y)
 

@@ -13,7 +13,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import Task
-from ..rows.identity import RowsFingerprint
 from ..rows.rows import Rows, n_rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
@@ -129,7 +128,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
                 "network."
             )
         targets = ensemble.targets(X, y)
-        difference = ensemble.rows_.difference(RowsFingerprint.of(X, targets))
+        difference = ensemble.rows_.difference(X.identity(targets))
         if difference is not None:
             raise ValueError(
                 f"This ensemble was trained on other rows ({difference}); pass the net."

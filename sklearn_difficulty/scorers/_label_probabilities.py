@@ -246,7 +246,7 @@ class Precomputed:
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return X itself."""
-        return np.asarray(X, dtype=np.float64)
+        return np.asarray(X.data, dtype=np.float64)
 
 
 def known_bank(

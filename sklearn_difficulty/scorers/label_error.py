@@ -26,7 +26,7 @@ from ..measures.review import (
     review_plan,
 )
 from ..rows.labels import classes_of_columns, codes_of, encode_labels
-from ..rows.rows import Rows, given_labels
+from ..rows.rows import ArrayRows, Rows, given_labels
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
@@ -433,16 +433,16 @@ class LabelErrorScorer(BaseEnsembleScorer):
 
     def _classes_of_columns(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return what the columns of precomputed probabilities stand for, after checking them."""
-        if not isinstance(X, np.ndarray) or X.ndim != 2:
+        if not isinstance(X, ArrayRows) or len(X.row_shape) != 1:
             raise ValueError(
                 "With estimator='precomputed' X must hold class probabilities of shape "
                 "(n_samples, n_classes)."
             )
         given, _ = encode_labels(given_labels(X, y, None))
-        classes = classes_of_columns(y, X.shape[1])
-        if len(classes) != X.shape[1]:
+        classes = classes_of_columns(y, X.row_shape[0])
+        if len(classes) != X.row_shape[0]:
             raise ValueError(
-                f"X has {X.shape[1]} columns and y has {len(classes)} classes, "
+                f"X has {X.row_shape[0]} columns and y has {len(classes)} classes, "
                 f"{classes[:5].tolist()} ...; there must be one column per class, in sorted order. "
                 "Where a class does not occur, code the labels as positions of columns."
             )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from ..networks.small import MLP, ConvNet
-from ..rows.rows import Rows, is_dataset
+from ..rows.rows import ArrayRows, Rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 
@@ -103,13 +102,13 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
 
 def default_network_for(X: Rows, y: Any, estimator: Any) -> NeuralNetClassifier:
     """Return the default network for checked rows, or say for an estimator why there is none."""
-    if isinstance(X, Mapping) or is_dataset(X):
+    if not isinstance(X, ArrayRows):
         raise ValueError(
-            f"There is no default network for a {type(X).__name__}. Pass estimator, a skorch net "
-            "that fits your data."
+            f"There is no default network for a {type(X.data).__name__}. Pass estimator, a skorch "
+            "net that fits your data."
         )
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
-    return default_network(X, y)
+    return default_network(X.data, y)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dis
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,14 +19,13 @@ from .._progress import SILENT, Task
 from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
 from .._warnings import warn_caller
 from ..networks.forward import module_dtype
-from ..rows.identity import RowsFingerprint
+from ..rows.inputs import cast_floats
 from ..rows.labels import encode_labels, float_targets
-from ..rows.rows import LabelledDataset, Rows, cast_floats, given_labels, is_dataset, take_rows
+from ..rows.rows import Rows
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
 from .sampler_ids import StandIn
-from .skorch_net import collate_fn as net_collate_fn
 from .skorch_net import is_regression, matched_to_module, predefined_validation_set, seeds_row_order
 
 _NO_NEEDS = RecordNeeds()
@@ -40,8 +38,8 @@ def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, N
     ----------
     net : NeuralNet
         Not yet trained.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
+    X : Rows
+        To be trained on.
     y : array-like or None
         None reads the labels of a Dataset.
 
@@ -52,7 +50,7 @@ def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, N
     targets : ndarray
         Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
     """
-    y = given_labels(X, y, net_collate_fn(net))
+    y = X.given_labels(y)
     return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
 
@@ -77,7 +75,7 @@ def fit_network(
     net : NeuralNet
         Left as it is.
     X, targets, classes : ndarrays
-        From `check_rows` and `targets_for`.
+        Rows, and what `targets_for` says of them.
     recorder : RecordTraining
         Used unless the net carries one of its own.
     random_state, verbose : object
@@ -115,18 +113,12 @@ def fit_network(
         classes=classes,
         seed=draw_seed(random_state),
         before_training=lambda net: rehearse(
-            untrained_parts(net, classes), take_rows(X, slice(2)), targets[:2]
+            untrained_parts(net, classes), X.take(slice(2)), targets[:2]
         ),
         callbacks=callbacks,
         progress=progress,
     )
-    parts = recorded_parts(net, recorder, classes)
-    if is_dataset(X):
-        # The recorder sees a Dataset through the wrapper that holds its labels.
-        rows, trajectory = RowsFingerprint.of(X, targets), parts.trajectory
-        trajectory = None if trajectory is None else replace(trajectory, rows=rows)
-        parts = replace(parts, rows=rows, trajectory=trajectory)
-    return parts
+    return recorded_parts(net, recorder, classes)
 
 
 def _train(
@@ -154,7 +146,7 @@ def _train(
 
     # Stands between skorch's `fit` and its loop: the module and all callbacks are ready by then,
     # and `fit` itself would swallow the interrupt.
-    def fit_loop(X: Rows, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit_loop(X: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         dtype = module_dtype(net.module_)
         # A batch from a Dataset comes in the Dataset's dtype.
         net.infer = StandIn(
@@ -178,7 +170,7 @@ def _train(
         with isolated_rng(init_seed, net.device or "cpu"), warnings.catch_warnings():
             # Read-only arrays, such as memory maps, are only read here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            net.fit(LabelledDataset(X, targets) if is_dataset(X) else X, targets)
+            net.fit(X.with_targets(targets), targets)
         if interruptions:
             raise interruptions[0]
     except BaseException:

@@ -15,10 +15,10 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..networks.forward import plain_module
-from ..networks.heads import OutputKind
+from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
-from ..rows.rows import Rows, check_rows, given_labels
+from ..rows.rows import Rows, as_rows
 from .checkpoints import (
     Checkpoint,
     CheckpointPlan,
@@ -131,6 +131,7 @@ class TrainingRecord:
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
         self.classes_ = None if classes is None else np.asarray(classes)
         self.outputs = outputs
+        self.head = head_named(outputs)
         self.criterion = criterion
         last = self.checkpoints[-1].epoch if self.checkpoints else 0
         if trajectory is not None:
@@ -231,7 +232,7 @@ class TrainingRecord:
         record : TrainingRecord
             Of the finished fit.
         """
-        X = check_rows(X)
+        X = as_rows(X, collate_fn=net_collate_fn(net))
         classes, targets = targets_for(net, X, y)
         return train_record(
             net,
@@ -288,7 +289,7 @@ class TrainingRecord:
         --------
         sklearn_difficulty.training.TrajectoryRecorder : Collects a trajectory, with an example.
         """
-        if outputs == "values":
+        if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
             classes = np.arange(int(trajectory.targets.max()) + 1)
@@ -452,7 +453,7 @@ class TrainingRecord:
         targets : ndarray
             Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
         """
-        y = given_labels(X, y, self.collate_fn)
+        y = as_rows(X, collate_fn=self.collate_fn).given_labels(y)
         return float_targets(y) if self.classes_ is None else codes_of(y, self.classes_)
 
     def difference(self, X: Rows, targets: NDArray[Any]) -> str | None:
@@ -472,7 +473,8 @@ class TrainingRecord:
         """
         if self.rows is None:
             return None
-        return self.rows.difference(RowsFingerprint.of(X, targets))
+        rows = as_rows(X, collate_fn=self.collate_fn)
+        return self.rows.difference(rows.identity(targets))
 
     # ---------------------------------------------------------------------------------- on disk
 

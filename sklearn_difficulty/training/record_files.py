@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..networks.forward import plain_module
-from ..networks.heads import DEFAULT_LOSS
+from ..networks.heads import head_named
 from ..networks.published import VGG16, ResNet18
 from ..networks.small import MLP, ConvNet
 from ..rows.identity import RowsFingerprint
@@ -101,7 +101,7 @@ def _description(module: nn.Module) -> dict[str, Any]:
 
 def _is_usual(criterion: nn.Module | None, outputs: str) -> bool:
     """Tell whether a loss is the default one; its repr does not show weights or smoothing."""
-    usual = DEFAULT_LOSS[outputs]()
+    usual = head_named(outputs).usual_loss()
     return type(criterion) is type(usual) and _arguments(criterion) == _arguments(usual)
 
 
@@ -125,7 +125,8 @@ def read_parts(folder: Path, module: nn.Module | None, criterion: nn.Module | No
         module = _read_module(folder, module, **header["module"])
     if criterion is None:
         # A loss with other arguments is not guessed: scores of the loss then ask for it.
-        criterion = DEFAULT_LOSS[header["outputs"]]() if header["criterion_is_usual"] else None
+        usual_loss = head_named(header["outputs"]).usual_loss
+        criterion = usual_loss() if header["criterion_is_usual"] else None
     classes = header["classes"]
     if classes is not None:
         classes = np.array(classes, dtype=np.dtype(header["classes_dtype"]))

@@ -21,12 +21,12 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..networks.forward import plain_module
-from ..networks.heads import DEFAULT_LOSS, OutputKind
+from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import classes_of_columns, codes_of, to_numpy
 from .checkpoints import Checkpoint, copy_state, load_state, refuse_prefix
 from .recorder import RecordTraining, classes_seen, find_recorder
-from .skorch_net import is_regression, output_kind
+from .skorch_net import head_of, is_regression
 from .trajectory import Trajectory
 from .trajectory_recorder import TrajectoryRecorder
 
@@ -54,7 +54,7 @@ def untrained_parts(net: NeuralNet, classes: NDArray[Any] | None) -> RecordParts
         net.module_,
         [Checkpoint(0, copy_state(net.module_))],
         classes=classes,
-        outputs=output_kind(net),
+        outputs=head_of(net).name,
         criterion=net.criterion_,
         net=net,
     )
@@ -68,7 +68,7 @@ def recorded_parts(
         copy.deepcopy(plain_module(net.module_)),
         recorder.checkpoints_,
         classes=classes,
-        outputs=output_kind(net),
+        outputs=head_of(net).name,
         criterion=net.criterion_,
         n_epochs=recorder.n_epochs_,
         rows=recorder.rows_,
@@ -191,11 +191,10 @@ def module_and_checkpoints(
 
 def usual_loss(outputs: OutputKind, classes: Any, criterion: nn.Module | None) -> nn.Module:
     """Return the given loss, or the usual one for such outputs; refuse outputs without classes."""
-    if outputs not in DEFAULT_LOSS:
-        raise ValueError(f"outputs must be one of {sorted(DEFAULT_LOSS)}; got {outputs!r}.")
-    if classes is None and outputs != "values":
+    head = head_named(outputs)
+    if classes is None and not head.is_regression:
         raise ValueError(
             "classes is None, which means regression, but outputs are "
             f"{outputs!r}. Pass classes=[...], or outputs='values' for a regressor."
         )
-    return DEFAULT_LOSS[outputs]() if criterion is None else criterion
+    return head.usual_loss() if criterion is None else criterion

@@ -25,13 +25,13 @@ from .._randomness import isolated_rng
 from ..networks.heads import first_output
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import to_numpy
-from ..rows.rows import check_rows, is_dataset, n_rows, take_rows
+from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
 from .sampler_ids import RowIds
-from .skorch_net import output_kind
+from .skorch_net import head_of
 from .trajectory import Trajectory
-from .trajectory_recorder import TrajectoryRecorder, fits_outputs
+from .trajectory_recorder import TrajectoryRecorder, has_labels
 
 __all__ = ["RecordTraining"]
 
@@ -162,16 +162,16 @@ class RecordTraining(Callback):
                 targets = codes
         self.targets_ = targets
         try:
-            rows = check_rows(X)
+            rows = as_rows(X)
         except (TypeError, ValueError):  # a kind of X that skorch takes and the scorers do not
             return
-        self.given_rows_ = RowsFingerprint.of(rows, targets)
-        if dataset_train is None or len(dataset_train) == n_rows(rows):
+        self.given_rows_ = rows.identity(targets)
+        if dataset_train is None or len(dataset_train) == len(rows):
             self.rows_ = self.given_rows_
         elif (indices := getattr(dataset_train, "indices", None)) is not None:
             # skorch has put some rows aside for validation.
-            if not is_dataset(rows):
-                self.rows_ = RowsFingerprint.of(take_rows(rows, indices), targets[indices])
+            if not isinstance(rows, DatasetRows):
+                self.rows_ = rows.take(indices).identity(targets[indices])
 
     def on_batch_end(
         self,
@@ -192,15 +192,18 @@ class RecordTraining(Callback):
             self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
 
     def _collect(self, net: NeuralNet, ids: Any, outputs: torch.Tensor, batch: Any) -> None:
-        kind = output_kind(net)
+        head = head_of(net)
         labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
-        if self.row_ids_.problem is None and not fits_outputs(labels, outputs, kind):
+        if self.row_ids_.problem is None and not has_labels(head, outputs, labels):
             self.row_ids_.problem = "the labels of a batch are not one per row"
         if self.row_ids_.problem is not None:
             return
         if self.collector_ is None:
             self.collector_ = TrajectoryRecorder(
-                self.row_ids_.n_rows, outputs=kind, keep_logits=self.keep_logits, mode=self.mode
+                self.row_ids_.n_rows,
+                outputs=head.name,
+                keep_logits=self.keep_logits,
+                mode=self.mode,
             )
             if self.targets_ is not None and len(self.targets_) == self.row_ids_.n_rows:
                 self.collector_.expect(self.targets_)

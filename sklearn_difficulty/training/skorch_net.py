@@ -10,8 +10,7 @@ and what is done instead:
 - it has no seed: initialisation, row order and dropout get streams of their own, and the global
   generators are left as they were;
 - it passes float64 to float32 modules: floats are cast to the module's dtype;
-- `predict` and `NLLLoss` mean different things for different modules: `output_kind` says
-  which.
+- `predict` and `NLLLoss` mean different things for different modules: `head_of` says which.
 """
 
 from __future__ import annotations
@@ -31,9 +30,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
-from ..networks.heads import OutputKind, check_outputs, first_output
+from ..networks.heads import HEADS, Head, first_output
+from ..rows.inputs import cast_floats
 from ..rows.labels import codes_of, float_targets
-from ..rows.rows import LabelledDataset, Rows, cast_floats, dataset_labels, iter_blocks
+from ..rows.rows import DatasetRows, LabelledDataset, as_rows
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
 
@@ -79,17 +79,11 @@ def refuse_unwatched_monitors(net: NeuralNet) -> None:
             )
 
 
-def outputs_of_first_rows(net: NeuralNet, X: Rows) -> torch.Tensor:
+def outputs_of_first_rows(net: NeuralNet, X: Any) -> torch.Tensor:
     """Return what the module of an initialized net says about two rows, in eval mode."""
     module = net.module_
-    blocks = iter_blocks(
-        X,
-        2,
-        dtype=module_dtype(module),
-        device=module_device(module),
-        collate_fn=collate_fn(net),
-    )
-    _, inputs = next(blocks)
+    rows = as_rows(X, collate_fn=collate_fn(net))
+    _, inputs = next(rows.blocks(2, dtype=module_dtype(module), device=module_device(module)))
     with evaluation_mode(module), torch.no_grad():
         try:
             return first_output(net.infer(inputs))
@@ -118,13 +112,14 @@ def seeds_row_order(net: NeuralNet) -> bool:
 
 
 def matched_to_module(
-    net: NeuralNet, X: Rows, y: Any, classes: NDArray[Any] | None
-) -> tuple[Rows, Any]:
+    net: NeuralNet, X: Any, y: Any, classes: NDArray[Any] | None
+) -> tuple[Any, Any]:
     """Refuse what cannot be trained, and give all targets the form that the loss needs."""
     refuse_unwatched_monitors(net)
     outputs = outputs_of_first_rows(net, X)
     name = type(plain_module(net.module_)).__name__
-    check_outputs(outputs, output_kind(net), None if classes is None else len(classes), name)
+    if classes is not None:
+        head_of(net).check(outputs, len(classes), name)
     if y is not None:
         y = like_outputs(y, net, outputs)
     if isinstance(X, LabelledDataset) and y is not None:
@@ -141,7 +136,7 @@ def _validation_targets(
 ) -> NDArray[Any]:
     """Return the targets of a validation set, coded like those of the training rows."""
     try:
-        y = dataset_labels(valid, collate_fn(net))
+        y = DatasetRows(valid, collate_fn(net)).labels()
         return float_targets(y) if classes is None else codes_of(y, classes)
     except ValueError as error:
         error.add_note("This happened in the validation set given by predefined_split.")
@@ -150,8 +145,7 @@ def _validation_targets(
 
 def like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:
     """Give targets the shape and dtype that the criterion compares with the module's outputs."""
-    is_binary = isinstance(net.criterion_, nn.BCEWithLogitsLoss)
-    if targets.dtype.kind != "f" and not is_binary:
+    if not head_of(net).compares_shapes:
         return targets
     # (n,) against (n, 1) would broadcast to (n, n), without an error.
     row, given = tuple(outputs.shape[1:]), targets.shape[1:]
@@ -169,8 +163,8 @@ def is_regression(net: NeuralNet) -> bool:
     return is_regressor(net) or issubclass(criterion, _REGRESSION_LOSSES)
 
 
-def output_kind(net: NeuralNet) -> OutputKind:
-    """Tell what an initialized net's module is meant to return, from its criterion.
+def head_of(net: NeuralNet) -> Head:
+    """Return what an initialized net's module is meant to return, from its criterion.
 
     Parameters
     ----------
@@ -179,15 +173,15 @@ def output_kind(net: NeuralNet) -> OutputKind:
 
     Returns
     -------
-    kind : str
-        "logits", "binary_logit", "probabilities", "log_probabilities" or "values".
+    head : Head
+        One of `networks.heads.HEADS`.
     """
     if is_regression(net):
-        return "values"
+        return HEADS["values"]
     if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
-        return "binary_logit"
+        return HEADS["binary_logit"]
     if isinstance(net.criterion_, nn.NLLLoss):
         # NeuralNetClassifier takes the logarithm itself; a plain NeuralNet leaves it to the module.
         is_classifier = isinstance(net, NeuralNetClassifier)
-        return "probabilities" if is_classifier else "log_probabilities"
-    return "logits"
+        return HEADS["probabilities" if is_classifier else "log_probabilities"]
+    return HEADS["logits"]

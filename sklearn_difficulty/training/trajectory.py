@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows.identity import RowsFingerprint
-from ..rows.rows import Rows
+from ..rows.rows import Rows, as_rows
 
 __all__ = ["Trajectory"]
 
@@ -102,7 +102,7 @@ class Trajectory:
             Judged by number and labels alone if the rows themselves are unknown.
         """
         if self.rows is not None:
-            return self.rows.difference(RowsFingerprint.of(X, targets))
+            return self.rows.difference(as_rows(X).identity(targets))
         if len(targets) != self.n_rows:
             return f"{len(targets)} rows instead of {self.n_rows}"
         shown = (self.count > 0).any(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..networks.heads import OutputKind, first_output, row_statistics
+from ..networks.heads import Head, OutputKind, first_output, head_named
 from .trajectory import Trajectory
 
 __all__ = ["TrajectoryRecorder"]
@@ -74,6 +74,7 @@ class TrajectoryRecorder:
     ) -> None:
         self.n_rows = n_rows
         self.outputs = outputs
+        self._head = head_named(outputs)
         self.keep_logits = keep_logits
         self.mode = mode
         self._epochs: list[dict[str, NDArray[Any]]] = []
@@ -101,7 +102,7 @@ class TrajectoryRecorder:
         """
         outputs = first_output(outputs).detach()
         ids, labels = torch.as_tensor(ids).reshape(-1), torch.as_tensor(labels)
-        if len(ids) != len(outputs) or not fits_outputs(labels, outputs, self.outputs):
+        if len(ids) != len(outputs) or not has_labels(self._head, outputs, labels):
             raise ValueError(
                 f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
                 f"of shape {tuple(labels.shape)}; it needs one id and one label per output."
@@ -172,8 +173,8 @@ class TrajectoryRecorder:
         ids, labels = ids.to(outputs.device), labels.to(outputs.device)
         if self._sums.device != outputs.device:
             self._start_epoch(outputs.device)
-        labels = self._checked_labels(outputs, labels)
-        means, logits = row_statistics(outputs, labels, self.outputs)
+        labels = self._head.labels(labels, outputs)
+        means, logits = self._head.row_statistics(outputs, labels)
         self._sums.index_add_(1, ids, means.double())
         self._count.index_add_(0, ids, torch.ones(len(ids), device=ids.device))
         # Of rows that come several times, the last: scattering would take any of them.
@@ -182,7 +183,7 @@ class TrajectoryRecorder:
         last.scatter_reduce_(0, ids, order, "amax")
         shown = torch.nonzero(last >= 0)[:, 0]
         at = last[shown]
-        if self.outputs != "values":
+        if not self._head.is_regression:
             self._predicted[shown] = logits[at].argmax(dim=1)
         if self.keep_logits:
             if self._logits is None:
@@ -199,21 +200,7 @@ class TrajectoryRecorder:
             Positions of output columns; numbers for a regressor.
         """
         labels = torch.as_tensor(targets)
-        self._expected = labels.float() if self.outputs == "values" else labels.flatten().long()
-
-    def _checked_labels(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if self.outputs == "values":
-            return labels.float()
-        labels = labels.reshape(len(labels))
-        positions = labels.long()
-        n_classes = 2 if self.outputs == "binary_logit" else outputs.shape[1]
-        bad = (positions < 0) | (positions >= n_classes) | (positions != labels)
-        if bool(bad.any()):
-            raise ValueError(
-                f"labels hold {labels[bad].unique()[:5].tolist()} and must be positions of the "
-                f"{n_classes} classes"
-            )
-        return positions
+        self._expected = labels.float() if self._head.is_regression else labels.flatten().long()
 
     def _note_targets(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
         """Keep the labels of rows, and refuse others than those that they came with before."""
@@ -233,14 +220,10 @@ class TrajectoryRecorder:
         self._targets[rows] = labels
 
 
-def fits_outputs(labels: Any, outputs: torch.Tensor, kind: OutputKind) -> bool:
+def has_labels(head: Head, outputs: torch.Tensor, labels: Any) -> bool:
     """Tell whether outputs have the shape of their kind, and there is a label for each."""
-    if not isinstance(labels, torch.Tensor) or len(labels) != len(outputs):
-        return False
-    if kind == "values":
-        return labels.numel() == outputs.numel()
-    if kind == "binary_logit":
-        has_shape = outputs.numel() == len(outputs)
-    else:
-        has_shape = outputs.ndim == 2 and outputs.shape[1] > 1
-    return has_shape and labels.numel() == len(labels)
+    return (
+        isinstance(labels, torch.Tensor)
+        and len(labels) == len(outputs)
+        and head.fits(outputs, labels)
+    )

@@ -241,12 +241,12 @@ def test_statistics_are_those_of_scipy_and_scikit_learn(logits):
 
 
 def test_statistics_are_those_that_are_recorded(logits):
-    from sklearn_difficulty.networks.heads import row_statistics
+    from sklearn_difficulty.networks.heads import Logits
 
     z, y = logits
     ours = epoch_statistics(z, y)
     for e in range(4):
-        theirs, _ = row_statistics(torch.tensor(z[e]).float(), torch.tensor(y), "logits")
+        theirs, _ = Logits().row_statistics(torch.tensor(z[e]).float(), torch.tensor(y))
         for name, values in zip(("probability", "margin", "loss", "el2n"), theirs, strict=True):
             assert_allclose(getattr(ours, name)[e], values, rtol=1e-4, atol=1e-5)
 

@@ -15,15 +15,14 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from sklearn_difficulty.networks.forward import call_module, evaluation_mode, module_dtype
-from sklearn_difficulty.networks.heads import check_outputs
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
 from sklearn_difficulty.training.fit import training_clone
 from sklearn_difficulty.training.recorder import find_recorder
 from sklearn_difficulty.training.skorch_net import (
     collate_fn,
     frozen_net,
+    head_of,
     is_regression,
-    output_kind,
 )
 
 LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
@@ -44,8 +43,8 @@ LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
 )
 def test_kind_of_output(make_net, cls, criterion, outputs, n_classes, kind):
     net = make_net(cls=cls, criterion=criterion).initialize()
-    assert output_kind(net) == kind
-    check_outputs(outputs, kind, n_classes, "Tiny")
+    assert head_of(net).name == kind
+    head_of(net).check(outputs, n_classes, "Tiny")
 
 
 @pytest.mark.parametrize(
@@ -64,14 +63,14 @@ def test_kind_of_output(make_net, cls, criterion, outputs, n_classes, kind):
 def test_unsuitable_output(make_net, criterion, outputs, n_classes, message):
     net = make_net(criterion=criterion).initialize()
     with pytest.raises(ValueError, match=message):
-        check_outputs(outputs, output_kind(net), n_classes, "Tiny")
+        head_of(net).check(outputs, n_classes, "Tiny")
 
 
 @pytest.mark.parametrize("outputs", [LOGITS, LOGITS.softmax(1)])
 def test_plain_net_under_nllloss_must_return_log_probabilities(make_net, outputs):
-    kind = output_kind(make_net(cls=NeuralNet, criterion=nn.NLLLoss).initialize())
+    head = head_of(make_net(cls=NeuralNet, criterion=nn.NLLLoss).initialize())
     with pytest.raises(ValueError, match="must return log-probabilities"):
-        check_outputs(outputs, kind, 3, "Tiny")
+        head.check(outputs, 3, "Tiny")
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ from ...networks.forward import (
     module_dtype,
     plain_module,
 )
-from ...networks.heads import OutputKind, class_probabilities
+from ...networks.heads import Head
 from ...rows.labels import to_numpy
-from ...rows.rows import Rows, iter_blocks, take_rows
+from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
-from ..skorch_net import collate_fn, output_kind
+from ..skorch_net import head_of
 
 # From a member's record, all rows, their codes, and which of them were trained on, to arrays.
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
@@ -55,9 +55,9 @@ class Pool:
     ----------
     net : NeuralNet
         The network that every member is a clone of.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows; members are trained on some of them.
-    view : ndarray, dict of ndarrays or Dataset
+    X : Rows
+        Members are trained on some of them.
+    view : Rows
         The same rows without random augmentation, which members are asked about.
     targets : ndarray of shape (n,)
         Label codes.
@@ -82,20 +82,17 @@ class Pool:
 
     def __sizeof__(self) -> int:
         # dask sends what looks large to its workers once, and the rest with every task.
-        arrays = [
-            a for X in (self.X, self.view) for a in (X.values() if isinstance(X, Mapping) else [X])
-        ]
-        return sum(getattr(array, "nbytes", 0) for array in arrays)
+        return self.X.nbytes + self.view.nbytes
 
 
 def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
     rows = np.flatnonzero(mask)
-    watcher = _HeldOut(take_rows(pool.view, np.flatnonzero(~mask)))
+    watcher = _HeldOut(pool.view.take(np.flatnonzero(~mask)))
     with one_thread():
         record = train_record(
             pool.net,
-            take_rows(pool.X, rows),
+            pool.X.take(rows),
             pool.targets[rows],
             pool.classes,
             recorder=RecordTraining(CheckpointPlan()),
@@ -120,9 +117,7 @@ class _HeldOut(Callback):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         self.n_epochs_ += 1
         module = plain_module(net.module_)
-        self.sum_ = self.sum_ + probabilities(module, self.rows_, output_kind(net), net).astype(
-            np.float64
-        )
+        self.sum_ = self.sum_ + probabilities(module, self.rows_, head_of(net)).astype(np.float64)
 
     def mean(self) -> NDArray[np.float32] | None:
         """Return the mean probability (n_held_out, n_classes) over the epochs that ran, if any."""
@@ -155,7 +150,7 @@ def read_member(
         `predictions` (n,), `given_probability` (n,), `held_out_probability` and `held_out_mean`
         (n_held_out, n_classes), and those of the readout and the weights under prefixed names.
     """
-    of_rows = probabilities(record.module, pool.view, record.outputs, pool.net)
+    of_rows = probabilities(record.module, pool.view, record.head)
     arrays: Arrays = {
         "predictions": of_rows.argmax(axis=1).astype(np.int32),
         "given_probability": of_rows[np.arange(len(of_rows)), pool.targets],
@@ -164,7 +159,7 @@ def read_member(
     }
     if pool.readout is not None:
         try:
-            read = pool.readout(record, pool.view, pool.targets, mask)
+            read = pool.readout(record, pool.view.data, pool.targets, mask)
         except Exception as error:
             error.add_note("This happened in the readout.")
             raise
@@ -186,21 +181,17 @@ def read_member(
     return arrays
 
 
-def probabilities(
-    module: nn.Module, X: Rows, kind: OutputKind, net: NeuralNet | None
-) -> NDArray[np.float32]:
+def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
     """Return the class probabilities of rows in eval mode.
 
     Parameters
     ----------
     module : nn.Module
         A classifier.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
-    kind : str
+    X : Rows
+        To be read.
+    head : Head
         What the module returns.
-    net : NeuralNet or None
-        Tells how the items of a Dataset are joined.
 
     Returns
     -------
@@ -208,10 +199,8 @@ def probabilities(
         In the rows' order.
     """
     device = module_device(module)
-    blocks = iter_blocks(
-        X, BLOCK_ROWS, dtype=module_dtype(module), device=device, collate_fn=collate_fn(net)
-    )
+    blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
     with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
-        found = [class_probabilities(call_module(module, inputs), kind) for _, inputs in blocks]
+        found = [head.probabilities(call_module(module, inputs)) for _, inputs in blocks]
     return torch.cat(found).float().cpu().numpy()

@@ -25,13 +25,12 @@ from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, isolated_rng
 from ..._warnings import warn_caller
 from ...networks.forward import plain_module
-from ...rows.identity import RowsFingerprint
 from ...rows.labels import codes_of
-from ...rows.rows import Rows, check_rows, check_view, given_labels, take_rows
+from ...rows.rows import ArrayRows, Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for, training_clone
 from ..record import TrainingRecord
-from ..skorch_net import collate_fn, is_regression, output_kind
+from ..skorch_net import collate_fn, head_of, is_regression
 from .cache import MemberStore
 from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities
 from .runs import Plan, train_members
@@ -247,10 +246,11 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
         with root_task(self, self.n_members) as progress:
-            rows = check_rows(X, estimator=self)
-            if isinstance(rows, np.ndarray):
+            joins = collate_fn(self.estimator)
+            rows = as_rows(X, collate_fn=joins, estimator=self)
+            if isinstance(rows, ArrayRows):
                 validate_data(self, X, skip_check_array=True, reset=True)
-            view = check_view(scoring_view, rows, estimator=self)
+            view = as_view(scoring_view, rows, collate_fn=joins, estimator=self)
             self._train(rows, y, view, groups, progress)
         return self
 
@@ -309,7 +309,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         if rehearse is not None:
             # A module that a callback shapes when training begins cannot be asked yet.
             with suppress(RuntimeError):
-                rehearse(untrained, take_rows(view, slice(2)))
+                rehearse(untrained, view.take(slice(2)))
         members = train_members(
             pool,
             Plan(masks, seeds, self.backend_, stacks),
@@ -321,7 +321,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         self.estimator_, self.classes_ = clone(net), classes
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
-        self.rows_ = RowsFingerprint.of(rows, targets)
+        self.rows_ = rows.identity(targets)
         self._template = untrained if self.keep_members else None
         self._keep(members)
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
@@ -429,6 +429,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             classes=self.classes_,
             outputs=self._template.outputs,
             criterion=self._template.criterion,
+            collate_fn=collate_fn(self.estimator_),
             trajectory_problem=self._template.trajectory_problem,
         )
 
@@ -446,8 +447,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             In eval mode.
         """
         check_is_fitted(self)
-        rows = check_rows(X, estimator=self)
-        if isinstance(rows, np.ndarray) and hasattr(self, "n_features_in_"):
+        rows = as_rows(X, collate_fn=collate_fn(self.estimator_), estimator=self)
+        if isinstance(rows, ArrayRows) and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
         return self._member_probability(rows)
 
@@ -455,7 +456,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         """Return what every member says about checked rows."""
         return np.stack(
             [
-                probabilities(record.module, rows, record.outputs, self.estimator_)
+                probabilities(record.module, rows, record.head)
                 for record in map(self.record, range(len(self.masks_)))
             ]
         )
@@ -475,7 +476,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         codes : ndarray of shape (n,), int64
             Positions in `classes_`.
         """
-        return codes_of(given_labels(X, y, collate_fn(self.estimator_)), self.classes_)
+        rows = as_rows(X, collate_fn=collate_fn(self.estimator_))
+        return codes_of(rows.given_labels(y), self.classes_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")
@@ -496,7 +498,7 @@ def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
         plain_module(net.module_),
         [],
         classes=classes,
-        outputs=output_kind(net),
+        outputs=head_of(net).name,
         criterion=net.criterion_,
         trajectory_problem="members of an ensemble keep none",
     )

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..._progress import Task
-from ..._randomness import isolated_rng
-from ...rows.rows import Rows, is_dataset
+from ...rows.rows import Rows
 from ..config_hash import fingerprint, net_fingerprint
 from .cache import MemberStore
 from .member import Arrays, Pool, train_member
@@ -72,10 +71,7 @@ class Plan:
 
 def _fingerprint_of(X: Rows) -> str:
     """Return a fingerprint of all rows, unlike `RowsFingerprint`, which reads a part of many."""
-    if not is_dataset(X):
-        return fingerprint(X)
-    with isolated_rng(0):  # the items may be random
-        return fingerprint(*(fingerprint(X[i]) for i in range(len(X))))
+    return fingerprint(*(fingerprint(part) for part in X.contents()))
 
 
 def train_members(

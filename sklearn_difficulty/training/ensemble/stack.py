@@ -26,11 +26,12 @@ from torch.utils.data import Dataset
 
 from ..._randomness import isolated_rng, spawn_seeds
 from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
-from ...networks.heads import class_probabilities, first_output
-from ...rows.rows import Inputs, Rows, cast_floats, n_rows, take_rows
+from ...networks.heads import first_output
+from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
+from ...rows.rows import Rows
 from ..fit import training_clone
 from ..record import TrainingRecord
-from ..skorch_net import matched_to_module, output_kind, seeds_row_order
+from ..skorch_net import head_of, matched_to_module, seeds_row_order
 from .member import BLOCK_ROWS, Arrays, Pool, read_member
 from .stack_linear import SingleLayerProducts
 
@@ -118,7 +119,7 @@ def train_stack(
             stack.member(k),
             [],
             classes=pool.classes,
-            outputs=stack.kind,
+            outputs=stack.head.name,
             criterion=stack.net.criterion_,
             n_epochs=n_epochs,
             trajectory_problem="members that are trained as a stack record none",
@@ -182,7 +183,7 @@ class Stack:
         self.net = nets[0]
         self.module = plain_module(self.net.module_)
         self.device = module_device(self.module)
-        self.kind = output_kind(self.net)
+        self.head = head_of(self.net)
         modules = [plain_module(net.module_) for net in nets]
         self.parameters = {
             name: _stacked(dict(m.named_parameters())[name] for m in modules)
@@ -192,19 +193,18 @@ class Stack:
             name: _stacked(dict(m.named_buffers())[name] for m in modules)
             for name, _ in self.module.named_buffers()
         }
-        _, targets = matched_to_module(self.net, pool.X, pool.targets, pool.classes)
+        _, targets = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
         self._targets = torch.from_numpy(targets).to(self.device)
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
 
     def _on_device(self, X: Rows) -> Any:
-        if isinstance(X, dict):
-            return {name: self._on_device(array) for name, array in X.items()}
+        dtype = module_dtype(self.module)
         with warnings.catch_warnings():
             # Rows are copied before a module sees them, so those of a memory map are only read.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            tensor = torch.from_numpy(cast_floats(X, module_dtype(self.module)))
-        return cast_floats(tensor.to(self.device), module_dtype(self.module))
+            tensors = map_inputs(torch.from_numpy, cast_floats(X.data, dtype))
+        return cast_floats(map_inputs(lambda tensor: tensor.to(self.device), tensors), dtype)
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return the net's optimiser, with all of its options, over the stacked parameters."""
@@ -236,15 +236,13 @@ class Stack:
         self, parameters: Tensors, buffers: Tensors, inputs: Inputs, targets: torch.Tensor
     ) -> torch.Tensor:
         outputs = self._call(parameters, buffers, inputs)
-        if self.kind == "binary_logit":
+        if self.head.compares_shapes:
             outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
         of_member = {**parameters, **buffers}
-        if isinstance(inputs, dict):
-            return functional_call(self.module, of_member, kwargs=inputs)
-        return functional_call(self.module, of_member, (inputs,))
+        return functional_call(self.module, of_member, *as_arguments(inputs))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         parameters = {name: tensor[k] for name, tensor in self.parameters.items()}
@@ -270,7 +268,7 @@ class Stack:
 
         def of_member(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
             outputs = first_output(self._call(parameters, buffers, inputs))
-            return class_probabilities(outputs, self.kind)
+            return self.head.probabilities(outputs)
 
         found = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
@@ -316,8 +314,7 @@ class Stack:
 
 
 def _bytes_of(inputs: Inputs) -> int:
-    tensors = inputs.values() if isinstance(inputs, dict) else [inputs]
-    return sum(tensor.nbytes for tensor in tensors)
+    return sum(tensor.nbytes for tensor in leaves(inputs))
 
 
 def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 
 from ..._randomness import isolated_rng
 from ...networks.forward import module_device
-from ...rows.rows import is_dataset
+from ...rows.rows import DatasetRows
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import predefined_validation_set
 from .member import BLOCK_ROWS, Pool
@@ -100,7 +100,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
     """
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
-    if is_dataset(pool.X) or is_dataset(pool.view):
+    if isinstance(pool.X, DatasetRows) or isinstance(pool.view, DatasetRows):
         return "X is a Dataset, whose items are made one at a time"
     reason = _obstacle_in_settings(pool.net)
     if reason is not None:
