@@ -19,7 +19,7 @@ from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.labels import to_numpy
 from ..rows.rows import check_rows, is_dataset
-from ..scorers._trained_source import TRAINED_TYPES
+from ..scorers._trained_source import is_trained
 from ..scorers.label_error import LabelErrorScorer
 from ..scorers.quadrants import DifficultyQuadrantClassifier
 from ..training.config_hash import fingerprint
@@ -147,7 +147,7 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
             "its difficulty_: torch.utils.data.Subset(dataset, indices)."
         )
-    if memory is None or isinstance(getattr(scorer, "estimator", None), TRAINED_TYPES):
+    if memory is None or is_trained(getattr(scorer, "estimator", None)):
         fitted = _fit(clone(scorer), X, y, dict(params), None)
     else:
         try:
@@ -211,7 +211,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     Scores that are read from checkpoints alone are computed for any rows, with a warning.
     """
     record = getattr(scorer, "record_", None)
-    if record is None or not isinstance(scorer.estimator, TRAINED_TYPES):
+    if record is None or not is_trained(scorer.estimator):
         return
     rows = check_rows(X)
     difference = record.difference(rows, record.targets(rows, y))

@@ -169,9 +169,5 @@ class ConsistencyScorer(BaseEnsembleScorer):
         return np.mean(predictions != targets, axis=0)
 
     @property
-    def _scores_unseen_rows(self) -> bool:
-        return self._has_members()
-
-    @property
     def _column_names(self) -> list[str]:
         return ["inconsistency"]

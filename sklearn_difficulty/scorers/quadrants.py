@@ -485,10 +485,6 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         return float(np.sqrt(2))
 
     @property
-    def _scores_unseen_rows(self) -> bool:
-        return self._has_members()
-
-    @property
     def _column_names(self) -> list[str]:
         return ["distance_from_easy", "validation_depth", "train_depth"]
 

@@ -225,7 +225,7 @@ class VoGScorer(BaseDifficultyScorer):
         )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
-        reader = self._reader(record, record.checkpoints)
+        reader = self._reader(record, record.checkpoints[:1])
         gradient_variance(reader, X, targets, formula=self.formula, batch_size=self.batch_size)
 
     def _statistics(

@@ -117,6 +117,8 @@ class TrainingRecord:
     True
     """
 
+    _is_trained_source = True  # scorers read it without training
+
     def __init__(
         self,
         module: nn.Module | None,
