@@ -20,17 +20,12 @@ from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.labels import to_numpy
 from ..rows.rows import check_rows, is_dataset
 from ..scorers._trained_source import is_trained
-from ..scorers.label_error import LabelErrorScorer
-from ..scorers.quadrants import DifficultyQuadrantClassifier
 from ..training.config_hash import fingerprint
 
-_SINGLE_TRAININGS = ("one_fit", "neighbors")  # of these networks every row was a training row
-
-
-# Which scorers of this package have an attribute, so that others are refused before they train.
-_HAVE: dict[str, tuple[type, ...]] = {
-    "error_probability_": (LabelErrorScorer,),
-    "suggested_label_": (LabelErrorScorer, DifficultyQuadrantClassifier),
+# Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
+_FOR_EXAMPLE = {
+    "error_probability_": "LabelErrorScorer",
+    "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
 
 
@@ -71,9 +66,10 @@ def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str
         )
     if quadrants is not None:
         _check_quadrants(scorer, quadrants)
-    is_ours = type(scorer).__module__.startswith(f"{__name__.partition('.')[0]}.")
+    # Of a class that declares nothing itself, as others' do, only the fit shows what it has.
+    provided = vars(type(scorer)).get("_provides")
     for attribute, setting in needed.items():
-        if is_ours and not isinstance(scorer, _HAVE[attribute]):
+        if provided is not None and attribute not in provided:
             _refuse_without(attribute, scorer, setting)
 
 
@@ -99,16 +95,15 @@ def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
 
 
 def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
-    has = [cls.__name__ for cls in _HAVE[attribute]]
     otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
     raise ValueError(
         f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
-        f"Use {' or '.join(has)}{otherwise}."
+        f"Use {_FOR_EXAMPLE[attribute]}{otherwise}."
     )
 
 
 def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
-    if not isinstance(scorer, DifficultyQuadrantClassifier):
+    if "difficulty_quadrant_" not in getattr(scorer, "_provides", ()):
         raise ValueError(
             f"quadrants={quadrants!r} needs a DifficultyQuadrantClassifier as scorer; "
             f"{type(scorer).__name__} knows no quadrants."
@@ -191,14 +186,13 @@ def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
     needed : mapping of str to str
         As for `check_scorer`.
     """
-    if not needed or not isinstance(scorer, LabelErrorScorer):
-        return
-    if scorer.method_ in _SINGLE_TRAININGS:
+    in_sample = getattr(scorer, "_in_sample_setting", None)
+    if needed and in_sample is not None:
         settings = list(needed.values())
         acts = any(setting.startswith("action") for setting in settings)
         warn_caller(
-            f"The error probabilities of method={scorer.method_!r} are too low, by far if the "
-            "network has memorised the labels: it was trained on these rows. With "
+            f"The error probabilities of {in_sample} are too low, by far if the network has "
+            "memorised the labels: it was trained on these rows. With "
             f"{' and '.join(settings)} many wrong labels go unnoticed. Set drop to a share of "
             f"the rows{', and action to drop' if acts else ''}; or give the scorer a net and "
             "method='out_of_sample'."

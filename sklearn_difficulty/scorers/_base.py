@@ -63,6 +63,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         """Return the raw difficulty (n,) of the rows that were trained on, from what was kept."""
 
+    # A class says by `_provides` which fitted attributes besides `difficulty_` filters can read:
+    # () if none. It holds for the class itself; a subclass that says nothing may have others.
+
     # Why some rows have no score; subclasses know better.
     _undefined_because = "something in it is not finite, or not known for these rows"
 

@@ -123,6 +123,7 @@ class ConsistencyScorer(BaseEnsembleScorer):
     (3,)
     """
 
+    _provides: tuple[str, ...] = ()
     _undefined_because = "no member held them out; train more members"
 
     def __init__(

@@ -225,6 +225,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     classes_: NDArray[Any]
     ensemble_: ResampledEnsemble
     record_: TrainingRecord
+    _provides = ("error_probability_", "suggested_label_")
     _no_unseen_because = MEMBERS_ARE_GONE
     _undefined_because = (
         "no network that has seen their class held them out (train more members), or what it makes "
@@ -375,6 +376,11 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     def _is_calibrated(self) -> bool:
         """Whether the difficulty is an error probability: not where rows were trained on."""
         return self.method_ in ("out_of_sample", "precomputed")
+
+    @property
+    def _in_sample_setting(self) -> str | None:
+        """The setting by which probabilities are of networks that were trained on the rows."""
+        return None if self._is_calibrated else f"method={self.method_!r}"
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         probabilities = self._source.of_unseen_rows(X)

@@ -121,6 +121,8 @@ class NeighborConfidenceScorer(BaseProbeScorer):
     True
     """
 
+    _provides: tuple[str, ...] = ()
+
     def __init__(
         self,
         estimator: Any = None,

@@ -159,6 +159,7 @@ class PredictionDepthScorer(BaseProbeScorer):
     (5,)
     """
 
+    _provides: tuple[str, ...] = ()
     _ignores_labels_of_unseen_rows = True
     _undefined_because = "the last probe disagrees with the network"
 

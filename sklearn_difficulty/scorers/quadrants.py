@@ -201,6 +201,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     (3,)
     """
 
+    _provides = ("difficulty_quadrant_", "corner_distance_", "suggested_label_")
     _undefined_because = (
         "they were never held out or never trained on, or no member defines their depth"
     )

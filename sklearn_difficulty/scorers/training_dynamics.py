@@ -194,6 +194,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     True
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "measure": [StrOptions(set(MEASURES))],

@@ -148,6 +148,7 @@ class VoGScorer(BaseDifficultyScorer):
     (597,)
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "checkpoints": [

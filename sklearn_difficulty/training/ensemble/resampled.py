@@ -175,6 +175,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     """
 
     _is_trained_source = True  # scorers read it without training
+    _provides: tuple[str, ...] = ()  # of what filters read
 
     _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [NeuralNet, None],
