@@ -209,6 +209,13 @@ class NeighborBank:
         return [(total / n).float() for total in sums]
 
 
+def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the position (n,) of every row among those of a bank, -1 if it is not in it."""
+    own = np.full(n, -1)
+    own[rows] = np.arange(len(rows))
+    return own
+
+
 def _refuse_nonfinite(matrix: torch.Tensor, probe: Probe, start: int) -> None:
     bad = torch.nonzero(~torch.isfinite(_squared_lengths(matrix)))[:5, 0] + start
     if len(bad):

@@ -19,6 +19,7 @@ from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.record import TrainingRecord
 from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
+from ._base_probing import lost_bank
 from ._trained_source import given_record
 
 Probabilities = NDArray[np.floating[Any]]
@@ -295,9 +296,5 @@ def known_bank(
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Return the training rows and their codes, or say how to get them back."""
     if bank is None:
-        raise ValueError(
-            "This LabelErrorScorer was pickled with pickle_bank=False and has lost the training "
-            "rows, among which neighbours are looked for. Set estimator to its "
-            f"{again} and fit it on them again: nothing is trained."
-        )
+        raise lost_bank("LabelErrorScorer", again)
     return bank

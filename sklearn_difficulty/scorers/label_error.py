@@ -283,13 +283,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         """
         if self.n_neighbors is None:
             return None
-        probes = self.probes
-        return VotesReadout(
-            n_neighbors=self.n_neighbors,
-            # Arrays cannot be compared with one another by ==.
-            probes=probes if isinstance(probes, str) or callable(probes) else list(probes),
-            batch_size=self.batch_size,
-        )
+        return VotesReadout(self.n_neighbors, self.probes, batch_size=self.batch_size)
 
     # ---------------------------------------------------------------------------- the scorer's work
 

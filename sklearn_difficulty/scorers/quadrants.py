@@ -31,6 +31,7 @@ from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ._base_ensemble import BaseEnsembleScorer
+from ._base_probing import lost_bank
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
@@ -270,11 +271,9 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         readout : callable
             For ``ResampledEnsemble(net, readout=...)``.
         """
-        probes = self.probes
         return DepthReadout(
             n_neighbors=self.n_neighbors,
-            # Arrays cannot be compared with one another by ==.
-            probes=probes if isinstance(probes, str) or callable(probes) else list(probes),
+            probes=self.probes,
             include_input=self.include_input,
             metric=self.metric,
             batch_size=self.batch_size,
@@ -438,11 +437,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
 
     def _depths(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[np.float64]:
         if not hasattr(self, "_bank"):
-            raise ValueError(
-                f"This {type(self).__name__} was pickled with pickle_bank=False and has lost the "
-                "training rows, among which neighbours are looked for. Set estimator to its "
-                "ensemble_ and fit it on them again: nothing is trained."
-            )
+            raise lost_bank(type(self).__name__, "ensemble_")
         readout, (bank_rows, codes) = self.readout(), self._bank
         measured, estimated = [], []
         for k, trained_on in enumerate(self.ensemble_.masks_):
@@ -467,7 +462,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
             k = min(_NEAREST, len(candidates))
             if k == 0:  # a member that has not seen the class has nothing to say
                 continue
-            bank = readout.bank_at(hidden, record, bank_rows, codes, candidates)
+            bank = readout.bank(record, bank_rows, codes, candidates, [hidden])
             [found] = bank.nearest(take_rows(X, asked), k)
             estimate[asked] = _nan_mean(self.train_depth_[candidates[found.positions]].T)
         return estimate

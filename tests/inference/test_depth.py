@@ -404,7 +404,7 @@ def test_hidden_bank(record_of, flowers, metric):
     record = record_of(two_layers())
     rows = np.array([140, 3, 77, 20, 55])
     readout = DepthReadout(metric=metric)
-    bank = readout.bank_at(readout.last_hidden(record, X), record, X, y, rows)
+    bank = readout.bank(record, X, y, rows, [readout.last_hidden(record, X)])
     assert_array_equal(bank.codes, y[rows])
     [found] = bank.nearest(X[:20], 2)
     assert found.probe.name == "0"

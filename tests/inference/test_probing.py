@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.neighbors import positions_in
 from sklearn_difficulty.inference.probes import find_probes
-from sklearn_difficulty.inference.probing import VotesReadout
+from sklearn_difficulty.inference.probing import DepthReadout, NeighborProbes, VotesReadout
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -136,8 +137,41 @@ def test_what_cannot_be_read_is_refused_before_training(record_of, identity):
         VotesReadout().rehearse(regressor, HEAPS[:2])
 
 
+def test_agreement_and_majority_by_hand(identity):
+    probing = NeighborProbes(n_neighbors=2)
+    bank = probing.bank(identity, HEAPS, CODES, EVERY)
+    found = probing.agreement(bank, None, CODES)
+    assert_array_equal(found, np.repeat([[0.5], [0.5], [0], [0.5], [0.5], [0]], 3, axis=1))
+    assert found.dtype == np.float32
+    winners, shares = probing.majority(bank, None, ties="lowest")
+    assert_array_equal(winners, np.repeat([[0, 0, 0, 1, 1, 2]], 3, axis=0))
+    assert_array_equal(shares, np.repeat([[0.5, 0.5, 1, 0.5, 0.5, 1]], 3, axis=0))
+    # Of two classes with a vote each, that of the nearer row.
+    winners, _ = probing.majority(bank, None)
+    assert_array_equal(winners[0], [0, 0, 0, 2, 2, 2])
+    by_hand = [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 1], [0, 0, 1], [0, 0.5, 0.5]]
+    assert_array_equal(probing.votes_at(bank.probes[1], bank, HEAPS), by_hand)
+
+
+def test_rows_of_a_bank_as_a_mask_and_as_positions(identity):
+    probing = NeighborProbes(n_neighbors=2)
+    whole = probing.bank(identity, HEAPS, CODES, EVERY)
+    assert whole.X is HEAPS
+    by_mask = probing.bank(identity, HEAPS, CODES, CODES == 2)
+    by_position = probing.bank(identity, HEAPS, CODES, np.array([3, 4]), by_mask.probes[1:2])
+    for bank in (by_mask, by_position):
+        assert_array_equal(bank.X, HEAPS[3:5])
+        assert_array_equal(bank.codes, [2, 2])
+    assert [len(bank.probes) for bank in (by_mask, by_position)] == [3, 1]
+    turned = probing.bank(identity, HEAPS, CODES, np.arange(6)[::-1])
+    assert_array_equal(turned.X, HEAPS[::-1])
+    assert_array_equal(positions_in(np.array([3, 1]), 5), [-1, 1, -1, 0, -1])
+
+
 def test_equal_settings_are_equal_readouts():
     # An ensemble is read without asking again if it was fitted with an equal readout.
     assert VotesReadout(n_neighbors=5, probes=["0"]) == VotesReadout(n_neighbors=5, probes=["0"])
+    assert VotesReadout(probes=np.array(["0"])) == VotesReadout(probes=("0",))
     assert VotesReadout(n_neighbors=5) != VotesReadout(n_neighbors=6)
+    assert VotesReadout() != DepthReadout()
     assert VotesReadout(probes=["0"]) != VotesReadout(probes=["1"])
