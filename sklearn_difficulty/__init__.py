@@ -1,20 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How hard is each example, and why: scikit-learn estimators around a torch network."""
 
-from .curation import DifficultyFilter, FilteredClassifier, FilteredRegressor
-from .scorers import (
-    ConsistencyScorer,
-    DifficultyQuadrantClassifier,
-    DifficultyScorer,
-    LabelErrorScorer,
-    MarginScorer,
-    MemorizationScorer,
-    NeighborConfidenceScorer,
-    PredictionDepthScorer,
-    TrainingDynamicsScorer,
-    VoGScorer,
-)
-from .training import TrainingRecord
+from typing import TYPE_CHECKING
+
+from ._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .curation import DifficultyFilter, FilteredClassifier, FilteredRegressor
+    from .scorers import (
+        ConsistencyScorer,
+        DifficultyQuadrantClassifier,
+        DifficultyScorer,
+        LabelErrorScorer,
+        MarginScorer,
+        MemorizationScorer,
+        NeighborConfidenceScorer,
+        PredictionDepthScorer,
+        TrainingDynamicsScorer,
+        VoGScorer,
+    )
+    from .training import TrainingRecord
+else:  # type checkers see the imports above
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".curation": ["DifficultyFilter", "FilteredClassifier", "FilteredRegressor"],
+            ".scorers": [
+                "ConsistencyScorer",
+                "DifficultyQuadrantClassifier",
+                "DifficultyScorer",
+                "LabelErrorScorer",
+                "MarginScorer",
+                "MemorizationScorer",
+                "NeighborConfidenceScorer",
+                "PredictionDepthScorer",
+                "TrainingDynamicsScorer",
+                "VoGScorer",
+            ],
+            ".training": ["TrainingRecord"],
+        },
+    )
 
 __version__ = "0.1.0.dev0"
 

@@ -36,6 +36,7 @@ from sklearn_difficulty import (
 )
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
+from sklearn_difficulty.scorers._ensemble_source import EnsembleTraining
 from sklearn_difficulty.training import MLP, ResampledEnsemble
 
 FEW_MEMBERS = LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, random_state=0)
@@ -314,8 +315,15 @@ def train_another_ensemble(self, X, y, view, groups, progress):
     return targets
 
 
-def read_any_rows(self, X, y):
-    return self.ensemble_.targets(X, y)
+class OfAnyRows(EnsembleTraining):
+    """A source that takes a given ensemble for other rows than its own."""
+
+    def _targets_of_its_rows(self, ensemble, X, y):
+        return ensemble.targets(X, y)
+
+
+def read_any_rows(self):
+    return OfAnyRows.of(self, train_size=lambda: self.train_size, readout=lambda: None)
 
 
 # Every check with scorers that it must catch, and a part of what it says about them.
@@ -415,7 +423,7 @@ MUTANTS = [
         "clone copied the ensemble",
     ),
     ("reads_an_ensemble", {"_train": train_another_ensemble}, "must keep that one"),
-    ("reads_an_ensemble", {"_check_given": read_any_rows}, "must be refused"),
+    ("reads_an_ensemble", {"_trained_source": read_any_rows}, "must be refused"),
 ]
 
 

@@ -193,3 +193,49 @@ def test_import_changes_nothing_global_and_needs_no_extra():
         [sys.executable, "-c", IMPORT_PROBE], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+LAZY_PROBE = """
+import sys
+
+import sklearn_difficulty
+
+
+def loaded(part):
+    return [m for m in sys.modules if m.startswith("sklearn_difficulty.") and part in m]
+
+
+assert not loaded("scorers")
+assert "VoGScorer" in dir(sklearn_difficulty)
+assert not hasattr(sklearn_difficulty, "VogScorer")
+from sklearn_difficulty import VoGScorer
+
+assert not loaded("ensemble"), loaded("ensemble")
+assert not loaded("curation")
+assert vars(sklearn_difficulty)["VoGScorer"] is VoGScorer
+sklearn_difficulty.training.ResampledEnsemble
+assert loaded("ensemble")
+sklearn_difficulty.model_selection.cross_val_difficulty
+from sklearn_difficulty.scorers import *
+
+assert MarginScorer is sklearn_difficulty.MarginScorer
+"""
+
+
+def test_what_is_not_asked_for_is_not_imported():
+    run = subprocess.run(
+        [sys.executable, "-c", LAZY_PROBE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("module_name", [PACKAGE, f"{PACKAGE}.scorers", f"{PACKAGE}.training"])
+def test_lazy_packages_know_their_names(module_name):
+    module = importlib.import_module(module_name)
+    assert set(module.__all__) <= set(dir(module))
+    assert "lazy_names" not in dir(module)
+    for name in module.__all__:
+        assert getattr(module, name) is vars(module)[name]
+    for name in ("scorer", "_scorer", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module '{module_name}' has no attribute"):
+            getattr(module, name)

@@ -14,23 +14,19 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_memory
+from torch.utils.data import Dataset
 
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.labels import to_numpy
-from ..rows.rows import as_rows, is_dataset
-from ..scorers._trained_source import TRAINED_TYPES
-from ..scorers.label_error import LabelErrorScorer
-from ..scorers.quadrants import DifficultyQuadrantClassifier
+from ..rows.rows import as_rows
+from ..scorers._trained_source import is_trained
 from ..training.config_hash import fingerprint
 
-_SINGLE_TRAININGS = ("one_fit", "neighbors")  # of these networks every row was a training row
-
-
-# Which scorers of this package have an attribute, so that others are refused before they train.
-_HAVE: dict[str, tuple[type, ...]] = {
-    "error_probability_": (LabelErrorScorer,),
-    "suggested_label_": (LabelErrorScorer, DifficultyQuadrantClassifier),
+# Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
+_FOR_EXAMPLE = {
+    "error_probability_": "LabelErrorScorer",
+    "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
 
 
@@ -71,9 +67,10 @@ def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str
         )
     if quadrants is not None:
         _check_quadrants(scorer, quadrants)
-    is_ours = type(scorer).__module__.startswith(f"{__name__.partition('.')[0]}.")
+    # Of a class that declares nothing itself, as others' do, only the fit shows what it has.
+    provided = vars(type(scorer)).get("_provides")
     for attribute, setting in needed.items():
-        if is_ours and not isinstance(scorer, _HAVE[attribute]):
+        if provided is not None and attribute not in provided:
             _refuse_without(attribute, scorer, setting)
 
 
@@ -99,16 +96,15 @@ def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
 
 
 def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
-    has = [cls.__name__ for cls in _HAVE[attribute]]
     otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
     raise ValueError(
         f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
-        f"Use {' or '.join(has)}{otherwise}."
+        f"Use {_FOR_EXAMPLE[attribute]}{otherwise}."
     )
 
 
 def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
-    if not isinstance(scorer, DifficultyQuadrantClassifier):
+    if "difficulty_quadrant_" not in getattr(scorer, "_provides", ()):
         raise ValueError(
             f"quadrants={quadrants!r} needs a DifficultyQuadrantClassifier as scorer; "
             f"{type(scorer).__name__} knows no quadrants."
@@ -142,12 +138,12 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
     scorer : estimator
         Its `difficulty_` has one number per row.
     """
-    if is_dataset(X):
+    if isinstance(X, Dataset):
         raise TypeError(
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
             "its difficulty_: torch.utils.data.Subset(dataset, indices)."
         )
-    if memory is None or isinstance(getattr(scorer, "estimator", None), TRAINED_TYPES):
+    if memory is None or is_trained(getattr(scorer, "estimator", None)):
         fitted = _fit(clone(scorer), X, y, dict(params), None)
     else:
         try:
@@ -191,14 +187,13 @@ def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
     needed : mapping of str to str
         As for `check_scorer`.
     """
-    if not needed or not isinstance(scorer, LabelErrorScorer):
-        return
-    if scorer.method_ in _SINGLE_TRAININGS:
+    in_sample = getattr(scorer, "_in_sample_setting", None)
+    if needed and in_sample is not None:
         settings = list(needed.values())
         acts = any(setting.startswith("action") for setting in settings)
         warn_caller(
-            f"The error probabilities of method={scorer.method_!r} are too low, by far if the "
-            "network has memorised the labels: it was trained on these rows. With "
+            f"The error probabilities of {in_sample} are too low, by far if the network has "
+            "memorised the labels: it was trained on these rows. With "
             f"{' and '.join(settings)} many wrong labels go unnoticed. Set drop to a share of "
             f"the rows{', and action to drop' if acts else ''}; or give the scorer a net and "
             "method='out_of_sample'."
@@ -211,7 +206,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     Scores that are read from checkpoints alone are computed for any rows, with a warning.
     """
     record = getattr(scorer, "record_", None)
-    if record is None or not isinstance(scorer.estimator, TRAINED_TYPES):
+    if record is None or not is_trained(scorer.estimator):
         return
     rows = as_rows(X, collate_fn=record.collate_fn)
     difference = record.difference(rows, record.targets(rows, y))

@@ -13,7 +13,6 @@ from sklearn.utils import _safe_indexing, column_or_1d, indexable
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.labels import to_numpy
-from ..scorers.quadrants import DifficultyQuadrantClassifier
 from ._scoring_step import attribute_of
 
 _MORE_LIKELY_WRONG = 0.5
@@ -102,7 +101,7 @@ def trust_in_labels(
 
 
 def _in_quadrants(
-    scorer: DifficultyQuadrantClassifier, quadrants: Sequence[str]
+    scorer: Any, quadrants: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return how near rows are to their corner, and which of them lie in some quadrants."""
     code = scorer.difficulty_quadrant_

@@ -102,6 +102,7 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
     ((160, 13), (18,))
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **CONSTRAINTS,
         "quadrants": ["array-like", None],

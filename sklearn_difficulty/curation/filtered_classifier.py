@@ -143,6 +143,7 @@ class FilteredClassifier(BaseFiltered):
 
     _kind = "classifier"
     _instead_of_none = {"estimator": "LogisticRegression(...)", "scorer": "LabelErrorScorer(...)"}
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseFiltered._parameter_constraints,
         "quadrants": ["array-like", None],

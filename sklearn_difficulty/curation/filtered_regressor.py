@@ -98,6 +98,7 @@ class FilteredRegressor(BaseFiltered):
         "estimator": "Ridge(...)",
         "scorer": 'TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss")',
     }
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseFiltered._parameter_constraints,
         "drop": CONSTRAINTS["drop"][1:],

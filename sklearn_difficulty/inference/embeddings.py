@@ -18,8 +18,8 @@ from torch import nn
 
 from .._progress import SILENT, Task
 from ..networks.forward import call_module, module_device
-from ..rows.inputs import Inputs, copied, leaves
-from ..rows.rows import Rows, n_rows, take_rows
+from ..rows.inputs import Inputs, copied, leaves, n_rows
+from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 from .trace import Probe, SumCounter
@@ -51,7 +51,7 @@ class EmbeddingReader:
 
     def widths(self, X: Rows, probes: Sequence[Probe]) -> list[int]:
         """Return the number of values per row at every probe."""
-        return [e.shape[1] for e in self.embed(take_rows(X, slice(0, 2)), probes, batch_size=2)]
+        return [e.shape[1] for e in self.embed(X.take(slice(2)), probes, batch_size=2)]
 
     def embed(
         self,
@@ -65,8 +65,8 @@ class EmbeddingReader:
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset
-            Checked rows.
+        X : Rows
+            To be read.
         probes : sequence of Probe
             What to read.
         batch_size : int
@@ -86,7 +86,7 @@ class EmbeddingReader:
         embeddings: list[torch.Tensor] = []
         start = 0
         # Any codes will do: given some, no pass is made for the predicted ones.
-        codes = np.zeros(n_rows(X), dtype=np.int64)
+        codes = np.zeros(len(X), dtype=np.int64)
         for n, _, values in read_blocks(
             self.record, X, codes, reading, batch_size=batch_size, progress=progress
         ):

@@ -175,8 +175,8 @@ def gradient_variance(
     ----------
     reader : GradientReader
         What is differentiated, where, and at which checkpoints.
-    X : ndarray, dict of ndarrays or Dataset
-        The rows, in order.
+    X : Rows
+        In order.
     labels : ndarray or None
         Label codes (n,), or regression targets; None takes the final network's prediction.
     formula : {"rms", "mean_std", "cvpr"}

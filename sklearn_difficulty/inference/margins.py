@@ -39,8 +39,8 @@ def input_margins(
     ----------
     record : TrainingRecord
         Whose module is read with the weights that training left.
-    X : ndarray, dict of ndarrays or Dataset
-        The rows, in order.
+    X : Rows
+        In order.
     labels : ndarray or None
         Label codes (n,); None takes the predicted class.
     wrt : str or None

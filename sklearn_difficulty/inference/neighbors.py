@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from .._progress import SILENT, Task
-from ..rows.rows import Rows, n_rows, take_rows
+from ..rows.rows import Rows
 from .embeddings import EmbeddingReader
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
 from .trace import Probe
@@ -42,8 +42,8 @@ class NeighborBank:
     ----------
     reader : EmbeddingReader
         Makes the embeddings.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows; kept by reference.
+    X : Rows
+        Kept by reference.
     codes : ndarray of shape (n_bank,)
         Positions of their labels among the classes.
     probes : sequence of Probe
@@ -85,7 +85,7 @@ class NeighborBank:
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset, or None
+        X : Rows or None
             Checked rows; None for those of the bank, none of which is its own neighbour.
         n_neighbors : int
             How many; fewer than there are rows in the bank.
@@ -102,10 +102,10 @@ class NeighborBank:
             Of equally distant rows, those that come first in the bank.
         """
         if X is None:
-            own = np.arange(n_rows(self.X))
-        if n_neighbors > n_rows(self.X) - (own is not None):
+            own = np.arange(len(self.X))
+        if n_neighbors > len(self.X) - (own is not None):
             raise ValueError(
-                f"n_neighbors={n_neighbors} is more than the {n_rows(self.X)} rows of the bank can "
+                f"n_neighbors={n_neighbors} is more than the {len(self.X)} rows of the bank can "
                 "offer."
             )
         remaining = list(self.probes if probes is None else probes)
@@ -135,7 +135,7 @@ class NeighborBank:
         return list(probes[: max(1, int(np.searchsorted(n_bytes, budget // 2, side="right")))])
 
     def _bytes(self, probe: Probe) -> int:
-        return 4 * self._widths[probe] * n_rows(self.X)
+        return 4 * self._widths[probe] * len(self.X)
 
     def _search(
         self,
@@ -146,7 +146,7 @@ class NeighborBank:
         budget: int,
     ) -> list[Neighbors]:
         rows = self.X if X is None else X
-        n = n_rows(rows)
+        n = len(rows)
         row_bytes = 4 * sum(self._widths[probe] for probe in group)
         n_chunk = min(_CHUNK_ROWS, max(_MIN_ROWS, budget // 8 // row_bytes))
         batch_size = min(self.batch_size, n_chunk)
@@ -158,7 +158,7 @@ class NeighborBank:
                     if X is None and len(pieces[0].matrix) == n:
                         embedded = [piece.matrix[chunk] for piece in pieces]
                     else:
-                        part = take_rows(rows, chunk)
+                        part = rows.take(chunk)
                         embedded = self.reader.embed(part, group, batch_size=batch_size)
                         for values, piece in zip(embedded, pieces, strict=True):
                             values -= piece.centre
@@ -175,7 +175,7 @@ class NeighborBank:
         self, group: Sequence[Probe], n_chunk: int, batch_size: int, budget: int
     ) -> Iterator[tuple[int, list[_Piece]]]:
         """Yield where a piece of the bank starts, and its embeddings at every probe of a group."""
-        n = n_rows(self.X)
+        n = len(self.X)
         if all(probe in self._kept for probe in group):
             yield 0, [self._kept[probe] for probe in group]
             return
@@ -184,7 +184,7 @@ class NeighborBank:
         if n_piece < n:
             centres = self._centres(group, n_chunk, batch_size)
         for start in range(0, n, n_piece):
-            part = take_rows(self.X, slice(start, min(start + n_piece, n)))
+            part = self.X.take(slice(start, min(start + n_piece, n)))
             matrices = self.reader.embed(part, group, batch_size=batch_size)
             if centres is None:
                 centres = [matrix.mean(dim=0) for matrix in matrices]
@@ -199,14 +199,21 @@ class NeighborBank:
 
     def _centres(self, group: Sequence[Probe], n_chunk: int, batch_size: int) -> list[torch.Tensor]:
         """Return the mean of the whole bank at every probe of a group, in a pass of its own."""
-        n = n_rows(self.X)
+        n = len(self.X)
         sums: list[Any] = [0.0] * len(group)
         for start in range(0, n, n_chunk):
-            part = take_rows(self.X, slice(start, min(start + n_chunk, n)))
+            part = self.X.take(slice(start, min(start + n_chunk, n)))
             for i, matrix in enumerate(self.reader.embed(part, group, batch_size=batch_size)):
                 _refuse_nonfinite(matrix, group[i], start)
                 sums[i] = sums[i] + matrix.sum(dim=0, dtype=torch.float64)
         return [(total / n).float() for total in sums]
+
+
+def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the position (n,) of every row among those of a bank, -1 if it is not in it."""
+    own = np.full(n, -1)
+    own[rows] = np.arange(len(rows))
+    return own
 
 
 def _refuse_nonfinite(matrix: torch.Tensor, probe: Probe, start: int) -> None:

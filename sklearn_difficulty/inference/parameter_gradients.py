@@ -56,8 +56,8 @@ def gradient_norms(
         The network, and the loss it was trained with.
     checkpoints : sequence of Checkpoint
         Where gradients are taken, in eval mode.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
+    X : Rows
+        To be read.
     labels : ndarray or None
         Label codes (n,), or regression targets; None takes the final network's prediction.
     layers : {"last", "all"}

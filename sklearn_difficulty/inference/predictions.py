@@ -39,8 +39,8 @@ def mean_statistics(
         The network.
     checkpoints : sequence of Checkpoint
         Over which the means are taken.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
+    X : Rows
+        To be read.
     labels : ndarray or None
         Label codes (n,), or regression targets; None takes the final network's prediction.
     batch_size : int
@@ -83,8 +83,8 @@ def mean_probabilities(
         The network, a classifier.
     checkpoints : sequence of Checkpoint
         Over which the mean is taken.
-    X : ndarray, dict of ndarrays or Dataset
-        Checked rows.
+    X : Rows
+        To be read.
     batch_size : int
         Rows a block, at most.
 
@@ -133,8 +133,8 @@ def output_margins(
     ----------
     record : TrainingRecord
         Whose module is read with the weights that training left.
-    X : ndarray, dict of ndarrays or Dataset
-        The rows, in order.
+    X : Rows
+        In order.
     labels : ndarray or None
         Label codes (n,); None takes the predicted class.
     batch_size : int

@@ -35,7 +35,7 @@ def find_probes(
     ----------
     record : TrainingRecord
         The network, a classifier.
-    X : ndarray, dict of ndarrays or Dataset
+    X : Rows
         Checked rows, of which the first few are passed through.
     choice : "auto", str, sequence of str, or callable
         The rule of `automatic_sites`; a regular expression that must match a module's whole name;

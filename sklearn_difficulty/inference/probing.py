@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the nearest training rows say: prediction depth and votes."""
+"""What the nearest training rows say: prediction depth, votes and agreement.
+
+`NeighborProbes` is the one way from settings to a bank of rows and from there to what neighbours
+say. The readouts are the same, asked of the members of an ensemble.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +19,12 @@ from .._progress import SILENT, Task
 from ..measures import prediction_depth
 from ..networks.forward import call_module
 from ..rows.inputs import copied
-from ..rows.rows import Rows, as_rows, n_rows, take_rows
+from ..rows.rows import Rows, as_rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 from .embeddings import EmbeddingReader
 from .nearest import count_votes, full_precision, majority
-from .neighbors import NeighborBank
+from .neighbors import NeighborBank, positions_in
 from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
 from .trace import Probe
@@ -27,12 +33,12 @@ _ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
-class NeighborReadout:
-    """Base of the readouts that look for neighbours among the rows a member was trained on.
+class NeighborProbes:
+    """Looks for the nearest rows at the probes of a network, and counts which classes they have.
 
     Parameters
     ----------
-    n_neighbors, probes, include_input, metric, batch_size : object
+    n_neighbors, probes, include_input, metric, pool, batch_size : object
         As for `PredictionDepthScorer`.
     """
 
@@ -40,37 +46,177 @@ class NeighborReadout:
     probes: ProbeChoice = "auto"
     include_input: bool = True
     metric: str = "euclidean"
+    pool: int | None = None
     batch_size: int = 512
 
-    def rehearse(self, record: TrainingRecord, X: Rows) -> None:
-        """Read some rows of an untrained network, so that what cannot be read is refused early."""
-        probes = find_probes(record, X, self.probes, include_input=self.include_input)
-        self.reader(record).widths(X, probes)
+    def __post_init__(self) -> None:
+        if not (isinstance(self.probes, str) or callable(self.probes)):
+            # Arrays cannot be compared with one another by ==.
+            object.__setattr__(self, "probes", list(self.probes))
+
+    # ------------------------------------------------------------------------------- where to look
+
+    def find(self, record: TrainingRecord, X: Rows) -> list[Probe]:
+        """Return the probes of a network."""
+        return find_probes(record, X, self.probes, include_input=self.include_input)
+
+    def last_hidden(self, record: TrainingRecord, X: Rows) -> Probe:
+        """Return the last of the probes that is before what the network returns."""
+        return last_hidden_probe(record, X, self.probes, include_input=self.include_input)
 
     def reader(self, record: TrainingRecord) -> EmbeddingReader:
         """Return what embeds rows."""
-        return EmbeddingReader(record, unit_length=self.metric == "cosine")
+        return EmbeddingReader(record, pool=self.pool, unit_length=self.metric == "cosine")
+
+    def rehearse(self, record: TrainingRecord, X: Rows) -> None:
+        """Read some rows of an untrained network, so that what cannot be read is refused early."""
+        self.reader(record).widths(X, self.find(record, X))
 
     def bank(
         self,
         record: TrainingRecord,
         X: Rows,
         codes: NDArray[np.int64],
-        trained_on: NDArray[np.bool_],
+        among: NDArray[Any],
+        probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:
-        """Return the rows that a member was trained on, to look for neighbours among them."""
-        rows = np.flatnonzero(trained_on)
+        """Return some rows, to look for neighbours among them.
+
+        Parameters
+        ----------
+        record : TrainingRecord
+            The network.
+        X : Rows
+            Kept by reference if all of them are the bank.
+        codes : ndarray of shape (n,)
+            Positions of their labels.
+        among : ndarray of bool or int
+            Which of them are the bank: a mask (n,), or positions.
+        probes : sequence of Probe, default=None
+            Where; None takes those that the settings choose.
+
+        Returns
+        -------
+        bank : NeighborBank
+            In the order of `among`.
+        """
+        everything = np.arange(len(codes))
+        rows = everything[among]
         return NeighborBank(
             self.reader(record),
-            take_rows(X, rows),
+            X if np.array_equal(rows, everything) else X.take(rows),
             codes[rows],
-            find_probes(record, X, self.probes, include_input=self.include_input),
+            self.find(record, X) if probes is None else probes,
             batch_size=self.batch_size,
         )
 
+    # -------------------------------------------------------------------------- what is said there
+
+    # Below, X None stands for the rows of the bank, none of which is its own neighbour; `own` is
+    # the position of every row in the bank, -1 if it is not in it.
+
+    def majority(
+        self,
+        bank: NeighborBank,
+        X: Rows | None,
+        own: NDArray[np.int64] | None = None,
+        *,
+        ties: str = "nearest",
+        probes: Sequence[Probe] | None = None,
+        progress: Task = SILENT,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the class with the most votes and its share of them, both (n_probes, n).
+
+        The class is -1, and the share NaN, where an embedding is not finite.
+        """
+        n_classes = _n_classes(bank)
+        votes = [
+            majority(labels, distances, n_classes, ties)
+            for labels, distances in self._asked(bank, X, own, probes, progress)
+        ]
+        winners, shares = zip(*votes, strict=True)
+        return np.stack(winners), np.stack(shares)
+
+    def votes(
+        self, bank: NeighborBank, X: Rows | None, progress: Task = SILENT
+    ) -> NDArray[np.float32]:
+        """Return the shares of the classes (n, n_classes), over all probes, none of which is zero.
+
+        They are NaN where an embedding is not finite.
+        """
+        n_classes = _n_classes(bank)
+        # One vote is shared by all classes: none is impossible.
+        counts = np.full((len(bank.X if X is None else X), n_classes), 1 / n_classes)
+        for labels, distances in self._asked(bank, X, progress=progress):
+            counts += count_votes(labels, n_classes)
+            counts[np.isnan(distances).any(axis=1)] = np.nan
+        return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def votes_at(self, probe: Probe, bank: NeighborBank, X: Rows) -> NDArray[np.float64]:
+        """Return the shares of the classes (n, n_classes) at one probe."""
+        [(labels, distances)] = self._asked(bank, X, probes=[probe])
+        shares = count_votes(labels, _n_classes(bank)) / self.n_neighbors
+        shares[np.isnan(distances).any(axis=1)] = np.nan
+        return shares
+
+    def agreement(
+        self,
+        bank: NeighborBank,
+        X: Rows | None,
+        classes: NDArray[np.int64],
+        own: NDArray[np.int64] | None = None,
+        progress: Task = SILENT,
+    ) -> NDArray[np.float32]:
+        """Return the share of the neighbours that have a row's class, (n, n_probes)."""
+        shares = []
+        for labels, distances in self._asked(bank, X, own, progress=progress):
+            share = (labels == classes[:, None]).mean(axis=1, dtype=np.float32)
+            share[np.isnan(distances).any(axis=1)] = np.nan
+            shares.append(share)
+        return np.stack(shares, axis=1)
+
+    def depth_of(
+        self, winners: NDArray[np.int64], record: TrainingRecord, X: Rows
+    ) -> NDArray[np.float64]:
+        """Return the probe from which on all predict what the network does; NaN where undefined."""
+        depth = prediction_depth(winners, self.predicted(record, X))
+        depth[(winners < 0).any(axis=0)] = np.nan  # an embedding that is not finite
+        return depth
+
+    def depth(
+        self, bank: NeighborBank, X: Rows, own: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the depth of rows, divided by the deepest that is possible."""
+        winners, _ = self.majority(bank, X, own)
+        depth = self.depth_of(winners, bank.reader.record, X) / max(1, len(winners) - 1)
+        return depth.astype(np.float32)
+
+    def predicted(self, record: TrainingRecord, X: Rows) -> NDArray[np.int64]:
+        """Return the class that the network predicts, computed as the last probe is."""
+        with full_precision():
+            return predicted_classes(record, X, batch_size=self.batch_size)
+
+    def _asked(
+        self,
+        bank: NeighborBank,
+        X: Rows | None,
+        own: NDArray[np.int64] | None = None,
+        probes: Sequence[Probe] | None = None,
+        progress: Task = SILENT,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield the classes of every row's neighbours and their distances, probe by probe."""
+        for found in bank.nearest(X, self.n_neighbors, own=own, probes=probes, progress=progress):
+            yield bank.codes[found.positions], found.distances
+
+
+def _n_classes(bank: NeighborBank) -> int:
+    classes = bank.reader.record.classes_
+    assert classes is not None
+    return len(classes)
+
 
 @dataclass(frozen=True)
-class VotesReadout(NeighborReadout):
+class VotesReadout(NeighborProbes):
     """Reads which classes the neighbours of held-out rows belong to, on average over the probes."""
 
     def __call__(
@@ -86,7 +232,7 @@ class VotesReadout(NeighborReadout):
         ----------
         record : TrainingRecord
             Of the member.
-        X : ndarray, dict of ndarrays or Dataset
+        X : Rows
             All rows.
         codes : ndarray of shape (n,)
             Positions of their labels.
@@ -102,37 +248,9 @@ class VotesReadout(NeighborReadout):
         bank = self.bank(record, rows, codes, trained_on)
         return {"votes": self.votes(bank, rows.take(np.flatnonzero(~trained_on)))}
 
-    def votes(
-        self, bank: NeighborBank, X: Rows | None, progress: Task = SILENT
-    ) -> NDArray[np.float32]:
-        """Return the shares of the classes among the neighbours of rows, none of which is zero.
-
-        Parameters
-        ----------
-        bank : NeighborBank
-            Where neighbours are looked for.
-        X : ndarray, dict of ndarrays, Dataset or None
-            Checked rows; None for those of the bank, none of which is its own neighbour.
-        progress : Task
-            Gets one subtask per probe.
-
-        Returns
-        -------
-        votes : ndarray of shape (n, n_classes), float32
-            NaN where an embedding is not finite.
-        """
-        assert bank.reader.record.classes_ is not None
-        n_classes = len(bank.reader.record.classes_)
-        # One vote is shared by all classes: none is impossible.
-        counts = np.full((n_rows(bank.X if X is None else X), n_classes), 1 / n_classes)
-        for found in bank.nearest(X, self.n_neighbors, progress=progress):
-            counts += count_votes(bank.codes[found.positions], n_classes)
-            counts[np.isnan(found.distances).any(axis=1)] = np.nan
-        return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
-
 
 @dataclass(frozen=True)
-class DepthReadout(NeighborReadout):
+class DepthReadout(NeighborProbes):
     """Reads the prediction depth of all rows from a member's record."""
 
     def __call__(
@@ -148,7 +266,7 @@ class DepthReadout(NeighborReadout):
         ----------
         record : TrainingRecord
             Of the member.
-        X : ndarray, dict of ndarrays or Dataset
+        X : Rows
             All rows.
         codes : ndarray of shape (n,)
             Positions of their labels.
@@ -158,50 +276,11 @@ class DepthReadout(NeighborReadout):
         Returns
         -------
         arrays : dict of str to ndarray
-            float32, divided by the deepest that is possible: in [0, 1], NaN where undefined.
+            float32, in [0, 1], NaN where undefined.
         """
-        own = np.where(trained_on, np.cumsum(trained_on) - 1, -1)
         rows = as_rows(X, collate_fn=record.collate_fn)
-        bank = self.bank(record, rows, codes, trained_on)
-        return {"depth": self.depth(bank, rows, own=own)}
-
-    def depth(
-        self, bank: NeighborBank, X: Rows, own: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float32]:
-        """Return the depth of rows in [0, 1]; `own` is the position of each in the bank, or -1."""
-        record = bank.reader.record
-        assert record.classes_ is not None
-        winners = np.stack(
-            [
-                majority(
-                    bank.codes[found.positions], found.distances, len(record.classes_), "nearest"
-                )[0]
-                for found in bank.nearest(X, self.n_neighbors, own=own)
-            ]
-        )
-        with full_precision():  # as the last probe
-            predicted = predicted_classes(record, X, batch_size=self.batch_size)
-        depth = prediction_depth(winners, predicted) / max(1, len(winners) - 1)
-        depth[(winners < 0).any(axis=0)] = np.nan  # an embedding that is not finite
-        return depth.astype(np.float32)
-
-    def last_hidden(self, record: TrainingRecord, X: Rows) -> Probe:
-        """Return the last of the probes that is before what the network returns."""
-        return last_hidden_probe(record, X, self.probes, include_input=self.include_input)
-
-    def bank_at(
-        self,
-        probe: Probe,
-        record: TrainingRecord,
-        X: Rows,
-        codes: NDArray[np.int64],
-        rows: NDArray[np.int64],
-    ) -> NeighborBank:
-        """Return some rows, to look for neighbours among them at a single probe."""
-        bank = take_rows(X, rows)
-        return NeighborBank(
-            self.reader(record), bank, codes[rows], [probe], batch_size=self.batch_size
-        )
+        own = positions_in(np.flatnonzero(trained_on), len(codes))
+        return {"depth": self.depth(self.bank(record, rows, codes, trained_on), rows, own)}
 
 
 def last_hidden_probe(
@@ -213,7 +292,7 @@ def last_hidden_probe(
     ----------
     record : TrainingRecord
         The network.
-    X : ndarray, dict of ndarrays or Dataset
+    X : Rows
         Some rows.
     choice : "auto", str, list of str, or callable, default="auto"
         Which layers are probed.
@@ -226,7 +305,7 @@ def last_hidden_probe(
         The first one if all of them return what the network returns.
     """
     probes = find_probes(record, X, choice, include_input=include_input)[:-1]
-    rows = take_rows(X, slice(0, min(2, n_rows(X))))
+    rows = X.take(slice(2))
     [block] = read_blocks(
         record,
         rows,

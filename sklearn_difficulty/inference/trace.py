@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
 from ..networks.forward import call_module
-from ..rows.inputs import Inputs, copied
-from ..rows.rows import Rows, n_rows, take_rows
+from ..rows.inputs import Inputs, copied, n_rows, take_rows
+from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
 
@@ -212,7 +212,7 @@ def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
         trace.embeds_tokens = not any(t.is_floating_point() for t in tensors)
         return trace
 
-    rows = take_rows(X, slice(0, _TRACED_ROWS))
-    codes = np.zeros(n_rows(rows), dtype=np.int64)
+    rows = X.take(slice(_TRACED_ROWS))
+    codes = np.zeros(len(rows), dtype=np.int64)
     [block] = read_blocks(record, rows, codes, reading, batch_size=16)
     return block.result

@@ -13,7 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ..rows.labels import to_numpy
 from ..rows.rows import Rows
-from ..scorers._trained_source import TRAINED_TYPES
+from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
 
 N_LISTED = 5  # rows, groups or classes that a message names
@@ -28,7 +28,7 @@ def check_untrained(scorer: Any, verb: str) -> None:
             f"{type(scorer).__name__} reads precomputed probabilities, whose networks are already "
             f"trained; {verb} trains anew: pass the net."
         )
-    if isinstance(held, TRAINED_TYPES):
+    if is_trained(held):
         raise ValueError(
             f"{type(scorer).__name__} holds a {type(held).__name__}, which is already trained; "
             f"{verb} trains anew: pass the net."

@@ -21,9 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from .._randomness import isolated_rng
 from .identity import RowsFingerprint, hash_arrays, hash_items
-from .inputs import Inputs, leaves, map_inputs, to_device
-from .inputs import n_rows as n_rows_of
-from .inputs import take_rows as take_rows_of
+from .inputs import Inputs, leaves, map_inputs, n_rows, take_rows, to_device
 from .labels import LISTED_ROWS, nonfinite_rows, to_numpy
 
 _LABEL_BLOCK = 512
@@ -77,7 +75,7 @@ class Rows(ABC):
         start = 0
         for batch in self._batches(batch_size):
             inputs = to_device(batch, dtype, device)
-            n = n_rows_of(inputs)
+            n = n_rows(inputs)
             yield slice(start, start + n), inputs
             start += n
 
@@ -152,15 +150,15 @@ class DictRows(Rows):
     """A dict of arrays of one length, which the module takes as keyword arguments."""
 
     def __len__(self) -> int:
-        return n_rows_of(self.data)
+        return n_rows(self.data)
 
     def take(self, index: Any) -> DictRows:
         """Return some rows, by a slice, a mask or positions."""
-        return DictRows(take_rows_of(self.data, index))
+        return DictRows(take_rows(self.data, index))
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
         for start in range(0, len(self), batch_size):
-            yield take_rows_of(self.data, slice(start, start + batch_size))
+            yield take_rows(self.data, slice(start, start + batch_size))
 
     @property
     def row_shape(self) -> dict[str, tuple[int, ...]]:
@@ -349,32 +347,3 @@ def _checked(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArr
     # torch takes no view that runs backwards.
     runs_backwards = any(stride < 0 for stride in array.strides)
     return np.ascontiguousarray(array) if runs_backwards else array
-
-
-# SHIMS: removed once the scorers speak to rows themselves
-def check_rows(X, *, estimator=None):
-    return as_rows(X, estimator=estimator)
-
-
-def check_view(view, rows, *, estimator=None):
-    return as_view(view, rows, estimator=estimator)
-
-
-def n_rows(X):
-    from .inputs import n_rows as of_inputs
-
-    return len(X) if isinstance(X, Rows) else of_inputs(X)
-
-
-def take_rows(X, index):
-    from .inputs import take_rows as of_inputs
-
-    return X.take(index) if isinstance(X, Rows) else of_inputs(X, index)
-
-
-def is_dataset(X):
-    return isinstance(X, (Dataset, DatasetRows))
-
-
-def given_labels(X, y, collate_fn):
-    return as_rows(X, collate_fn=collate_fn).given_labels(y)

@@ -1,16 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One public scorer per file: a record, a reader and a measure behind fit and transform."""
 
-from .consistency import ConsistencyScorer
-from .difficulty import DifficultyScorer
-from .label_error import LabelErrorScorer
-from .margin import MarginScorer
-from .memorization import MemorizationScorer
-from .neighbor_confidence import NeighborConfidenceScorer
-from .prediction_depth import PredictionDepthScorer
-from .quadrants import DifficultyQuadrantClassifier
-from .training_dynamics import TrainingDynamicsScorer
-from .vog import VoGScorer
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .consistency import ConsistencyScorer
+    from .difficulty import DifficultyScorer
+    from .label_error import LabelErrorScorer
+    from .margin import MarginScorer
+    from .memorization import MemorizationScorer
+    from .neighbor_confidence import NeighborConfidenceScorer
+    from .prediction_depth import PredictionDepthScorer
+    from .quadrants import DifficultyQuadrantClassifier
+    from .training_dynamics import TrainingDynamicsScorer
+    from .vog import VoGScorer
+else:  # type checkers see the imports above
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            ".consistency": ["ConsistencyScorer"],
+            ".difficulty": ["DifficultyScorer"],
+            ".label_error": ["LabelErrorScorer"],
+            ".margin": ["MarginScorer"],
+            ".memorization": ["MemorizationScorer"],
+            ".neighbor_confidence": ["NeighborConfidenceScorer"],
+            ".prediction_depth": ["PredictionDepthScorer"],
+            ".quadrants": ["DifficultyQuadrantClassifier"],
+            ".training_dynamics": ["TrainingDynamicsScorer"],
+            ".vog": ["VoGScorer"],
+        },
+    )
 
 __all__ = [
     "ConsistencyScorer",

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the scorers that probe a network's layers share: probes, bank, neighbours."""
+"""What the scorers that probe a network's layers share: parameters, and the bank that they keep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -12,16 +11,14 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._progress import SILENT, Task
 from .._randomness import draw_seed
 from .._warnings import warn_caller
 from ..inference.embeddings import EmbeddingReader
-from ..inference.nearest import full_precision
-from ..inference.neighbors import NeighborBank, Neighbors
-from ..inference.predictions import predicted_classes
-from ..inference.probes import ProbeChoice, find_probes
+from ..inference.neighbors import NeighborBank, positions_in
+from ..inference.probes import ProbeChoice
+from ..inference.probing import NeighborProbes
 from ..inference.trace import Probe
-from ..rows.rows import Rows, n_rows, take_rows
+from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
@@ -96,33 +93,34 @@ class BaseProbeScorer(BaseDifficultyScorer):
             )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
-        self._reader(record).widths(X, self._find_probes(record, X))
+        self._probing.rehearse(record, X)
 
-    def _find_probes(self, record: TrainingRecord, X: Rows) -> list[Probe]:
-        return find_probes(record, X, self.probes, include_input=self.include_input)
-
-    def _reader(self, record: TrainingRecord) -> EmbeddingReader:
-        return EmbeddingReader(record, pool=self.pool, unit_length=self.metric == "cosine")
+    @property
+    def _probing(self) -> NeighborProbes:
+        """What looks for neighbours, as the parameters say."""
+        return NeighborProbes(
+            n_neighbors=self.n_neighbors,
+            probes=self.probes,
+            include_input=self.include_input,
+            metric=self.metric,
+            pool=self.pool,
+            batch_size=self.batch_size,
+        )
 
     def _open_bank(self, X: Rows, targets: NDArray[Any]) -> None:
         """Make the bank of the training rows, or of some of them."""
-        probes = self._find_probes(self.record_, X)
+        probing, record = self._probing, self.record_
+        probes = probing.find(record, X)
         self.probe_names_ = np.array([probe.name for probe in probes], dtype=object)
         self.bank_indices_ = self._choose_bank(targets)
-        reader, as_is = self._reader(self.record_), EmbeddingReader(self.record_)
-        if self.pool is not None and reader.widths(X, probes) != as_is.widths(X, probes):
-            warn_caller(
-                f"pool={self.pool} averages wide maps before distances are measured: the scores "
-                "are an approximation."
-            )
-        is_whole = len(self.bank_indices_) == len(targets)
-        self._bank = NeighborBank(
-            reader,
-            X if is_whole else take_rows(X, self.bank_indices_),
-            targets[self.bank_indices_],
-            probes,
-            batch_size=self.batch_size,
-        )
+        if self.pool is not None:
+            as_is = EmbeddingReader(record)
+            if probing.reader(record).widths(X, probes) != as_is.widths(X, probes):
+                warn_caller(
+                    f"pool={self.pool} averages wide maps before distances are measured: the "
+                    "scores are an approximation."
+                )
+        self._bank = probing.bank(record, X, targets, self.bank_indices_, probes)
 
     def _choose_bank(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows, in order."""
@@ -145,36 +143,34 @@ class BaseProbeScorer(BaseDifficultyScorer):
         )
         return np.sort(chosen)
 
-    def _neighbors_of_training_rows(self, X: Rows, progress: Task) -> Iterator[Neighbors]:
-        n = n_rows(X)
-        if len(self.bank_indices_) == n:
-            return self._bank.nearest(None, self.n_neighbors, progress=progress)
-        own = np.full(n, -1)
-        own[self.bank_indices_] = np.arange(len(self.bank_indices_))
-        return self._bank.nearest(X, self.n_neighbors, own=own, progress=progress)
+    def _training_rows(self, X: Rows) -> tuple[Rows | None, NDArray[np.int64] | None]:
+        """Return the training rows as the bank is asked about them, none being its own neighbour.
 
-    def _neighbors_of(self, X: Rows, *chosen: str | int) -> Iterator[Neighbors]:
-        """Yield the neighbours of unseen rows, at the chosen probes or at all."""
+        None stands for the rows of the bank, of which the embeddings are there already.
+        """
+        n = len(X)
+        if len(self.bank_indices_) == n:
+            return None, None
+        return X, positions_in(self.bank_indices_, n)
+
+    def _known_bank(self) -> NeighborBank:
         if not hasattr(self, "_bank"):
-            raise ValueError(
-                f"This {type(self).__name__} was pickled with pickle_bank=False and has lost the "
-                "training rows, among which neighbours are looked for. Set estimator to its "
-                "record_ and fit it on them again: nothing is trained."
-            )
-        probes = [self._named(probe) for probe in chosen] or None
-        return self._bank.nearest(X, self.n_neighbors, probes=probes)
+            raise lost_bank(type(self).__name__, "record_")
+        return self._bank
 
     def _named(self, probe: str | int) -> Probe:
-        names = self.probe_names_.tolist()
+        names, probes = self.probe_names_.tolist(), self._known_bank().probes
         if isinstance(probe, Integral) and -len(names) <= probe < len(names):
-            return self._bank.probes[int(probe)]
+            return probes[int(probe)]
         if probe not in names:
             raise ValueError(f"There is no probe {probe!r}; there are {names}.")
-        return self._bank.probes[names.index(probe)]
+        return probes[names.index(probe)]
 
-    def _labels_of(self, neighbors: Neighbors) -> NDArray[np.int64]:
-        return self._bank.codes[neighbors.positions]
 
-    def _predicted(self, X: Rows, progress: Task = SILENT) -> NDArray[np.int64]:
-        with full_precision():  # as the last probe
-            return predicted_classes(self.record_, X, batch_size=self.batch_size, progress=progress)
+def lost_bank(scorer: str, kept: str) -> ValueError:
+    """Return the error of a scorer without its training rows, which says how to get them back."""
+    return ValueError(
+        f"This {scorer} was pickled with pickle_bank=False and has lost the training rows, among "
+        f"which neighbours are looked for. Set estimator to its {kept} and fit it on them again: "
+        "nothing is trained."
+    )

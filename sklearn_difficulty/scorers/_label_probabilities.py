@@ -18,7 +18,9 @@ from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.record import TrainingRecord
 from ..training.recorder import find_recorder
-from ..training.requirements import Mode
+from ..training.requirements import Mode, RecordNeeds
+from ._base_probing import lost_bank
+from ._trained_source import given_record
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -78,6 +80,15 @@ def _best_of_record(record: TrainingRecord) -> str:
     return "neighbors" if learned >= _MEMORISED and record.has_module else "one_fit"
 
 
+def needs_of(method: str, estimator: Any) -> RecordNeeds:
+    """Return what a method that reads a single training needs of its record."""
+    if method == "neighbors":
+        return RecordNeeds(final_network=True)
+    mode = recording_mode(estimator, given_record(estimator))
+    needs = RecordNeeds.of_trajectories(mode, logits=True)
+    return needs | RecordNeeds.of_checkpoints(10, at_least=0)
+
+
 def recording_mode(estimator: Any, record: TrainingRecord | None) -> Mode:
     """Return how the epochs of a training are recorded, or were."""
     if record is not None:
@@ -99,6 +110,37 @@ class LabelSource(Protocol):
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the probabilities (m, n_classes) of other rows."""
+
+
+def open_source(
+    method: str, trained: Any, readout: VotesReadout | None, batch_size: int
+) -> LabelSource:
+    """Return what a method takes probabilities from.
+
+    Parameters
+    ----------
+    method : str
+        From `choose_method`.
+    trained : ResampledEnsemble, TrainingRecord or None
+        What was trained, or taken.
+    readout : VotesReadout or None
+        How neighbours are asked, if they are.
+    batch_size : int
+        Rows a forward pass, at most.
+
+    Returns
+    -------
+    source : LabelSource
+        Nothing is read yet.
+    """
+    if method == "out_of_sample":
+        return HeldOutMembers(trained, readout)
+    if method == "one_fit":
+        return EpochsOfOneFit(trained, batch_size)
+    if method == "precomputed":
+        return Precomputed()
+    assert readout is not None
+    return NeighborsOfOneFit(trained, readout)
 
 
 class HeldOutMembers:
@@ -254,9 +296,5 @@ def known_bank(
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Return the training rows and their codes, or say how to get them back."""
     if bank is None:
-        raise ValueError(
-            "This LabelErrorScorer was pickled with pickle_bank=False and has lost the training "
-            "rows, among which neighbours are looked for. Set estimator to its "
-            f"{again} and fit it on them again: nothing is trained."
-        )
+        raise lost_bank("LabelErrorScorer", again)
     return bank

@@ -123,6 +123,7 @@ class ConsistencyScorer(BaseEnsembleScorer):
     (3,)
     """
 
+    _provides: tuple[str, ...] = ()
     _undefined_because = "no member held them out; train more members"
 
     def __init__(
@@ -167,10 +168,6 @@ class ConsistencyScorer(BaseEnsembleScorer):
         if targets is None:
             return 1 - consensus_consistency(predictions)
         return np.mean(predictions != targets, axis=0)
-
-    @property
-    def _scores_unseen_rows(self) -> bool:
-        return self._has_members()
 
     @property
     def _column_names(self) -> list[str]:

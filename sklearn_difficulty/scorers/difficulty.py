@@ -115,6 +115,7 @@ class DifficultyScorer(BaseDifficultyScorer):
     (5, 2)
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "scores": ["array-like"],

@@ -9,48 +9,38 @@ from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .._progress import Task
-from .._warnings import warn_caller
 from ..inference.probes import ProbeChoice
 from ..inference.probing import VotesReadout
 from ..measures.label_noise import fit_noise_model, log_probabilities
-from ..measures.review import (
-    NoiseReview,
-    ReviewPlan,
-    calibrate_with_review,
-    noise_cuts,
-    review_plan,
-)
-from ..rows.labels import classes_of_columns, codes_of, encode_labels
-from ..rows.rows import ArrayRows, Rows, given_labels
+from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES
 from ._base import BaseDifficultyScorer
-from ._base_ensemble import BaseEnsembleScorer
-from ._label_probabilities import (
-    EpochsOfOneFit,
-    HeldOutMembers,
-    LabelSource,
-    NeighborsOfOneFit,
-    Precomputed,
-    choose_method,
-    recording_mode,
+from ._ensemble_source import (
+    CONSTRAINTS,
+    MEMBERS_ARE_GONE,
+    TRAIN_SIZE,
+    EnsembleTraining,
+    refuse_as_one_of_several,
 )
-from ._trained_source import RECORD_TYPES
+from ._given_probabilities import GivenProbabilities
+from ._label_probabilities import choose_method, needs_of, open_source
+from ._label_review import EstimatesNoise
+from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
 __all__ = ["LabelErrorScorer"]
 
 Noise = Literal["auto", "class", "instance"]
 
 
-class LabelErrorScorer(BaseEnsembleScorer):
+class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     r"""Score rows by how likely their label is wrong; larger = harder. Without y it finds none.
 
     The difficulty is the probability that the given label is wrong, in [0, 1], with the likeliest
@@ -215,7 +205,9 @@ class LabelErrorScorer(BaseEnsembleScorer):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        **BaseEnsembleScorer._parameter_constraints,
+        **BaseDifficultyScorer._parameter_constraints,
+        **TRAIN_SIZE,
+        **CONSTRAINTS,
         "estimator": [
             *NET_TYPES,
             TrainingRecord,
@@ -230,6 +222,11 @@ class LabelErrorScorer(BaseEnsembleScorer):
         "pickle_bank": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
+    classes_: NDArray[Any]
+    ensemble_: ResampledEnsemble
+    record_: TrainingRecord
+    _provides = ("error_probability_", "suggested_label_")
+    _no_unseen_because = MEMBERS_ARE_GONE
     _undefined_because = (
         "no network that has seen their class held them out (train more members), or what it makes "
         "of them is not finite"
@@ -256,25 +253,23 @@ class LabelErrorScorer(BaseEnsembleScorer):
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            estimator,
-            n_members=n_members,
-            train_size=train_size,
-            stratify=stratify,
-            backend=backend,
-            n_jobs=n_jobs,
-            cache_dir=cache_dir,
-            keep_members=keep_members,
-            undefined=undefined,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.estimator = estimator
         self.method = method
         self.noise = noise
+        self.n_members = n_members
+        self.train_size = train_size
         self.n_neighbors = n_neighbors
         self.probes = probes
+        self.stratify = stratify
+        self.backend = backend
+        self.n_jobs = n_jobs
+        self.cache_dir = cache_dir
+        self.keep_members = keep_members
         self.pickle_bank = pickle_bank
         self.batch_size = batch_size
+        self.undefined = undefined
+        self.random_state = random_state
+        self.verbose = verbose
 
     # -------------------------------------------------------------------------------- public verbs
 
@@ -288,84 +283,7 @@ class LabelErrorScorer(BaseEnsembleScorer):
         """
         if self.n_neighbors is None:
             return None
-        probes = self.probes
-        return VotesReadout(
-            n_neighbors=self.n_neighbors,
-            # Arrays cannot be compared with one another by ==.
-            probes=probes if isinstance(probes, str) or callable(probes) else list(probes),
-            batch_size=self.batch_size,
-        )
-
-    def review_plan(
-        self, n: int = 100, *, cut: float = 0.5, random_state: Any = None
-    ) -> ReviewPlan:
-        """Choose the training rows whose review tells most about the rate and about a cut.
-
-        Parameters
-        ----------
-        n : int, default=100
-            How many rows.
-        cut : float, default=0.5
-            The cut on `error_probability_` whose precision is wanted.
-        random_state : int, RandomState or None, default=None
-            Draws the rows.
-
-        Returns
-        -------
-        plan : ReviewPlan
-            Named tuple of ``rows``, their positions in X, and ``weight``, how many rows each stands
-            for. `calibrate` takes the verdicts on them; the scorer remembers the weights.
-        """
-        check_is_fitted(self)
-        known = np.flatnonzero(~np.isnan(self.error_probability_))
-        plan = review_plan(self.error_probability_[known], n, cut=cut, random_state=random_state)
-        self._plan = ReviewPlan(known[plan.rows], plan.weight)
-        return self._plan
-
-    def calibrate(self, reviewed_rows: ArrayLike, verdicts: ArrayLike) -> NoiseReview:
-        """Return how many labels are wrong, and what cuts drop, from reviewed rows.
-
-        No assumption about the noise is needed. The fitted attributes stay as they are.
-
-        Parameters
-        ----------
-        reviewed_rows : array-like of shape (n_reviewed,)
-            The rows of the latest `review_plan`, all of them, in any order.
-        verdicts : array-like of shape (n_reviewed,), bool
-            Whether the label turned out to be wrong.
-
-        Returns
-        -------
-        review : NoiseReview
-            Named tuple of ``noise_rate``, ``noise_rate_interval`` (95 %), ``error_probability`` of
-            all rows, and ``cuts``, a table like `cuts_`.
-
-        See Also
-        --------
-        sklearn_difficulty.measures.calibrate_with_review : The formulas.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "_plan"):
-            raise ValueError("Call review_plan first: it says which rows to review.")
-        rows = np.asarray(reviewed_rows)
-        is_plan = np.array_equal(np.sort(rows), np.sort(self._plan.rows))
-        if rows.dtype.kind not in "iu" or not is_plan:
-            raise ValueError(
-                f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
-                "review_plan, each once: their weights hold for all of them together."
-            )
-        known = ~np.isnan(self.error_probability_)
-        place = np.cumsum(known) - 1
-        weight = dict(zip(self._plan.rows.tolist(), self._plan.weight.tolist(), strict=True))
-        review = calibrate_with_review(
-            self.error_probability_[known],
-            place[rows],
-            [weight[row] for row in rows.tolist()],
-            verdicts,
-        )
-        of_all = np.full(len(known), np.nan)
-        of_all[known] = review.error_probability
-        return review._replace(error_probability=of_all)
+        return VotesReadout(self.n_neighbors, self.probes, batch_size=self.batch_size)
 
     # ---------------------------------------------------------------------------- the scorer's work
 
@@ -386,17 +304,14 @@ class LabelErrorScorer(BaseEnsembleScorer):
         """Return the method of this fit; "auto" is settled once."""
         if hasattr(self, "method_"):
             return self.method_
-        record = self._given_record()
+        record = given_record(self.estimator)
         return choose_method(self.method, self.estimator, record, self.n_neighbors)
 
     def _needs(self) -> RecordNeeds:
         method = self._method()
-        if method == "one_fit":
-            mode = recording_mode(self.estimator, self._given_record())
-            return RecordNeeds.of_trajectories(mode, logits=True) | (
-                RecordNeeds.of_checkpoints(10, at_least=0)
-            )
-        return RecordNeeds(final_network=True) if method == "neighbors" else super()._needs()
+        if method in ("out_of_sample", "precomputed"):
+            raise refuse_as_one_of_several(self)
+        return needs_of(method, self.estimator)
 
     def _check_size(self, n: int) -> None:
         method = self._method()
@@ -419,63 +334,24 @@ class LabelErrorScorer(BaseEnsembleScorer):
         if readout is not None and self._method() == "neighbors":
             readout.rehearse(record, X)
 
-    def _readout(self) -> VotesReadout | None:
-        return self.readout()
+    def _trained_source(self) -> TrainedSource:
+        method = self._method()
+        if method == "precomputed":
+            classes, names = (getattr(self, n, None) for n in ("classes_", "feature_names_in_"))
+            return GivenProbabilities(classes, names)
+        return self._ensemble_source() if method == "out_of_sample" else super()._trained_source()
+
+    def _ensemble_source(self) -> EnsembleTraining:
+        return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
-        self.method_ = method = self._method()
-        if method == "out_of_sample":
-            return super()._train(X, y, view, groups, progress)
-        if method != "precomputed":
-            return BaseDifficultyScorer._train(self, X, y, view, groups, progress)
-        self.classes_ = self._classes_of_columns(X, y)
-        return codes_of(y, self.classes_)
-
-    def _classes_of_columns(self, X: Rows, y: Any) -> NDArray[Any]:
-        """Return what the columns of precomputed probabilities stand for, after checking them."""
-        if not isinstance(X, ArrayRows) or len(X.row_shape) != 1:
-            raise ValueError(
-                "With estimator='precomputed' X must hold class probabilities of shape "
-                "(n_samples, n_classes)."
-            )
-        given, _ = encode_labels(given_labels(X, y, None))
-        classes = classes_of_columns(y, X.row_shape[0])
-        if len(classes) != X.row_shape[0]:
-            raise ValueError(
-                f"X has {X.row_shape[0]} columns and y has {len(classes)} classes, "
-                f"{classes[:5].tolist()} ...; there must be one column per class, in sorted order. "
-                "Where a class does not occur, code the labels as positions of columns."
-            )
-        expected = [str(label) for label in classes]
-        names = list(getattr(self, "feature_names_in_", expected))
-        if names != expected and sorted(names) == sorted(expected):
-            raise ValueError(
-                f"The columns of X are named {names[:5]} ..., but must stand in the order of the "
-                f"sorted classes, {expected[:5]} .... Reorder them."
-            )
-        if len(given) < len(classes) and given[0] != classes[0]:
-            warn_caller(
-                f"The labels {given[:5].tolist()} ... are taken as positions of columns, so that "
-                "column 0 does not occur. If they are numbered from 1, subtract 1."
-            )
-        return classes
-
-    def _open_source(self) -> LabelSource:
-        readout = self.readout()
-        if self.method_ == "out_of_sample":
-            return HeldOutMembers(self.ensemble_, readout)
-        if self.method_ == "one_fit":
-            return EpochsOfOneFit(self.record_, self.batch_size)
-        if self.method_ == "precomputed":
-            return Precomputed()
-        assert readout is not None
-        return NeighborsOfOneFit(self.record_, readout)
+        self.method_ = self._method()
+        return super()._train(X, y, view, groups, progress)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         self.method_ = self._method()
-        if hasattr(self, "record_"):  # a given one has not been rehearsed
-            self._rehearse(self.record_, X, targets)
-        self._source = self._open_source()
+        trained = getattr(self, "record_", getattr(self, "ensemble_", None))
+        self._source = open_source(self.method_, trained, self.readout(), self.batch_size)
         self.probabilities_, as_unseen = self._source.of_training_rows(X, targets, progress)
         known = ~np.isnan(self.probabilities_).any(axis=1)
         if not known.any():
@@ -485,18 +361,7 @@ class LabelErrorScorer(BaseEnsembleScorer):
         )
         if as_unseen is not self.probabilities_ and self._scores_unseen_rows:
             self._model = fit_noise_model(as_unseen[known], targets[known], noise=self.noise)[1]
-        self.noise_rate_ = found.noise_rate
-        self.noise_rate_interval_ = found.noise_rate_interval
-        self.noise_matrix_ = found.noise_matrix
-        self.class_dependence_ = found.class_dependence
-        self.cuts_ = noise_cuts(found.error_probability, found.error_probability_bounds)
-        self.error_probability_ = np.full(len(targets), np.nan)
-        self.error_probability_[known] = found.error_probability
-        self.suggested_label_confidence_ = np.full(len(targets), np.nan)
-        self.suggested_label_confidence_[known] = found.suggested_probability
-        suggested = targets.copy()
-        suggested[known] = found.suggested
-        self.suggested_label_ = self.classes_[suggested]
+        self._keep_noise(found, known, targets)
         if self._is_calibrated:
             return self.error_probability_
         return 1 - self.probabilities_[np.arange(len(targets)), targets]
@@ -505,6 +370,11 @@ class LabelErrorScorer(BaseEnsembleScorer):
     def _is_calibrated(self) -> bool:
         """Whether the difficulty is an error probability: not where rows were trained on."""
         return self.method_ in ("out_of_sample", "precomputed")
+
+    @property
+    def _in_sample_setting(self) -> str | None:
+        """The setting by which probabilities are of networks that were trained on the rows."""
+        return None if self._is_calibrated else f"method={self.method_!r}"
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         probabilities = self._source.of_unseen_rows(X)
@@ -517,19 +387,12 @@ class LabelErrorScorer(BaseEnsembleScorer):
             scores[known] = self._model.error_probability(log_q, given)
         return scores
 
-    def _targets_of(self, X: Rows, y: Any) -> NDArray[Any]:
-        if self.method_ == "precomputed":
-            return codes_of(given_labels(X, y, None), self.classes_)
-        if self.method_ == "out_of_sample":
-            return super()._targets_of(X, y)
-        return BaseDifficultyScorer._targets_of(self, X, y)
-
     @property
     def _scores_unseen_rows(self) -> bool:
         reads_members = self.method in ("auto", "out_of_sample") and not isinstance(
             self.estimator, (str, *RECORD_TYPES)
         )
-        return not reads_members or self._has_members()
+        return not reads_members or self._ensemble_source().scores_unseen_rows
 
     @property
     def _column_names(self) -> list[str]:

@@ -139,6 +139,7 @@ class MarginScorer(BaseDifficultyScorer):
     (597,)
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "kind": [StrOptions({"output", "input"})],

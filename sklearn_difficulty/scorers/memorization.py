@@ -113,6 +113,7 @@ class MemorizationScorer(BaseEnsembleScorer):
     (28, 150)
     """
 
+    _provides: tuple[str, ...] = ()
     _undefined_because = "all members were trained on them, or none; train more members"
     _no_unseen_because = "Memorization has no meaning for rows that were not trained on."
 

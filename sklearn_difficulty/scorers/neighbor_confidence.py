@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import Task
-from ..inference.neighbors import Neighbors
 from ..inference.probes import ProbeChoice
 from ..rows.rows import Rows
 from ._base_probing import BaseProbeScorer
@@ -121,6 +119,8 @@ class NeighborConfidenceScorer(BaseProbeScorer):
     True
     """
 
+    _provides: tuple[str, ...] = ()
+
     def __init__(
         self,
         estimator: Any = None,
@@ -154,26 +154,14 @@ class NeighborConfidenceScorer(BaseProbeScorer):
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         self._open_bank(X, targets)
-        found = self._neighbors_of_training_rows(X, progress)
-        self.probe_confidence_ = self._confidence(found, targets)
+        rows, own = self._training_rows(X)
+        self.probe_confidence_ = self._probing.agreement(self._bank, rows, targets, own, progress)
         return 1 - self.probe_confidence_.mean(axis=1, dtype=np.float64)
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
-        labels = self._predicted(X) if targets is None else targets
-        confidence = self._confidence(self._neighbors_of(X), labels)
-        return 1 - confidence.mean(axis=1, dtype=np.float64)
-
-    def _confidence(
-        self, found: Iterable[Neighbors], labels: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Return the share of the neighbours with the same label, (n, n_probes)."""
-        shares = []
-        for neighbors in found:
-            agrees = self._labels_of(neighbors) == labels[:, None]
-            share = agrees.mean(axis=1, dtype=np.float32)
-            share[np.isnan(neighbors.distances).any(axis=1)] = np.nan
-            shares.append(share)
-        return np.stack(shares, axis=1)
+        bank, probing = self._known_bank(), self._probing
+        labels = probing.predicted(self.record_, X) if targets is None else targets
+        return 1 - probing.agreement(bank, X, labels).mean(axis=1, dtype=np.float64)
 
     @property
     def _column_names(self) -> list[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
 from .._progress import Task
-from ..inference.nearest import count_votes, majority
-from ..inference.neighbors import Neighbors
 from ..inference.probes import ProbeChoice
-from ..measures import prediction_depth
+from ..inference.trace import Probe
 from ..rows.rows import Rows
 from ._base_probing import BaseProbeScorer
 
@@ -159,6 +156,7 @@ class PredictionDepthScorer(BaseProbeScorer):
     (5,)
     """
 
+    _provides: tuple[str, ...] = ()
     _ignores_labels_of_unseen_rows = True
     _undefined_because = "the last probe disagrees with the network"
 
@@ -222,8 +220,7 @@ class PredictionDepthScorer(BaseProbeScorer):
         """
         rows, _ = self._check_unseen(X, None)
         targets = self.record_.targets(rows, y)
-        codes, _ = self._vote(self._neighbors_of(rows))
-        return (codes == targets).mean(axis=1)
+        return (self._vote(rows) == targets).mean(axis=1)
 
     def probe_predict(self, X: Any, probe: str | int) -> NDArray[Any]:
         """Return the class that one probe predicts.
@@ -241,8 +238,7 @@ class PredictionDepthScorer(BaseProbeScorer):
             Elements of `classes_`.
         """
         rows, _ = self._check_unseen(X, None)
-        codes, _ = self._vote(self._neighbors_of(rows, probe))
-        return self._labels(codes[0])
+        return self._labels(self._vote(rows, self._named(probe))[0])
 
     def probe_predict_proba(self, X: Any, probe: str | int) -> NDArray[np.float64]:
         """Return the share of the votes of every class at one probe.
@@ -260,35 +256,28 @@ class PredictionDepthScorer(BaseProbeScorer):
             Multiples of ``1 / n_neighbors``; every row sums to 1.
         """
         rows, _ = self._check_unseen(X, None)
-        [neighbors] = self._neighbors_of(rows, probe)
-        shares = count_votes(self._labels_of(neighbors), len(self.classes_)) / self.n_neighbors
-        shares[np.isnan(neighbors.distances).any(axis=1)] = np.nan
-        return shares
+        return self._probing.votes_at(self._named(probe), self._known_bank(), rows)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         self._open_bank(X, targets)
-        codes, shares = self._vote(self._neighbors_of_training_rows(X, progress))
+        codes, shares = self._probing.majority(
+            self._bank, *self._training_rows(X), ties=self.ties, progress=progress
+        )
         self.max_depth_ = len(codes) - 1
         self.probe_predictions_ = self._labels(codes.T)
         self.probe_confidence_ = shares.T
         return self._depth(codes, X)
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
-        codes, _ = self._vote(self._neighbors_of(X))
-        return self._depth(codes, X)
+        return self._depth(self._vote(X), X)
 
-    def _vote(self, found: Iterable[Neighbors]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return class codes and shares of the votes, (n_probes, n)."""
-        votes = [
-            majority(self._labels_of(neighbors), neighbors.distances, len(self.classes_), self.ties)
-            for neighbors in found
-        ]
-        codes, shares = zip(*votes, strict=True)
-        return np.stack(codes), np.stack(shares)
+    def _vote(self, X: Rows, *chosen: Probe) -> NDArray[np.int64]:
+        """Return class codes (n_probes, n) of unseen rows, at the chosen probes or at all."""
+        bank, probes = self._known_bank(), chosen or None
+        return self._probing.majority(bank, X, ties=self.ties, probes=probes)[0]
 
     def _depth(self, codes: NDArray[np.int64], X: Rows) -> NDArray[np.float64]:
-        depth = prediction_depth(codes, self._predicted(X))
-        depth[(codes < 0).any(axis=0)] = np.nan  # an embedding that is not finite
+        depth = self._probing.depth_of(codes, self.record_, X)
         return depth / self.max_depth_ if self.normalize else depth
 
     def _labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:

@@ -26,11 +26,12 @@ from ..measures import (
     otsu_threshold,
 )
 from ..measures.quadrants import QUADRANT_NAMES
-from ..rows.rows import Rows, n_rows, take_rows
+from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ._base_ensemble import BaseEnsembleScorer
+from ._base_probing import lost_bank
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
@@ -201,6 +202,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     (3,)
     """
 
+    _provides = ("difficulty_quadrant_", "corner_distance_", "suggested_label_")
     _undefined_because = (
         "they were never held out or never trained on, or no member defines their depth"
     )
@@ -269,11 +271,9 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         readout : callable
             For ``ResampledEnsemble(net, readout=...)``.
         """
-        probes = self.probes
         return DepthReadout(
             n_neighbors=self.n_neighbors,
-            # Arrays cannot be compared with one another by ==.
-            probes=probes if isinstance(probes, str) or callable(probes) else list(probes),
+            probes=self.probes,
             include_input=self.include_input,
             metric=self.metric,
             batch_size=self.batch_size,
@@ -437,11 +437,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
 
     def _depths(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[np.float64]:
         if not hasattr(self, "_bank"):
-            raise ValueError(
-                f"This {type(self).__name__} was pickled with pickle_bank=False and has lost the "
-                "training rows, among which neighbours are looked for. Set estimator to its "
-                "ensemble_ and fit it on them again: nothing is trained."
-            )
+            raise lost_bank(type(self).__name__, "ensemble_")
         readout, (bank_rows, codes) = self.readout(), self._bank
         measured, estimated = [], []
         for k, trained_on in enumerate(self.ensemble_.masks_):
@@ -459,15 +455,15 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         """Return the mean depth of the nearest training rows that have the rows' labels."""
         readout, (bank_rows, codes) = self.readout(), self._bank
         hidden = readout.last_hidden(record, bank_rows)
-        estimate = np.full(n_rows(X), np.nan)
+        estimate = np.full(len(X), np.nan)
         for code in np.unique(labels):
             candidates = trained_on[codes[trained_on] == code]
             asked = np.flatnonzero(labels == code)
             k = min(_NEAREST, len(candidates))
             if k == 0:  # a member that has not seen the class has nothing to say
                 continue
-            bank = readout.bank_at(hidden, record, bank_rows, codes, candidates)
-            [found] = bank.nearest(take_rows(X, asked), k)
+            bank = readout.bank(record, bank_rows, codes, candidates, [hidden])
+            [found] = bank.nearest(X.take(asked), k)
             estimate[asked] = _nan_mean(self.train_depth_[candidates[found.positions]].T)
         return estimate
 
@@ -483,10 +479,6 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
 
     def _largest_score(self, of_training: NDArray[Any]) -> float:
         return float(np.sqrt(2))
-
-    @property
-    def _scores_unseen_rows(self) -> bool:
-        return self._has_members()
 
     @property
     def _column_names(self) -> list[str]:

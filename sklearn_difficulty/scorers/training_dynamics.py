@@ -194,6 +194,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     True
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "measure": [StrOptions(set(MEASURES))],
@@ -251,14 +252,13 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
                 f"A regressor has no measure {self.measure!r}; it has {list(of_regressors)}."
             )
         if MEASURES[self.measure].of_trajectory is None:
-            self._read(record, record.checkpoints, X, targets)
+            self._read(record, record.checkpoints[:1], X, targets)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         measure = MEASURES[self.measure]
         if measure.of_trajectory is None:
             values = self._read(self.record_, self._checkpoints, X, targets, progress)
         else:
-            self._rehearse(self.record_, X, targets)
             assert self.record_.trajectory is not None
             values = measure.of_trajectory(self.record_.trajectory)
         self.raw_ = values.astype(np.float32)

@@ -148,6 +148,7 @@ class VoGScorer(BaseDifficultyScorer):
     (597,)
     """
 
+    _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
         "checkpoints": [
@@ -225,7 +226,7 @@ class VoGScorer(BaseDifficultyScorer):
         )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
-        reader = self._reader(record, record.checkpoints)
+        reader = self._reader(record, record.checkpoints[:1])
         gradient_variance(reader, X, targets, formula=self.formula, batch_size=self.batch_size)
 
     def _statistics(

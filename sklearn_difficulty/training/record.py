@@ -110,6 +110,8 @@ class TrainingRecord:
     True
     """
 
+    _is_trained_source = True  # scorers read it without training
+
     def __init__(
         self,
         module: nn.Module | None,
@@ -443,8 +445,8 @@ class TrainingRecord:
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset
-            Checked rows.
+        X : Rows
+            To be read.
         y : array-like or None
             Labels that the record knows, or targets; None reads those of a Dataset.
 
@@ -461,8 +463,8 @@ class TrainingRecord:
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset
-            Checked rows.
+        X : Rows
+            To be read.
         targets : ndarray
             Label codes or regression targets.
 

@@ -91,8 +91,8 @@ class Trajectory:
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset
-            Checked rows.
+        X : Rows
+            To be read.
         targets : ndarray
             Label codes or regression targets.
 

@@ -24,9 +24,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetRegressor
 
+import sklearn_difficulty
 from sklearn_difficulty import (
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
+    FilteredClassifier,
+    FilteredRegressor,
     LabelErrorScorer,
     NeighborConfidenceScorer,
     TrainingDynamicsScorer,
@@ -40,6 +43,7 @@ from sklearn_difficulty.training import MLP, RecordTraining, ResampledEnsemble, 
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
+SCORERS = sklearn_difficulty.scorers.__all__
 MISLABELLED = "looks_like_a_different_class"
 nan = np.nan
 
@@ -400,6 +404,62 @@ def test_auto_without_probabilities_is_refused_before_training():
     with pytest.raises(ValueError, match=r"LabelErrorScorer, or set drop to a share"):
         # Three rows and X of another length: nothing of it is looked at.
         DifficultyFilter(TrainingDynamicsScorer()).fit(np.zeros((3, 2)), [0])
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        *(getattr(sklearn_difficulty, name)() for name in SCORERS if name != "LabelErrorScorer"),
+        DifficultyFilter(LabelErrorScorer()),
+        FilteredClassifier(),
+        FilteredRegressor(),
+        ResampledEnsemble(),
+    ],
+    ids=lambda scorer: type(scorer).__name__,
+)
+def test_classes_that_declare_no_probabilities_are_refused_before_training(scorer):
+    name = type(scorer).__name__
+    with pytest.raises(ValueError, match=f"error_probability_, which {name} does not have"):
+        DifficultyFilter(scorer).fit(np.zeros((3, 2)), [0])
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scorers_declare_what_they_have(wine, name):
+    scorer = getattr(sklearn_difficulty, name)(default_network(*wine).set_params(max_epochs=2))
+    given = {"n_neighbors": 5, "n_members": 2, "train_size": 0.5, "validation_size": 0.5}
+    scorer.set_params(**{k: v for k, v in given.items() if k in scorer.get_params(deep=False)})
+    scorer.fit(*wine)
+    names = ("error_probability_", "suggested_label_", "difficulty_quadrant_", "corner_distance_")
+    assert {n for n in names if hasattr(scorer, n)} == set(scorer._provides)
+
+
+class Doubting(VoGScorer):
+    """Has more than the scorer that it is derived from, and declares nothing."""
+
+    def _score_training_rows(self, X, targets, progress):
+        self.error_probability_ = (np.arange(len(targets)) < 9) * 0.9
+        return super()._score_training_rows(X, targets, progress)
+
+
+class OfQuadrants(Scripted):
+    """A scorer of others that declares quadrants."""
+
+    _provides = ("difficulty_quadrant_", "corner_distance_")
+
+    def fit(self, X, y):
+        self.difficulty_quadrant_ = np.arange(len(X)) % 4
+        self.corner_distance_ = np.ones((len(X), 4))
+        return super().fit(X, y)
+
+
+def test_scorers_of_others_are_believed(wine):
+    scorer = Doubting(default_network(*wine).set_params(max_epochs=2), random_state=0)
+    assert DifficultyFilter(scorer).fit(*wine).dropped_indices_.tolist() == list(range(9))
+    found = DifficultyFilter(OfQuadrants(), quadrants=(MISLABELLED,)).fit(TABLE, LABELS)
+    assert set(found.dropped_indices_) <= set(range(1, len(LABELS), 4))
+    with pytest.raises(ValueError, match="error_probability_, which OfQuadrants does not have"):
+        DifficultyFilter(OfQuadrants()).fit(TABLE, LABELS)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from sklearn_difficulty import TrainingRecord, VoGScorer
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.inference.blocks import read_blocks, rows_per_block
+from sklearn_difficulty.rows.rows import as_rows
 
 CPU = torch.device("cpu")
 N, C = 48, 3  # a multiple of 16 rows, so that no padding copies them
@@ -56,7 +57,7 @@ def mlp():
     ],
 )
 def test_rows_per_block(X, batch_size, device, expected):
-    assert rows_per_block(X, batch_size, torch.device(device)) == expected
+    assert rows_per_block(as_rows(X), batch_size, torch.device(device)) == expected
 
 
 class Watching(nn.Sequential):
@@ -103,7 +104,7 @@ def test_memory_for_no_row_is_not_enough(data):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        list(read_blocks(record_of(mlp()), data[0], None, out_of_memory, batch_size=16))
+        list(read_blocks(record_of(mlp()), as_rows(data[0]), None, out_of_memory, batch_size=16))
     assert sizes == [16, 8, 4, 2, 1]
 
 
@@ -123,10 +124,10 @@ def test_every_row_is_read_once_in_order_with_its_label(data, kind, batch_size):
         assert len(labels) == len(inputs["x"] if kind == "dict" else inputs)
         return (inputs["x"] if kind == "dict" else inputs)[:, 0]
 
-    given = list(read_blocks(record, rows, y[:37], first_column, batch_size=batch_size))
+    given = list(read_blocks(record, as_rows(rows), y[:37], first_column, batch_size=batch_size))
     assert_array_equal(np.concatenate([b.result[: b.n] for b in given]), X[:, 0])
     assert_array_equal(np.concatenate([b.labels[: b.n] for b in given]), y[:37])
-    predicted = read_blocks(record, rows, None, first_column, batch_size=batch_size)
+    predicted = read_blocks(record, as_rows(rows), None, first_column, batch_size=batch_size)
     assert_array_equal(
         np.concatenate([b.labels[: b.n] for b in predicted]), X[:, :C].argmax(axis=1)
     )
@@ -266,7 +267,7 @@ def test_generators_are_restored_after_a_failed_reading(data):
         raise KeyError
 
     with pytest.raises(KeyError):
-        list(read_blocks(record_of(mlp()), data[0], None, fails, batch_size=8))
+        list(read_blocks(record_of(mlp()), as_rows(data[0]), None, fails, batch_size=8))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -294,5 +295,9 @@ def test_outputs_that_belie_the_record_are_refused_at_the_first_block(
         scorer.fit(data[0], y)
     started = []
     with pytest.raises(ValueError, match=message):
-        list(read_blocks(record, data[0], None, lambda *block: started.append(1), batch_size=4))
+        list(
+            read_blocks(
+                record, as_rows(data[0]), None, lambda *block: started.append(1), batch_size=4
+            )
+        )
     assert not started

@@ -19,6 +19,7 @@ from torch.utils.data import TensorDataset
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.probing import DepthReadout, last_hidden_probe
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, ConvNet, ResampledEnsemble, ResNet18
 
 pytestmark = [
@@ -170,11 +171,11 @@ def test_trained_rows_are_not_their_own_neighbors_and_others_may_be(record_of, f
     trained_on = np.arange(300) < 150
     readout = DepthReadout(n_neighbors=1)
     bank = readout.bank(record, *both, trained_on)
-    [first, *_] = bank.nearest(both[0][150:], 1)
+    [first, *_] = bank.nearest(as_rows(both[0][150:]), 1)
     assert_array_equal(first.positions[:, 0], np.arange(150))
     depth = readout(record, *both, trained_on)["depth"]
     assert not np.array_equal(depth[:150], depth[150:], equal_nan=True)
-    assert_array_equal(depth[150:], readout.depth(bank, both[0][150:]))
+    assert_array_equal(depth[150:], readout.depth(bank, as_rows(both[0][150:])))
 
 
 def test_neighbors_vote_with_given_labels_of_trained_rows_alone(record, flowers):
@@ -250,12 +251,12 @@ def test_depth_does_not_depend_on_the_surroundings(record, flowers, surroundings
 def test_rows_do_not_see_each_other(record, flowers):
     X, y, trained_on = flowers
     readout = DepthReadout(n_neighbors=5)
-    bank = readout.bank(record, X, y, trained_on)
-    whole = readout.depth(bank, X[~trained_on])
+    bank = readout.bank(record, as_rows(X), y, trained_on)
+    whole = readout.depth(bank, as_rows(X[~trained_on]))
     assert len(np.unique(whole)) > 2
     order = np.random.default_rng(0).permutation(50)
-    assert_array_equal(readout.depth(bank, X[~trained_on][order]), whole[order])
-    assert_array_equal(readout.depth(bank, X[~trained_on][:1]), whole[:1])
+    assert_array_equal(readout.depth(bank, as_rows(X[~trained_on][order])), whole[order])
+    assert_array_equal(readout.depth(bank, as_rows(X[~trained_on][:1])), whole[:1])
 
 
 class Named(nn.Module):
@@ -375,27 +376,27 @@ def test_last_hidden_layer(record_of, module, shape, name):
         outputs = kinds.get(type(module[-1]), outputs)
     record = record_of(module, classes, outputs=outputs)
     X = np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
-    probe = last_hidden_probe(record, X)
+    probe = last_hidden_probe(record, as_rows(X))
     assert probe.name == name
-    assert last_hidden_probe(record, X[:1]) == probe
+    assert last_hidden_probe(record, as_rows(X[:1])) == probe
 
 
 def test_last_hidden_layer_without_the_input(record_of):
     X = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     record = record_of(nn.Sequential(nn.Linear(4, 3)))
-    assert last_hidden_probe(record, X, include_input=False).name == "0"
-    assert last_hidden_probe(record_of(two_layers()), X, include_input=False).name == "0"
+    assert last_hidden_probe(record, as_rows(X), include_input=False).name == "0"
+    assert last_hidden_probe(record_of(two_layers()), as_rows(X), include_input=False).name == "0"
 
 
 def test_last_hidden_layer_of_rows_that_are_no_array(record_of, flowers):
     X, y, _ = flowers
     dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
-    assert last_hidden_probe(record_of(two_layers()), dataset).name == "0"
+    assert last_hidden_probe(record_of(two_layers()), as_rows(dataset)).name == "0"
     tokens = np.random.default_rng(0).integers(20, size=(5, 7))
     record = record_of(TokenNet(), (0, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert last_hidden_probe(record, tokens).name == "input"
+        assert last_hidden_probe(record, as_rows(tokens)).name == "input"
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -404,12 +405,12 @@ def test_hidden_bank(record_of, flowers, metric):
     record = record_of(two_layers())
     rows = np.array([140, 3, 77, 20, 55])
     readout = DepthReadout(metric=metric)
-    bank = readout.bank_at(readout.last_hidden(record, X), record, X, y, rows)
+    bank = readout.bank(record, as_rows(X), y, rows, [readout.last_hidden(record, as_rows(X))])
     assert_array_equal(bank.codes, y[rows])
-    [found] = bank.nearest(X[:20], 2)
+    [found] = bank.nearest(as_rows(X[:20]), 2)
     assert found.probe.name == "0"
-    probe = last_hidden_probe(record, X)
-    [hidden] = EmbeddingReader(record).embed(X, [probe], batch_size=64)
+    probe = last_hidden_probe(record, as_rows(X))
+    [hidden] = EmbeddingReader(record).embed(as_rows(X), [probe], batch_size=64)
     index = NearestNeighbors(n_neighbors=2, algorithm="brute", metric=metric).fit(hidden[rows])
     expected = index.kneighbors(hidden[:20], return_distance=False)
     assert_array_equal(found.positions, np.sort(expected, axis=1))

@@ -13,6 +13,7 @@ from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.predictions import predicted_classes
 from sklearn_difficulty.inference.probes import find_probes
 from sklearn_difficulty.inference.trace import Probe
+from sklearn_difficulty.rows.rows import as_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -23,9 +24,9 @@ IMAGES = np.random.default_rng(0).normal(size=(N, 2, 5, 5)).astype(np.float32)
 
 def embed(record, X, choice="auto", *, batch_size=16, pool=None, unit_length=False, **options):
     """Return the embeddings by the names of the probes."""
-    probes = find_probes(record, X, choice, **options)
+    probes = find_probes(record, as_rows(X), choice, **options)
     reader = EmbeddingReader(record, pool=pool, unit_length=unit_length)
-    found = reader.embed(X, probes, batch_size=batch_size)
+    found = reader.embed(as_rows(X), probes, batch_size=batch_size)
     assert all(matrix.dtype == torch.float32 for matrix in found)
     return {probe.name: matrix.numpy() for probe, matrix in zip(probes, found, strict=True)}
 
@@ -145,7 +146,7 @@ def test_every_call_of_a_module_is_read_by_itself(record_of):
         },
     )
     again = Probe("again", "module", "shared", 1)
-    [alone] = EmbeddingReader(record).embed(FLAT, [again], batch_size=16)
+    [alone] = EmbeddingReader(record).embed(as_rows(FLAT), [again], batch_size=16)
     assert_allclose(alone, twice.detach(), rtol=1e-5, atol=1e-6)
 
 
@@ -194,7 +195,7 @@ def test_single_logit_has_two_probabilities(record_of, last):
         logits = record.module[0](torch.from_numpy(FLAT))
     expected = torch.cat([1 - logits.sigmoid(), logits.sigmoid()], dim=1)
     assert_same(embed(record, FLAT), {"input": FLAT, "0": logits, "softmax": expected})
-    predicted = predicted_classes(record, FLAT, batch_size=16)
+    predicted = predicted_classes(record, as_rows(FLAT), batch_size=16)
     assert_array_equal(predicted, expected.argmax(dim=1))
     assert 0 < predicted.sum() < N
 
@@ -204,7 +205,9 @@ def test_predicted_classes_are_those_of_the_largest_output(record_of):
     with torch.no_grad():
         expected = record.module(torch.from_numpy(FLAT)).argmax(dim=1)
     for batch_size in (1, 7, 512):
-        assert_array_equal(predicted_classes(record, FLAT, batch_size=batch_size), expected)
+        assert_array_equal(
+            predicted_classes(record, as_rows(FLAT), batch_size=batch_size), expected
+        )
 
 
 class Tables(nn.Module):
@@ -360,32 +363,34 @@ class Noting(nn.Linear):
 
 def test_forward_pass_ends_at_the_last_probe(record_of):
     record = record_of(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), Noting(8, C)))
-    probes = find_probes(record, FLAT)
+    probes = find_probes(record, as_rows(FLAT))
     reader = EmbeddingReader(record)
     for last, n_calls in ((1, 0), (2, 0), (3, 2), (4, 2)):
         record.module[2].seen.clear()
-        reader.embed(FLAT, probes[:last], batch_size=16)
+        reader.embed(as_rows(FLAT), probes[:last], batch_size=16)
         # Two rows are looked at before the first block, to see what the network returns.
         assert len(record.module[2].seen) == 1 + n_calls, last
 
 
 def test_order_of_the_probes_is_that_of_the_answer(record_of):
     record = record_of(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, C)))
-    probes = find_probes(record, FLAT)
+    probes = find_probes(record, as_rows(FLAT))
     reader = EmbeddingReader(record)
-    forwards, backwards = (reader.embed(FLAT, p, batch_size=16) for p in (probes, probes[::-1]))
+    forwards, backwards = (
+        reader.embed(as_rows(FLAT), p, batch_size=16) for p in (probes, probes[::-1])
+    )
     for a, b in zip(forwards, reversed(backwards), strict=True):
         assert torch.equal(a, b)
-    assert reader.widths(FLAT, probes) == [6, 8, C, C]
+    assert reader.widths(as_rows(FLAT), probes) == [6, 8, C, C]
 
 
 def test_blocks_that_exceed_the_memory_are_halved(record_of):
     # What a failed pass wrote to its input must not be read by the next.
     record = record_of(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 8), Noting(8, C)))
     expected = embed(record, FLAT)
-    probes = find_probes(record, FLAT)
+    probes = find_probes(record, as_rows(FLAT))
     record.module[2].limit = 4
-    found = EmbeddingReader(record).embed(FLAT, probes, batch_size=16)
+    found = EmbeddingReader(record).embed(as_rows(FLAT), probes, batch_size=16)
     assert max(record.module[2].seen[-8:]) > 4
     for name, matrix in zip(expected, found, strict=True):
         assert_allclose(matrix, expected[name], rtol=1e-5, atol=1e-6)
@@ -474,9 +479,9 @@ def test_hooks_modes_and_generators_are_restored(record_of, kind):
     state = torch.get_rng_state()
     if kind in ("fails", "is refused"):
         with pytest.raises((RuntimeError, ValueError), match=r"today|did not come by"):
-            EmbeddingReader(record).embed(FLAT, probes, batch_size=16)
+            EmbeddingReader(record).embed(as_rows(FLAT), probes, batch_size=16)
     else:
-        EmbeddingReader(record).embed(FLAT, probes, batch_size=16)
+        EmbeddingReader(record).embed(as_rows(FLAT), probes, batch_size=16)
     assert [m.training for m in module] == [False, True, True]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
     assert torch.overrides._get_current_function_mode() is None
@@ -486,5 +491,7 @@ def test_hooks_modes_and_generators_are_restored(record_of, kind):
 
 def test_embeddings_need_no_gradient(record_of):
     record = record_of(nn.Linear(6, C))
-    [found] = EmbeddingReader(record).embed(FLAT, [Probe("a", "module", "")], batch_size=16)
+    [found] = EmbeddingReader(record).embed(
+        as_rows(FLAT), [Probe("a", "module", "")], batch_size=16
+    )
     assert not found.requires_grad

@@ -18,6 +18,7 @@ from sklearn_difficulty.inference.input_gradients import (
     gradient_variance,
 )
 from sklearn_difficulty.measures import variance_of_gradients
+from sklearn_difficulty.rows.rows import as_rows
 
 FORMULAS = ("rms", "mean_std", "cvpr")
 N, C = 37, 3
@@ -121,7 +122,9 @@ def test_streaming_equals_two_passes_over_stored_gradients(net, target, formula)
     gradients = gradients_one_by_one(record, X, labels, VALUES[target])
     channel_axis = 2 if len(shape) == 3 else None
 
-    found = gradient_variance(reader_of(record, target), X, labels, formula=formula, batch_size=10)
+    found = gradient_variance(
+        reader_of(record, target), as_rows(X), labels, formula=formula, batch_size=10
+    )
 
     expected = variance_of_gradients(gradients, formula=formula, channel_axis=channel_axis)
     np.testing.assert_allclose(found.variance, expected, rtol=1e-6)
@@ -138,7 +141,7 @@ def test_maps_are_standard_deviations_over_checkpoints():
     X, labels = rng.normal(size=(N, 2, 5, 5)), rng.integers(C, size=N)
     gradients = gradients_one_by_one(record, X, labels, VALUES["logit"]).mean(axis=2)
 
-    maps = gradient_maps(reader_of(record), X, labels, batch_size=16)
+    maps = gradient_maps(reader_of(record), as_rows(X), labels, batch_size=16)
 
     assert maps.shape == (N, 5, 5)
     np.testing.assert_allclose(maps, gradients.std(axis=0), rtol=1e-5)
@@ -150,7 +153,7 @@ def test_identical_checkpoints_give_exactly_zero(formula, n_checkpoints):
     module = mlp()
     record = make_record(module, [module.state_dict()] * n_checkpoints)
     X = np.random.default_rng(0).normal(size=(N, 6)).astype(np.float32)
-    found = gradient_variance(reader_of(record), X, None, formula=formula, batch_size=8)
+    found = gradient_variance(reader_of(record), as_rows(X), None, formula=formula, batch_size=8)
     assert (found.variance == 0).all()
     assert (found.magnitude > 0).all()
 
@@ -169,7 +172,9 @@ def test_hand_cases(formula, three, two):
         states = [{"weight": torch.tensor([pixels])} for pixels in series]
         record = make_record(module, states, outputs="values")
         X = np.zeros((1, 2), dtype=np.float32)
-        found = gradient_variance(reader_of(record), X, None, formula=formula, batch_size=1)
+        found = gradient_variance(
+            reader_of(record), as_rows(X), None, formula=formula, batch_size=1
+        )
         assert found.variance[0] == pytest.approx(expected, abs=1e-6)
 
 
@@ -181,7 +186,9 @@ def test_linear_network_depends_on_the_class_alone():
     X, labels = rng.normal(size=(N, 6)).astype(np.float32), rng.integers(C, size=N)
     weights = np.stack([state["weight"].numpy() for state in states])
     for formula in FORMULAS:
-        found = gradient_variance(reader_of(record), X, labels, formula=formula, batch_size=7)
+        found = gradient_variance(
+            reader_of(record), as_rows(X), labels, formula=formula, batch_size=7
+        )
         closed_form = variance_of_gradients(weights, formula=formula)
         np.testing.assert_allclose(found.variance, closed_form[labels], rtol=1e-5)
 
@@ -196,7 +203,11 @@ def test_channels_are_averaged_before_anything_else():
     for formula in FORMULAS:
         averaged, separate = (
             gradient_variance(
-                reader_of(record, channel_mean=mean), X, None, formula=formula, batch_size=2
+                reader_of(record, channel_mean=mean),
+                as_rows(X),
+                None,
+                formula=formula,
+                batch_size=2,
             ).variance
             for mean in (True, False)
         )
@@ -212,7 +223,7 @@ def test_binary_softmax_probability_has_no_side():
     def scores(target, label):
         labels = np.full(N, label)
         return gradient_variance(
-            reader_of(record, target), X, labels, formula="rms", batch_size=N
+            reader_of(record, target), as_rows(X), labels, formula="rms", batch_size=N
         ).variance
 
     np.testing.assert_allclose(scores("probability", 0), scores("probability", 1), rtol=1e-9)
@@ -245,7 +256,9 @@ def test_common_shift_of_logits_moves_only_the_logit_target():
     )
     for target, moves in (("logit", True), ("probability", False), ("loss", False)):
         a, b = (
-            gradient_variance(reader_of(r, target), X, labels, formula="rms", batch_size=N).variance
+            gradient_variance(
+                reader_of(r, target), as_rows(X), labels, formula="rms", batch_size=N
+            ).variance
             for r in (with_shift, without)
         )
         assert np.allclose(a, b, rtol=1e-9) is not moves
@@ -271,7 +284,7 @@ def test_scale_of_the_output(formula, power, factor):
     plain, scaled = (
         gradient_variance(
             reader_of(make_record(Scaled(module, f), states)),
-            X,
+            as_rows(X),
             labels,
             formula=formula,
             batch_size=N,
@@ -319,9 +332,11 @@ def test_block_size_and_repetition_change_nothing():
     module = conv()
     record = make_record(module, random_states(module, 3))
     X = np.random.default_rng(0).normal(size=(N, 2, 5, 5)).astype(np.float32)
-    expected = gradient_variance(reader_of(record), X, None, formula="rms", batch_size=512)
+    expected = gradient_variance(reader_of(record), as_rows(X), None, formula="rms", batch_size=512)
     for batch_size in (1, 16, 17, 512):
-        found = gradient_variance(reader_of(record), X, None, formula="rms", batch_size=batch_size)
+        found = gradient_variance(
+            reader_of(record), as_rows(X), None, formula="rms", batch_size=batch_size
+        )
         np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
 
 
@@ -329,11 +344,11 @@ def test_checkpoints_that_exceed_the_memory_budget_are_read_one_by_one():
     module = mlp()
     record = make_record(module, random_states(module, 3))
     X = np.random.default_rng(0).normal(size=(N, 6)).astype(np.float32)
-    expected = gradient_variance(reader_of(record), X, None, formula="rms", batch_size=8)
+    expected = gradient_variance(reader_of(record), as_rows(X), None, formula="rms", batch_size=8)
     with config_context(working_memory=0):
         reader = reader_of(record)
         assert reader._states._resident is None
-        found = gradient_variance(reader, X, None, formula="rms", batch_size=8)
+        found = gradient_variance(reader, as_rows(X), None, formula="rms", batch_size=8)
     assert np.array_equal(found.variance, expected.variance)
 
 
@@ -344,7 +359,7 @@ def test_module_is_left_as_it_was():
     record.module[1].eval()  # a mixture must be restored as a mixture
     before = {k: v.clone() for k, v in record.module.state_dict().items()}
     X = np.random.default_rng(0).normal(size=(N, 2, 5, 5)).astype(np.float32)
-    gradient_variance(reader_of(record), X, None, formula="rms", batch_size=8)
+    gradient_variance(reader_of(record), as_rows(X), None, formula="rms", batch_size=8)
     assert [m.training for m in record.module] == [True, False, True, True, True, True]
     assert all(p.requires_grad and p.grad is None for p in record.module.parameters())
     assert all(torch.equal(v, before[k]) for k, v in record.module.state_dict().items())
@@ -361,7 +376,7 @@ def test_hooks_and_mode_are_restored_after_an_exception():
     X = np.zeros((3, 6), dtype=np.float32)
     with pytest.raises(RuntimeError, match="today"):
         gradient_variance(
-            reader_of(record, wrt="0"), X, np.zeros(3, int), formula="rms", batch_size=8
+            reader_of(record, wrt="0"), as_rows(X), np.zeros(3, int), formula="rms", batch_size=8
         )
     assert record.module.training
     assert not record.module[0]._forward_hooks
@@ -376,8 +391,8 @@ def test_gradient_at_a_submodule():
     weights = np.stack([state["2.weight"].numpy() for state in states])
 
     reader = reader_of(record, wrt="0")
-    found = gradient_variance(reader, tokens, labels, formula="rms", batch_size=9)
-    maps = gradient_maps(reader, tokens, labels, batch_size=9)
+    found = gradient_variance(reader, as_rows(tokens), labels, formula="rms", batch_size=9)
+    maps = gradient_maps(reader, as_rows(tokens), labels, batch_size=9)
 
     np.testing.assert_allclose(found.variance, variance_of_gradients(weights)[labels], rtol=1e-9)
     assert maps.shape == (N, 5, 4)
@@ -398,7 +413,7 @@ def test_tied_weights_are_read_once():
     record = make_record(module, states, classes=range(6))
     X, labels = np.random.default_rng(0).normal(size=(N, 6)), np.arange(N) % 6
     gradients = gradients_one_by_one(record, X, labels, VALUES["logit"])
-    found = gradient_variance(reader_of(record), X, labels, formula="rms", batch_size=N)
+    found = gradient_variance(reader_of(record), as_rows(X), labels, formula="rms", batch_size=N)
     np.testing.assert_allclose(found.variance, variance_of_gradients(gradients), rtol=1e-6)
 
 
@@ -422,7 +437,7 @@ def test_several_floating_inputs_count_as_one():
         "mask": np.ones((N, 4), dtype=int),
     }
     weights = np.stack([np.hstack([s["a.weight"], s["b.weight"]]) for s in states])
-    found = gradient_variance(reader_of(record), X, labels, formula="rms", batch_size=9)
+    found = gradient_variance(reader_of(record), as_rows(X), labels, formula="rms", batch_size=9)
     np.testing.assert_allclose(found.variance, variance_of_gradients(weights)[labels], rtol=1e-9)
 
 
@@ -440,7 +455,9 @@ def test_single_logit_counts_for_both_classes_alike():
     }
     for target, value in values.items():
         gradients = gradients_one_by_one(record, X, labels, value)
-        found = gradient_variance(reader_of(record, target), X, labels, formula="rms", batch_size=N)
+        found = gradient_variance(
+            reader_of(record, target), as_rows(X), labels, formula="rms", batch_size=N
+        )
         np.testing.assert_allclose(found.variance, variance_of_gradients(gradients), rtol=1e-6)
 
 
@@ -454,7 +471,9 @@ def test_networks_that_end_in_softmax(outputs):
     X, labels = np.random.default_rng(0).normal(size=(N, 6)), np.arange(N) % C
     for target in ("probability", "loss"):
         a, b = (
-            gradient_variance(reader_of(r, target), X, labels, formula="rms", batch_size=N).variance
+            gradient_variance(
+                reader_of(r, target), as_rows(X), labels, formula="rms", batch_size=N
+            ).variance
             for r in (logits, record)
         )
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -470,7 +489,9 @@ def test_loss_is_the_one_of_the_training():
     X, labels = np.random.default_rng(0).normal(size=(N, 6)), np.arange(N) % C
     summed = nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1, reduction="sum")
     gradients = gradients_one_by_one(record, X, labels, summed)
-    found = gradient_variance(reader_of(record, "loss"), X, labels, formula="rms", batch_size=N)
+    found = gradient_variance(
+        reader_of(record, "loss"), as_rows(X), labels, formula="rms", batch_size=N
+    )
     np.testing.assert_allclose(found.variance, variance_of_gradients(gradients), rtol=1e-6)
     assert criterion.reduction == "mean"
 
@@ -487,7 +508,7 @@ def test_nonfinite_gradients_are_nan():
     module = Root()
     record = make_record(module, random_states(module, 3), outputs="values")
     X = np.array([[1.0], [0.0], [4.0]], dtype=np.float32)
-    found = gradient_variance(reader_of(record), X, None, formula="rms", batch_size=3)
+    found = gradient_variance(reader_of(record), as_rows(X), None, formula="rms", batch_size=3)
     assert np.isnan(found.variance).tolist() == [False, True, False]
 
 
@@ -495,7 +516,9 @@ def test_cuda_memory_errors_halve_the_block(monkeypatch):
     module = mlp()
     record = make_record(module, random_states(module, 3))
     X, labels = np.random.default_rng(0).normal(size=(N, 6)).astype(np.float32), np.arange(N) % C
-    expected = gradient_variance(reader_of(record), X, labels, formula="rms", batch_size=64)
+    expected = gradient_variance(
+        reader_of(record), as_rows(X), labels, formula="rms", batch_size=64
+    )
     reader = reader_of(record)
     moments, sizes = reader.moments, []
 
@@ -506,7 +529,7 @@ def test_cuda_memory_errors_halve_the_block(monkeypatch):
         return moments(inputs, block_labels, per_element=per_element)
 
     monkeypatch.setattr(reader, "moments", small_device)
-    found = gradient_variance(reader, X, labels, formula="rms", batch_size=64)
+    found = gradient_variance(reader, as_rows(X), labels, formula="rms", batch_size=64)
     assert max(sizes) > 16
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
 
@@ -514,7 +537,7 @@ def test_cuda_memory_errors_halve_the_block(monkeypatch):
         reader, "moments", lambda *a, **k: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())
     )
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        gradient_variance(reader, X, labels, formula="rms", batch_size=64)
+        gradient_variance(reader, as_rows(X), labels, formula="rms", batch_size=64)
 
 
 @pytest.mark.parametrize(
@@ -540,7 +563,11 @@ def test_what_cannot_be_read_is_refused(module, options, X, message):
     record = make_record(module, [module.state_dict()] * 2)
     with pytest.raises(ValueError, match=message):
         gradient_variance(
-            reader_of(record, **options), rows, np.zeros(4, int), formula="rms", batch_size=4
+            reader_of(record, **options),
+            as_rows(rows),
+            np.zeros(4, int),
+            formula="rms",
+            batch_size=4,
         )
 
 
@@ -549,12 +576,15 @@ def test_regressors():
     record = make_record(module, random_states(module, 2), outputs="values")
     X, y = np.ones((4, 6), dtype=np.float32), np.ones((4, 2), dtype=np.float32)
     assert (
-        gradient_variance(reader_of(record, "loss"), X, y, formula="rms", batch_size=4).variance > 0
+        gradient_variance(
+            reader_of(record, "loss"), as_rows(X), y, formula="rms", batch_size=4
+        ).variance
+        > 0
     ).all()
     with pytest.raises(ValueError, match="2 values a row"):
-        gradient_variance(reader_of(record), X, None, formula="rms", batch_size=4)
+        gradient_variance(reader_of(record), as_rows(X), None, formula="rms", batch_size=4)
     with pytest.raises(ValueError, match="needs y"):
-        gradient_variance(reader_of(record, "loss"), X, None, formula="rms", batch_size=4)
+        gradient_variance(reader_of(record, "loss"), as_rows(X), None, formula="rms", batch_size=4)
     with pytest.raises(ValueError, match="no probabilities"):
         reader_of(record, "probability")
 

@@ -14,6 +14,7 @@ from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.margins import input_margins
 from sklearn_difficulty.inference.predictions import output_margins
 from sklearn_difficulty.measures import input_margin, output_margin
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, ConvNet
 
 N = 37
@@ -99,8 +100,8 @@ class Case:
 def output_and_input(case, labels, batch_size=10):
     """Return both margins as they are read in blocks."""
     return (
-        output_margins(case.record, case.X, labels, batch_size=batch_size),
-        input_margins(case.record, case.X, labels, wrt=case.wrt, batch_size=batch_size),
+        output_margins(case.record, as_rows(case.X), labels, batch_size=batch_size),
+        input_margins(case.record, as_rows(case.X), labels, wrt=case.wrt, batch_size=batch_size),
     )
 
 
@@ -216,8 +217,8 @@ def test_block_size_and_order_change_nothing(make):
     def margins(order, batch_size, labels=labels):
         labels = None if labels is None else labels[order]
         return (
-            output_margins(record, X[order], labels, batch_size=batch_size),
-            input_margins(record, X[order], labels, wrt=None, batch_size=batch_size),
+            output_margins(record, as_rows(X[order]), labels, batch_size=batch_size),
+            input_margins(record, as_rows(X[order]), labels, wrt=None, batch_size=batch_size),
         )
 
     straight, shuffled = np.arange(N), np.random.default_rng(0).permutation(N)
@@ -242,8 +243,8 @@ def test_modules_of_lower_precision(dtype):
 def test_differences_are_taken_in_float32_at_least():
     record = TrainingRecord(Fixed(4096.0, 1.0).half(), [], classes=range(2))
     X = np.zeros((1, 1), dtype=np.float32)
-    assert output_margins(record, X, None, batch_size=1) == 4095  # in float16 it is 4096
-    assert input_margins(record, X, None, wrt=None, batch_size=1) == 4095 / 2
+    assert output_margins(record, as_rows(X), None, batch_size=1) == 4095  # in float16 it is 4096
+    assert input_margins(record, as_rows(X), None, wrt=None, batch_size=1) == 4095 / 2
 
 
 def test_one_forward_pass_and_a_backward_pass_for_every_other_class():
@@ -270,10 +271,10 @@ def test_one_forward_pass_and_a_backward_pass_for_every_other_class():
 
     record = TrainingRecord(Counted(), [], classes=range(5))
     X, labels = normal(32, 6), np.arange(32) % 5
-    input_margins(record, X, labels, wrt=None, batch_size=16)
+    input_margins(record, as_rows(X), labels, wrt=None, batch_size=16)
     assert passes == ["forward of 2", *2 * ["forward of 16", *4 * ["backward"]]]  # first a look
     passes.clear()
-    output_margins(record, X, labels, batch_size=16)
+    output_margins(record, as_rows(X), labels, batch_size=16)
     assert passes == ["forward of 2", "forward of 16", "forward of 16"]
 
 
@@ -289,7 +290,7 @@ def test_output_margins_need_no_gradient():
 
     record = TrainingRecord(NoGradient(), [], classes=range(5))
     X = np.random.default_rng(0).integers(9, size=(N, 6))
-    assert np.isfinite(output_margins(record, X, None, batch_size=9)).all()
+    assert np.isfinite(output_margins(record, as_rows(X), None, batch_size=9)).all()
 
 
 def test_margins_are_read_where_gradients_are_switched_off():
@@ -332,8 +333,8 @@ def test_rows_are_read_again_as_they_were_if_the_memory_does_not_suffice(wrt):
     X, labels = normal(48, 6), np.arange(48) % 5  # no rows are padded to a multiple of 16
     expected, found = (
         (
-            output_margins(record, X, labels, batch_size=64),
-            input_margins(record, X, labels, wrt=wrt, batch_size=64),
+            output_margins(record, as_rows(X), labels, batch_size=64),
+            input_margins(record, as_rows(X), labels, wrt=wrt, batch_size=64),
         )
         for record in (TrainingRecord(m, [], classes=range(5)) for m in (roomy, tight))
     )
@@ -361,7 +362,7 @@ def test_gradients_of_zero():
     X, labels = np.zeros((5, 1), dtype=np.float32), np.arange(5)
     # Classes 2, 3 and 4 never move: nothing brings 3 or 4 past 2, or lets 3 and 4 part.
     expected = [1.0, -1.0, -1.0, np.nan, np.nan]
-    found = input_margins(record, X, labels, wrt=None, batch_size=8)
+    found = input_margins(record, as_rows(X), labels, wrt=None, batch_size=8)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     gradients = np.tile([[[1.0], [3.0], [0.0], [0.0], [0.0]]], (5, 1, 1))
     logits = np.tile([2.0, 0.0, 1.0, 0.0, 0.0], (5, 1))
@@ -369,8 +370,8 @@ def test_gradients_of_zero():
     # A dead network has no gradient at all.
     dead = nn.Sequential(nn.ReLU(), nn.Linear(1, 3))
     record = TrainingRecord(dead, [], classes=range(3))
-    assert np.isnan(input_margins(record, X - 1, None, wrt=None, batch_size=8)).all()
-    assert np.isfinite(output_margins(record, X - 1, None, batch_size=8)).all()
+    assert np.isnan(input_margins(record, as_rows(X - 1), None, wrt=None, batch_size=8)).all()
+    assert np.isfinite(output_margins(record, as_rows(X - 1), None, batch_size=8)).all()
 
 
 def test_infinite_gradients_and_weights_that_are_nan():
@@ -384,13 +385,13 @@ def test_infinite_gradients_and_weights_that_are_nan():
 
     record = TrainingRecord(Root(), [], classes=range(2))
     X = np.array([[1.0], [0.0], [4.0]], dtype=np.float32)
-    found = input_margins(record, X, None, wrt=None, batch_size=3)
+    found = input_margins(record, as_rows(X), None, wrt=None, batch_size=3)
     assert np.isnan(found).tolist() == [False, True, False]
     with torch.no_grad():
         record.module.scale[1] = np.nan
     for margins in (
-        input_margins(record, X, None, wrt=None, batch_size=3),
-        output_margins(record, X, None, batch_size=3),
+        input_margins(record, as_rows(X), None, wrt=None, batch_size=3),
+        output_margins(record, as_rows(X), None, batch_size=3),
     ):
         assert np.isnan(margins).all()
 
@@ -403,8 +404,8 @@ def test_confident_networks(outputs):
         module[0].weight[:, 0] = torch.tensor([1.0, 0.0, -1.0])
     record = TrainingRecord(module, [], classes=range(3), outputs=outputs)
     X, labels = np.array([[0.5], [30.0], [1e4]], dtype=np.float32), np.zeros(3, dtype=int)
-    output = output_margins(record, X, labels, batch_size=3)
-    of_input = input_margins(record, X, labels, wrt=None, batch_size=3)
+    output = output_margins(record, as_rows(X), labels, batch_size=3)
+    of_input = input_margins(record, as_rows(X), labels, wrt=None, batch_size=3)
     np.testing.assert_allclose(output[:2], X[:2, 0], rtol=1e-5)
     np.testing.assert_allclose(of_input[:2], X[:2, 0], rtol=1e-5)
     # Where a float32 probability is 0, its logarithm stops at that of the smallest one.
@@ -436,5 +437,5 @@ def test_what_cannot_be_differentiated_is_refused(module, wrt, X, message):
     X = np.ones((4, 6), dtype=np.float32 if X == "floats" else np.int64)
     record = TrainingRecord(module, [], classes=range(5))
     with pytest.raises(ValueError, match=message):
-        input_margins(record, X, np.zeros(4, int), wrt=wrt, batch_size=4)
+        input_margins(record, as_rows(X), np.zeros(4, int), wrt=wrt, batch_size=4)
     assert not any(part._forward_hooks for part in module.modules())

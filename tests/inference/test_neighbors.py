@@ -24,6 +24,7 @@ from sklearn_difficulty.inference.nearest import count_votes, full_precision, k_
 from sklearn_difficulty.inference.neighbors import NeighborBank
 from sklearn_difficulty.inference.probes import find_probes
 from sklearn_difficulty.inference.trace import Probe
+from sklearn_difficulty.rows.rows import as_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -51,13 +52,15 @@ def conv_net():
 
 
 def bank_of(record, X, probes=None, *, batch_size=64, **options):
-    probes = find_probes(record, X) if probes is None else probes
+    probes = find_probes(record, as_rows(X)) if probes is None else probes
     codes = np.arange(len(X)) % C
-    return NeighborBank(EmbeddingReader(record, **options), X, codes, probes, batch_size=batch_size)
+    return NeighborBank(
+        EmbeddingReader(record, **options), as_rows(X), codes, probes, batch_size=batch_size
+    )
 
 
 def nearest(bank, X=None, k=K, **options):
-    return list(bank.nearest(X, k, **options))
+    return list(bank.nearest(as_rows(X), k, **options))
 
 
 def oracle(bank, found, X=None, k=K, metric="euclidean"):
@@ -65,7 +68,7 @@ def oracle(bank, found, X=None, k=K, metric="euclidean"):
     reader = EmbeddingReader(bank.reader.record, pool=bank.reader.pool)
 
     def embedded(rows):
-        [matrix] = reader.embed(rows, [found.probe], batch_size=64)
+        [matrix] = reader.embed(as_rows(rows), [found.probe], batch_size=64)
         return matrix.double().numpy()
 
     index = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric)
@@ -291,7 +294,7 @@ class LiveTensors(TorchDispatchMode):
 def test_memory_stays_within_the_budget_for_a_layer_of_any_width(record_of, X):
     rows = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
     record = record_of(nn.Sequential(nn.Linear(4, 8192), nn.ReLU(), nn.Linear(8192, C)))
-    wide = find_probes(record, rows)[1:2]
+    wide = find_probes(record, as_rows(rows))[1:2]
     row_bytes = 8192 * 4
     with LiveTensors() as unlimited:
         nearest(bank_of(record, rows, wide))
@@ -479,7 +482,7 @@ def test_votes_equal_scikit_learn(record_of):
     bank = bank_of(record_of(conv_net()), BANK)
     for f in nearest(bank, QUERIES):
         [bank_matrix], [query_matrix] = (
-            bank.reader.embed(X, [f.probe], batch_size=64) for X in (BANK, QUERIES)
+            bank.reader.embed(as_rows(X), [f.probe], batch_size=64) for X in (BANK, QUERIES)
         )
         judge = KNeighborsClassifier(K, algorithm="brute").fit(bank_matrix.double(), CODES)
         labels = bank.codes[f.positions]

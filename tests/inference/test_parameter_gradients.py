@@ -9,6 +9,7 @@ from sklearn import config_context
 from torch import nn
 
 from sklearn_difficulty.inference.parameter_gradients import gradient_norms
+from sklearn_difficulty.rows.rows import as_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -99,7 +100,7 @@ def by_autograd(record, X, y, layers):
 def test_equals_autograd_row_by_row(record_of, network, shape, outputs, layers):
     record = record_of(network(), outputs=outputs)
     X, y = rows(shape)
-    found = gradient_norms(record, record.checkpoints, X, y, layers=layers, batch_size=7)
+    found = gradient_norms(record, record.checkpoints, as_rows(X), y, layers=layers, batch_size=7)
     assert_allclose(found, by_autograd(record, X, y, layers), rtol=1e-5)
 
 
@@ -107,20 +108,22 @@ def test_small_memory_makes_small_chunks_and_the_same_norms(record_of):
     record = record_of(NETWORKS[0][0]())
     X, y = rows((6,))
     settings = {"layers": "all", "batch_size": 20}
-    whole = gradient_norms(record, record.checkpoints, X, y, **settings)
+    whole = gradient_norms(record, record.checkpoints, as_rows(X), y, **settings)
     with config_context(working_memory=1e-3):
-        assert_allclose(gradient_norms(record, record.checkpoints, X, y, **settings), whole)
+        assert_allclose(
+            gradient_norms(record, record.checkpoints, as_rows(X), y, **settings), whole
+        )
 
 
 def test_mean_over_checkpoints(record_of):
     first, second = (record_of(NETWORKS[0][0]()) for _ in range(2))
     X, y = rows((6,))
     norms = [
-        gradient_norms(r, r.checkpoints, X, y, layers="last", batch_size=20)
+        gradient_norms(r, r.checkpoints, as_rows(X), y, layers="last", batch_size=20)
         for r in (first, second)
     ]
     both = gradient_norms(
-        first, first.checkpoints + second.checkpoints, X, y, layers="last", batch_size=20
+        first, first.checkpoints + second.checkpoints, as_rows(X), y, layers="last", batch_size=20
     )
     assert_allclose(both, np.mean(norms, axis=0))
 
@@ -128,7 +131,7 @@ def test_mean_over_checkpoints(record_of):
 def test_input_of_the_layer_is_read_before_it_is_overwritten(record_of):
     record = record_of(WritesToItsHidden())
     X, y = rows((6,))
-    found = gradient_norms(record, record.checkpoints, X, y, layers="last", batch_size=20)
+    found = gradient_norms(record, record.checkpoints, as_rows(X), y, layers="last", batch_size=20)
     module = record.module
     with torch.no_grad():
         hidden = torch.tanh(module.inner(torch.from_numpy(X)))
@@ -144,4 +147,4 @@ def test_no_last_layer_is_refused(record_of, network):
     record = record_of(network())
     X, y = rows((6,) if network is AuxiliaryHead else (1, 1, 1))
     with pytest.raises(ValueError, match=r"no last linear layer .*measure='grand_all'"):
-        gradient_norms(record, record.checkpoints, X, y, layers="last", batch_size=20)
+        gradient_norms(record, record.checkpoints, as_rows(X), y, layers="last", batch_size=20)

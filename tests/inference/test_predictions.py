@@ -13,6 +13,7 @@ from torch import nn
 
 from sklearn_difficulty.inference.predictions import STATISTICS, mean_probabilities, mean_statistics
 from sklearn_difficulty.measures import epoch_statistics
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import TrainingRecord
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -82,7 +83,7 @@ def test_labels_may_be_those_of_the_final_network(make_record, rows):
     X, _ = rows
     record = make_record(classes=range(3))
     guesses = outputs_of(record, X)[-1].argmax(1).numpy()
-    found = mean_statistics(record, record.checkpoints[:2], X, None, batch_size=8)
+    found = mean_statistics(record, record.checkpoints[:2], as_rows(X), None, batch_size=8)
     assert_means(found, outputs_of(record, X)[:2], guesses)
 
 
@@ -96,7 +97,7 @@ def test_kinds_of_outputs(make_record, rows):
     for kind, (n_outputs, last, to_logits) in kinds.items():
         labels = y if n_outputs == 3 else y % 2
         record = make_record(n_outputs, last, classes=range(max(n_outputs, 2)), outputs=kind)
-        found = mean_statistics(record, record.checkpoints, X, labels, batch_size=8)
+        found = mean_statistics(record, record.checkpoints, as_rows(X), labels, batch_size=8)
         assert_means(found, to_logits(outputs_of(record, X)), labels)
 
 
@@ -104,12 +105,12 @@ def test_regressor_has_a_loss_only(make_record, rows):
     X, _ = rows
     y = X[:, :2]
     record = make_record(2, outputs="values")
-    found = mean_statistics(record, record.checkpoints, X, y, batch_size=8)
+    found = mean_statistics(record, record.checkpoints, as_rows(X), y, batch_size=8)
     expected = (outputs_of(record, X).numpy() - y) ** 2
     assert_allclose(found["loss"], expected.sum(axis=2).mean(axis=0), rtol=1e-5)
     assert all(np.isnan(found[name]).all() for name in STATISTICS if name != "loss")
     with pytest.raises(ValueError, match="needs y"):
-        mean_statistics(record, record.checkpoints, X, None, batch_size=8)
+        mean_statistics(record, record.checkpoints, as_rows(X), None, batch_size=8)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 512])
@@ -125,11 +126,11 @@ def test_mean_probabilities_are_those_of_a_loop(make_record, rows, batch_size):
         record = make_record(n_outputs, last, classes=range(max(n_outputs, 2)), outputs=kind)
         of_states = to_probabilities(outputs_of(record, X)).double()
         assert of_states.std(dim=0).max() > 0.01
-        found = mean_probabilities(record, record.checkpoints, X, batch_size=batch_size)
+        found = mean_probabilities(record, record.checkpoints, as_rows(X), batch_size=batch_size)
         assert_allclose(found, of_states.mean(dim=0), rtol=1e-5, atol=1e-6, err_msg=kind)
         assert found.dtype == np.float32
         assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
-        some = mean_probabilities(record, record.checkpoints[1:], X, batch_size=batch_size)
+        some = mean_probabilities(record, record.checkpoints[1:], as_rows(X), batch_size=batch_size)
         assert_allclose(some, of_states[1:].mean(dim=0), rtol=1e-5, atol=1e-6, err_msg=kind)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, VGG16, ConvNet, ResNet18
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -27,7 +28,9 @@ def names_of(record_of):
     """Return a function that names the probes of a network."""
 
     def find(module, X, choice="auto", **options):
-        return [probe.name for probe in find_probes(record_of(module), X, choice, **options)]
+        return [
+            probe.name for probe in find_probes(record_of(module), as_rows(X), choice, **options)
+        ]
 
     return find
 
@@ -447,7 +450,7 @@ def test_automatic_probes(names_of, kind):
 )
 def test_networks_of_the_library_have_the_standardised_input(record_of, make, X, n_probes):
     module = make()
-    probes = find_probes(record_of(module, range(module.config["n_outputs"])), X)
+    probes = find_probes(record_of(module, range(module.config["n_outputs"])), as_rows(X))
     assert len(probes) == n_probes
     assert (probes[0].name, probes[0].module) == ("input", "standardize")
     assert len({probe.name for probe in probes} - {"standardize"}) == n_probes
@@ -480,7 +483,7 @@ def test_regressors_have_no_probes():
     module = nn.Linear(6, 1)
     record = TrainingRecord.from_checkpoints(module, [module.state_dict()], outputs="values")
     with pytest.raises(ValueError, match="this network is a regressor"):
-        find_probes(record, FLAT)
+        find_probes(record, as_rows(FLAT))
 
 
 # ----------------------------------------------------------------------------------- token ids
@@ -488,12 +491,12 @@ def test_regressors_have_no_probes():
 
 def test_first_embedding_stands_for_token_ids(record_of):
     record = record_of(TransformerNet(encoder()))
-    first, *others = find_probes(record, TOKENS)
+    first, *others = find_probes(record, as_rows(TOKENS))
     assert (first.name, first.kind, first.module) == ("input", "module", "embedding")
     assert [probe.name for probe in others[:-1]] == [f"encoder.layers.{i}" for i in range(3)]
     # Naming it does not make it a second probe.
-    assert find_probes(record, TOKENS, ["embedding"]) == [first, others[-1]]
-    without = find_probes(record, TOKENS, ["embedding"], include_input=False)
+    assert find_probes(record, as_rows(TOKENS), ["embedding"]) == [first, others[-1]]
+    without = find_probes(record, as_rows(TOKENS), ["embedding"], include_input=False)
     assert [probe.name for probe in without] == ["embedding", "softmax"]
 
 
@@ -621,9 +624,9 @@ def test_hooks_and_modes_are_restored(record_of, fails):
     state = torch.get_rng_state()
     if fails:
         with pytest.raises(RuntimeError, match="today"):
-            find_probes(record, FLAT)
+            find_probes(record, as_rows(FLAT))
     else:
-        find_probes(record, FLAT)
+        find_probes(record, as_rows(FLAT))
     assert [m.training for m in record.module] == [False, True, True]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in record.module.modules())
     assert torch.equal(torch.get_rng_state(), state)
@@ -636,7 +639,7 @@ def test_choice_that_raises_leaves_no_hooks(record_of):
 
     record = record_of(Shared())
     with pytest.raises(KeyError):
-        find_probes(record, FLAT, choice)
+        find_probes(record, as_rows(FLAT), choice)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in record.module.modules())
 
 

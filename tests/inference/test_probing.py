@@ -8,8 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
+from sklearn_difficulty.inference.neighbors import positions_in
 from sklearn_difficulty.inference.probes import find_probes
-from sklearn_difficulty.inference.probing import VotesReadout
+from sklearn_difficulty.inference.probing import DepthReadout, NeighborProbes, VotesReadout
+from sklearn_difficulty.rows.rows import as_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -36,7 +38,7 @@ def shares(counts, n_probes):
 
 def test_votes_among_the_bank_by_hand(identity):
     readout = VotesReadout(n_neighbors=2)
-    bank = readout.bank(identity, HEAPS, CODES, EVERY)
+    bank = readout.bank(identity, as_rows(HEAPS), CODES, EVERY)
     assert [probe.kind for probe in bank.probes] == ["input", "module", "output"]
     found = readout.votes(bank, None)
     # A row is asked of the two others of its heap, and not of itself.
@@ -48,12 +50,12 @@ def test_votes_among_the_bank_by_hand(identity):
 
 def test_votes_on_other_rows_by_hand(identity):
     readout = VotesReadout(n_neighbors=2)
-    bank = readout.bank(identity, HEAPS, CODES, EVERY)
+    bank = readout.bank(identity, as_rows(HEAPS), CODES, EVERY)
     # Rows that are not of the bank may have an equal one in it, which counts.
-    found = readout.votes(bank, HEAPS)
+    found = readout.votes(bank, as_rows(HEAPS))
     by_hand = [[2, 0, 0], [2, 0, 0], [1, 1, 0], [0, 0, 2], [0, 0, 2], [0, 1, 1]]
     assert_allclose(found, shares(by_hand, 3), rtol=1e-6)
-    one = readout.votes(bank, HEAPS[3:4])
+    one = readout.votes(bank, as_rows(HEAPS[3:4]))
     assert_array_equal(one, found[3:4])
 
 
@@ -66,9 +68,9 @@ def test_held_out_rows_ask_the_others_by_hand(identity):
 
 def test_a_class_that_the_bank_lacks_has_a_third_of_a_vote(identity):
     readout = VotesReadout(n_neighbors=2)
-    bank = readout.bank(identity, HEAPS, CODES, CODES != 1)
+    bank = readout.bank(identity, as_rows(HEAPS), CODES, CODES != 1)
     assert_array_equal(bank.codes, [0, 0, 2, 2])
-    found = readout.votes(bank, HEAPS)
+    found = readout.votes(bank, as_rows(HEAPS))
     assert_allclose(found[:, 1], (1 / 3) / 7, rtol=1e-6)
     assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
 
@@ -84,10 +86,12 @@ def test_votes_equal_a_slow_loop(record_of, settings, n_probes):
     X, codes = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(3, size=60)
     trained_on = rng.random(60) < 0.7
     choice = {"choice": settings["probes"]} if "probes" in settings else {}
-    probes = find_probes(record, X, **choice, include_input=settings.get("include_input", True))
+    probes = find_probes(
+        record, as_rows(X), **choice, include_input=settings.get("include_input", True)
+    )
     assert len(probes) == n_probes
     counts = np.full((60, 3), 1 / 3)
-    for matrix in EmbeddingReader(record).embed(X, probes, batch_size=64):
+    for matrix in EmbeddingReader(record).embed(as_rows(X), probes, batch_size=64):
         values = matrix.double().numpy()
         for i in np.flatnonzero(~trained_on):
             distances = np.linalg.norm(values[trained_on] - values[i], axis=1)
@@ -116,28 +120,63 @@ class Exponential(nn.Module):
 def test_rows_of_which_an_embedding_is_not_finite(record_of):
     readout = VotesReadout(n_neighbors=2)
     rows = HEAPS * np.float32(1e-30)
-    bank = readout.bank(record_of(Exponential()), rows, CODES, EVERY)
+    bank = readout.bank(record_of(Exponential()), as_rows(rows), CODES, EVERY)
     queries = rows.copy()
-    expected = readout.votes(bank, queries)
+    expected = readout.votes(bank, as_rows(queries))
     assert np.isfinite(expected).all()
     queries[2] = 1e9
-    found = readout.votes(bank, queries)
+    found = readout.votes(bank, as_rows(queries))
     assert_array_equal(found[2], [np.nan] * 3)  # the input alone would have voted
     assert_array_equal(np.delete(found, 2, axis=0), np.delete(expected, 2, axis=0))
 
 
 def test_what_cannot_be_read_is_refused_before_training(record_of, identity):
-    VotesReadout(n_neighbors=2).rehearse(identity, HEAPS[:2])
+    VotesReadout(n_neighbors=2).rehearse(identity, as_rows(HEAPS[:2]))
     with pytest.raises(ValueError, match=r"probes names \['body'\]"):
-        VotesReadout(probes=["body"]).rehearse(identity, HEAPS[:2])
+        VotesReadout(probes=["body"]).rehearse(identity, as_rows(HEAPS[:2]))
     regressor = record_of(nn.Linear(3, 3), classes=(0, 1, 2))
     regressor.outputs = "values"
     with pytest.raises(ValueError, match="regressor"):
-        VotesReadout().rehearse(regressor, HEAPS[:2])
+        VotesReadout().rehearse(regressor, as_rows(HEAPS[:2]))
+
+
+def test_agreement_and_majority_by_hand(identity):
+    probing = NeighborProbes(n_neighbors=2)
+    bank = probing.bank(identity, as_rows(HEAPS), CODES, EVERY)
+    found = probing.agreement(bank, None, CODES)
+    assert_array_equal(found, np.repeat([[0.5], [0.5], [0], [0.5], [0.5], [0]], 3, axis=1))
+    assert found.dtype == np.float32
+    winners, shares = probing.majority(bank, None, ties="lowest")
+    assert_array_equal(winners, np.repeat([[0, 0, 0, 1, 1, 2]], 3, axis=0))
+    assert_array_equal(shares, np.repeat([[0.5, 0.5, 1, 0.5, 0.5, 1]], 3, axis=0))
+    # Of two classes with a vote each, that of the nearer row.
+    winners, _ = probing.majority(bank, None)
+    assert_array_equal(winners[0], [0, 0, 0, 2, 2, 2])
+    by_hand = [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 1], [0, 0, 1], [0, 0.5, 0.5]]
+    assert_array_equal(probing.votes_at(bank.probes[1], bank, as_rows(HEAPS)), by_hand)
+
+
+def test_rows_of_a_bank_as_a_mask_and_as_positions(identity):
+    probing = NeighborProbes(n_neighbors=2)
+    whole = probing.bank(identity, as_rows(HEAPS), CODES, EVERY)
+    assert whole.X is HEAPS
+    by_mask = probing.bank(identity, as_rows(HEAPS), CODES, CODES == 2)
+    by_position = probing.bank(
+        identity, as_rows(HEAPS), CODES, np.array([3, 4]), by_mask.probes[1:2]
+    )
+    for bank in (by_mask, by_position):
+        assert_array_equal(bank.X, HEAPS[3:5])
+        assert_array_equal(bank.codes, [2, 2])
+    assert [len(bank.probes) for bank in (by_mask, by_position)] == [3, 1]
+    turned = probing.bank(identity, as_rows(HEAPS), CODES, np.arange(6)[::-1])
+    assert_array_equal(turned.X, HEAPS[::-1])
+    assert_array_equal(positions_in(np.array([3, 1]), 5), [-1, 1, -1, 0, -1])
 
 
 def test_equal_settings_are_equal_readouts():
     # An ensemble is read without asking again if it was fitted with an equal readout.
     assert VotesReadout(n_neighbors=5, probes=["0"]) == VotesReadout(n_neighbors=5, probes=["0"])
+    assert VotesReadout(probes=np.array(["0"])) == VotesReadout(probes=("0",))
     assert VotesReadout(n_neighbors=5) != VotesReadout(n_neighbors=6)
+    assert VotesReadout() != DepthReadout()
     assert VotesReadout(probes=["0"]) != VotesReadout(probes=["1"])

@@ -172,6 +172,9 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     (178, 3)
     """
 
+    _is_trained_source = True  # scorers read it without training
+    _provides: tuple[str, ...] = ()  # of what filters read
+
     _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [NeuralNet, None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
@@ -466,8 +469,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : ndarray, dict of ndarrays or Dataset
-            Checked rows.
+        X : Rows
+            To be read.
         y : array-like or None
             Labels that the ensemble knows; None reads those of a Dataset.
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What LabelErrorScorer says of the noise, and reviews by a person in place of assumptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ..measures.label_noise import LabelNoise
+from ..measures.review import (
+    NoiseReview,
+    ReviewPlan,
+    calibrate_with_review,
+    noise_cuts,
+    review_plan,
+)
+
+
+class EstimatesNoise:
+    """The part of a scorer that tells which labels are wrong, and learns from a review of some."""
+
+    classes_: NDArray[Any]
+    error_probability_: NDArray[Any]
+    _plan: ReviewPlan
+
+    def review_plan(
+        self, n: int = 100, *, cut: float = 0.5, random_state: Any = None
+    ) -> ReviewPlan:
+        """Choose the training rows whose review tells most about the rate and about a cut.
+
+        Parameters
+        ----------
+        n : int, default=100
+            How many rows.
+        cut : float, default=0.5
+            The cut on `error_probability_` whose precision is wanted.
+        random_state : int, RandomState or None, default=None
+            Draws the rows.
+
+        Returns
+        -------
+        plan : ReviewPlan
+            Named tuple of ``rows``, their positions in X, and ``weight``, how many rows each stands
+            for. `calibrate` takes the verdicts on them; the scorer remembers the weights.
+        """
+        check_is_fitted(self)
+        known = np.flatnonzero(~np.isnan(self.error_probability_))
+        plan = review_plan(self.error_probability_[known], n, cut=cut, random_state=random_state)
+        self._plan = ReviewPlan(known[plan.rows], plan.weight)
+        return self._plan
+
+    def calibrate(self, reviewed_rows: ArrayLike, verdicts: ArrayLike) -> NoiseReview:
+        """Return how many labels are wrong, and what cuts drop, from reviewed rows.
+
+        No assumption about the noise is needed. The fitted attributes stay as they are.
+
+        Parameters
+        ----------
+        reviewed_rows : array-like of shape (n_reviewed,)
+            The rows of the latest `review_plan`, all of them, in any order.
+        verdicts : array-like of shape (n_reviewed,), bool
+            Whether the label turned out to be wrong.
+
+        Returns
+        -------
+        review : NoiseReview
+            Named tuple of ``noise_rate``, ``noise_rate_interval`` (95 %), ``error_probability`` of
+            all rows, and ``cuts``, a table like `cuts_`.
+
+        See Also
+        --------
+        sklearn_difficulty.measures.calibrate_with_review : The formulas.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "_plan"):
+            raise ValueError("Call review_plan first: it says which rows to review.")
+        rows = np.asarray(reviewed_rows)
+        is_plan = np.array_equal(np.sort(rows), np.sort(self._plan.rows))
+        if rows.dtype.kind not in "iu" or not is_plan:
+            raise ValueError(
+                f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
+                "review_plan, each once: their weights hold for all of them together."
+            )
+        known = ~np.isnan(self.error_probability_)
+        place = np.cumsum(known) - 1
+        weight = dict(zip(self._plan.rows.tolist(), self._plan.weight.tolist(), strict=True))
+        review = calibrate_with_review(
+            self.error_probability_[known],
+            place[rows],
+            [weight[row] for row in rows.tolist()],
+            verdicts,
+        )
+        of_all = np.full(len(known), np.nan)
+        of_all[known] = review.error_probability
+        return review._replace(error_probability=of_all)
+
+    def _keep_noise(self, found: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
+        """Set the attributes that tell of the noise, which was estimated from the known rows."""
+        self.noise_rate_ = found.noise_rate
+        self.noise_rate_interval_ = found.noise_rate_interval
+        self.noise_matrix_ = found.noise_matrix
+        self.class_dependence_ = found.class_dependence
+        self.cuts_ = noise_cuts(found.error_probability, found.error_probability_bounds)
+        self.error_probability_ = np.full(len(targets), np.nan)
+        self.error_probability_[known] = found.error_probability
+        self.suggested_label_confidence_ = np.full(len(targets), np.nan)
+        self.suggested_label_confidence_[known] = found.suggested_probability
+        suggested = targets.copy()
+        suggested[known] = found.suggested
+        self.suggested_label_ = self.classes_[suggested]
