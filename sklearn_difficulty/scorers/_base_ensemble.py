@@ -19,7 +19,7 @@ from ._ensemble_source import (
     MEMBERS_ARE_GONE,
     TRAIN_SIZE,
     EnsembleTraining,
-    refuse_as_one_of_several,
+    not_one_of_several,
 )
 
 
@@ -65,7 +65,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         self.verbose = verbose
 
     def _needs(self) -> RecordNeeds:
-        raise refuse_as_one_of_several(self)
+        raise not_one_of_several(self)
 
     def _readout(self) -> Readout | None:
         """Return what is read from every member besides its predictions."""

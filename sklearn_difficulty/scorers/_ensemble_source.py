@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -138,9 +138,55 @@ class EnsembleTraining:
         return self.keep_members
 
 
-def refuse_as_one_of_several(scorer: Any) -> TypeError:
+def not_one_of_several(scorer: Any) -> TypeError:
     """Return the error of a scorer that is to be read from a record and needs an ensemble."""
     return TypeError(
         f"{type(scorer).__name__} reads many trainings; it cannot be one of several scores that "
         "are read from a single one."
     )
+
+
+def readings_of_members(
+    ensemble: ResampledEnsemble,
+    readout: Readout,
+    name: str,
+    X: Rows,
+    targets: NDArray[np.int64],
+    progress: Task,
+    *,
+    if_gone: str,
+) -> Sequence[NDArray[Any]]:
+    """Return what a readout says about the training rows, member by member.
+
+    Parameters
+    ----------
+    ensemble : ResampledEnsemble
+        Fitted; what it has read with an equal readout is not read again.
+    readout : callable
+        As an ensemble takes it.
+    name : str
+        Which of the arrays that the readout returns.
+    X : ndarray, dict of ndarrays or Dataset
+        The rows that the members were trained on, or held out.
+    targets : ndarray of shape (n,)
+        Codes of their labels.
+    progress : Task
+        Gets a subtask per member if they are read now.
+    if_gone : str
+        What to say if they cannot be read any more.
+
+    Returns
+    -------
+    readings : sequence of ndarray
+        One per member.
+    """
+    if ensemble._read_with == readout:
+        return ensemble.readout_[name]
+    if not ensemble.has_members:
+        raise ValueError(if_gone)
+    found = []
+    with progress.subtask("score", len(ensemble.masks_)) as scoring:
+        for k, trained_on in enumerate(ensemble.masks_):
+            with scoring.subtask(f"member {k}"):
+                found.append(readout(ensemble.record(k), X, targets, trained_on)[name])
+    return found

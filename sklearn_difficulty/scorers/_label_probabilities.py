@@ -20,10 +20,17 @@ from ..training.record import TrainingRecord
 from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
 from ._base_probing import lost_bank
+from ._ensemble_source import readings_of_members
 from ._trained_source import given_record
 
 Probabilities = NDArray[np.floating[Any]]
 
+
+_MEMBERS_ARE_GONE = (
+    "This ensemble has not asked neighbours with these settings, and its members are gone. Fit it "
+    "with readout=LabelErrorScorer(...).readout(), with keep_members=True, pass the net, or set "
+    "n_neighbors=None."
+)
 
 # From this share of given labels that a network predicts in the end, it has learned wrong ones too.
 _MEMORISED = 0.97
@@ -165,7 +172,10 @@ class HeldOutMembers:
         if self.readout is None:
             return over_epochs, in_the_end
         self.bank = X, targets
-        votes = self._mean(self._votes(X, targets, progress), targets)
+        found = readings_of_members(
+            ensemble, self.readout, "votes", X, targets, progress, if_gone=_MEMBERS_ARE_GONE
+        )
+        votes = self._mean(found, targets)
         return (over_epochs + votes) / 2, (in_the_end + votes) / 2
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
@@ -179,28 +189,6 @@ class HeldOutMembers:
             for k, trained_on in enumerate(ensemble.masks_)
         ]
         return (said + np.mean(votes, axis=0)) / 2
-
-    def _votes(
-        self, X: Rows, targets: NDArray[np.int64], progress: Task
-    ) -> Sequence[Probabilities]:
-        """Return the votes on the rows that each member held out."""
-        ensemble = self.ensemble
-        assert self.readout is not None
-        if ensemble._read_with == self.readout:
-            return ensemble.readout_["votes"]
-        if not ensemble.has_members:
-            raise ValueError(
-                "This ensemble has not asked neighbours with these settings, and its members are "
-                "gone. Fit it with readout=LabelErrorScorer(...).readout(), with "
-                "keep_members=True, pass the net, or set n_neighbors=None."
-            )
-        votes = []
-        with progress.subtask("score", len(ensemble.masks_)) as scoring:
-            for k, trained_on in enumerate(ensemble.masks_):
-                with scoring.subtask(f"member {k}"):
-                    found = self.readout(ensemble.record(k), X, targets, trained_on)
-                votes.append(found["votes"])
-        return votes
 
     def _mean(
         self, parts: Sequence[Probabilities], targets: NDArray[np.int64]

@@ -28,7 +28,7 @@ from ._ensemble_source import (
     MEMBERS_ARE_GONE,
     TRAIN_SIZE,
     EnsembleTraining,
-    refuse_as_one_of_several,
+    not_one_of_several,
 )
 from ._given_probabilities import GivenProbabilities
 from ._label_probabilities import choose_method, needs_of, open_source
@@ -310,7 +310,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     def _needs(self) -> RecordNeeds:
         method = self._method()
         if method in ("out_of_sample", "precomputed"):
-            raise refuse_as_one_of_several(self)
+            raise not_one_of_several(self)
         return needs_of(method, self.estimator)
 
     def _check_size(self, n: int) -> None:

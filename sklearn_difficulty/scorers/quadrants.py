@@ -32,11 +32,18 @@ from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ._base_ensemble import BaseEnsembleScorer
 from ._base_probing import lost_bank
+from ._ensemble_source import readings_of_members
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
 _WITHOUT_SPREAD = 0.5  # the cut of an axis on which all rows are equal
 
+
+_MEMBERS_ARE_GONE = (
+    "This ensemble has not read prediction depths with these settings, and its members are gone. "
+    "Fit it with readout=DifficultyQuadrantClassifier(...).readout(), with keep_members=True, or "
+    "pass the net."
+)
 
 _NEAREST = 3  # with more, correctly labelled rows outvote the few wrong labels nearby
 
@@ -392,7 +399,11 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         ensemble = self.ensemble_
         trained_on, held_out = ensemble.masks_, ~ensemble.masks_
-        depth = self._depth_in_members(X, targets, progress)
+        depth = np.asarray(
+            readings_of_members(
+                ensemble, self.readout(), "depth", X, targets, progress, if_gone=_MEMBERS_ARE_GONE
+            )
+        )
         self.validation_depth_ = _mean_where(depth, held_out)
         self.train_depth_ = _mean_where(depth, trained_on)
         validation, train = self.validation_depth_, self.train_depth_
@@ -414,26 +425,6 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         self.suggested_label_ = self.classes_[np.where(looks_different, consensus, targets)]
         self._bank = X, targets
         return self.corner_distance_[:, 0]
-
-    def _depth_in_members(
-        self, X: Rows, targets: NDArray[Any], progress: Task
-    ) -> NDArray[np.float32]:
-        """Return the depth of every row in every member, (n_members, n)."""
-        ensemble, readout = self.ensemble_, self.readout()
-        if ensemble._read_with == readout:
-            return np.asarray(ensemble.readout_["depth"])
-        if not ensemble.has_members:
-            raise ValueError(
-                "This ensemble has not read prediction depths with these settings, and its members "
-                "are gone. Fit it with readout=DifficultyQuadrantClassifier(...).readout(), with "
-                "keep_members=True, or pass the net."
-            )
-        found = []
-        with progress.subtask("score", len(ensemble.masks_)) as scoring:
-            for k, trained_on in enumerate(ensemble.masks_):
-                with scoring.subtask(f"member {k}"):
-                    found.append(readout(ensemble.record(k), X, targets, trained_on)["depth"])
-        return np.stack(found)
 
     def _depths(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[np.float64]:
         if not hasattr(self, "_bank"):
