@@ -15,7 +15,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..networks.forward import plain_module
-from ..networks.heads import OutputKind, head_named
+from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
 from ..rows.rows import Rows, as_rows
@@ -132,8 +132,7 @@ class TrainingRecord:
         self._module = None if module is None else plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
         self.classes_ = None if classes is None else np.asarray(classes)
-        self.outputs = outputs
-        self.head = head_named(outputs)
+        self.outputs = head_named(outputs).name
         self.criterion = criterion
         last = self.checkpoints[-1].epoch if self.checkpoints else 0
         if trajectory is not None:
@@ -163,6 +162,11 @@ class TrainingRecord:
             trajectory=self.trajectory,
             trajectory_problem=self.trajectory_problem,
         )
+
+    @property
+    def head(self) -> Head:
+        """Return what follows from the kind of outputs."""
+        return head_named(self.outputs)
 
     @property
     def has_module(self) -> bool:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from sklearn_difficulty import TrainingRecord, VoGScorer
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.inference.blocks import read_blocks, rows_per_block
-from sklearn_difficulty.rows.rows import as_rows
+from sklearn_difficulty.rows.rows import ArrayRows, DictRows, as_rows
 
 CPU = torch.device("cpu")
 N, C = 48, 3  # a multiple of 16 rows, so that no padding copies them
@@ -57,7 +57,12 @@ def mlp():
     ],
 )
 def test_rows_per_block(X, batch_size, device, expected):
-    assert rows_per_block(as_rows(X), batch_size, torch.device(device)) == expected
+    assert (
+        rows_per_block(
+            DictRows(X) if isinstance(X, dict) else ArrayRows(X), batch_size, torch.device(device)
+        )
+        == expected
+    )
 
 
 class Watching(nn.Sequential):

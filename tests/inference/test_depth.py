@@ -170,7 +170,7 @@ def test_trained_rows_are_not_their_own_neighbors_and_others_may_be(record_of, f
     both = np.concatenate([X, X]), np.concatenate([y, y])
     trained_on = np.arange(300) < 150
     readout = DepthReadout(n_neighbors=1)
-    bank = readout.bank(record, *both, trained_on)
+    bank = readout.bank(record, as_rows(both[0]), both[1], trained_on)
     [first, *_] = bank.nearest(as_rows(both[0][150:]), 1)
     assert_array_equal(first.positions[:, 0], np.arange(150))
     depth = readout(record, *both, trained_on)["depth"]

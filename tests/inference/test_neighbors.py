@@ -60,7 +60,7 @@ def bank_of(record, X, probes=None, *, batch_size=64, **options):
 
 
 def nearest(bank, X=None, k=K, **options):
-    return list(bank.nearest(as_rows(X), k, **options))
+    return list(bank.nearest(None if X is None else as_rows(X), k, **options))
 
 
 def oracle(bank, found, X=None, k=K, metric="euclidean"):
@@ -72,7 +72,7 @@ def oracle(bank, found, X=None, k=K, metric="euclidean"):
         return matrix.double().numpy()
 
     index = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric)
-    index.fit(embedded(bank.X))
+    index.fit(embedded(bank.X.data))
     distances, positions = index.kneighbors(None if X is None else embedded(X))
     order = np.argsort(positions, axis=1)
     return np.take_along_axis(distances, order, 1), np.take_along_axis(positions, order, 1)

@@ -75,7 +75,9 @@ def assert_means(found, logits, y):
 @pytest.mark.parametrize("batch_size", [1, 7, 25, 512])
 def test_means_are_those_of_a_loop(make_record, rows, batch_size):
     record = make_record(classes=range(3))
-    found = mean_statistics(record, record.checkpoints, *rows, batch_size=batch_size)
+    found = mean_statistics(
+        record, record.checkpoints, as_rows(rows[0]), rows[1], batch_size=batch_size
+    )
     assert_means(found, outputs_of(record, rows[0]), rows[1])
 
 
@@ -136,12 +138,14 @@ def test_mean_probabilities_are_those_of_a_loop(make_record, rows, batch_size):
 
 def test_states_that_do_not_fit_are_loaded_one_by_one(make_record, rows):
     record = make_record(classes=range(3))
-    resident = mean_statistics(record, record.checkpoints, *rows, batch_size=25)
+    resident = mean_statistics(record, record.checkpoints, as_rows(rows[0]), rows[1], batch_size=25)
     with config_context(working_memory=1e-9):
-        one_by_one = mean_statistics(record, record.checkpoints, *rows, batch_size=25)
+        one_by_one = mean_statistics(
+            record, record.checkpoints, as_rows(rows[0]), rows[1], batch_size=25
+        )
     for name in STATISTICS:
         assert_allclose(resident[name], one_by_one[name], rtol=1e-5)
-    read = partial(mean_probabilities, record, record.checkpoints, rows[0], batch_size=25)
+    read = partial(mean_probabilities, record, record.checkpoints, as_rows(rows[0]), batch_size=25)
     resident = read()
     with config_context(working_memory=1e-9):
         assert_allclose(resident, read(), rtol=1e-5)
@@ -151,7 +155,7 @@ def test_network_is_left_as_it_was(make_record, rows):
     record = make_record(classes=range(3))
     before = copy.deepcopy(record.module.state_dict())
     state = torch.get_rng_state()
-    mean_statistics(record, record.checkpoints, *rows, batch_size=8)
+    mean_statistics(record, record.checkpoints, as_rows(rows[0]), rows[1], batch_size=8)
     assert torch.equal(torch.get_rng_state(), state)
     assert not record.module.training
     for name, tensor in record.module.state_dict().items():

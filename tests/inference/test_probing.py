@@ -159,17 +159,17 @@ def test_agreement_and_majority_by_hand(identity):
 def test_rows_of_a_bank_as_a_mask_and_as_positions(identity):
     probing = NeighborProbes(n_neighbors=2)
     whole = probing.bank(identity, as_rows(HEAPS), CODES, EVERY)
-    assert whole.X is HEAPS
+    assert whole.X.data is HEAPS
     by_mask = probing.bank(identity, as_rows(HEAPS), CODES, CODES == 2)
     by_position = probing.bank(
         identity, as_rows(HEAPS), CODES, np.array([3, 4]), by_mask.probes[1:2]
     )
     for bank in (by_mask, by_position):
-        assert_array_equal(bank.X, HEAPS[3:5])
+        assert_array_equal(bank.X.data, HEAPS[3:5])
         assert_array_equal(bank.codes, [2, 2])
     assert [len(bank.probes) for bank in (by_mask, by_position)] == [3, 1]
     turned = probing.bank(identity, as_rows(HEAPS), CODES, np.arange(6)[::-1])
-    assert_array_equal(turned.X, HEAPS[::-1])
+    assert_array_equal(turned.X.data, HEAPS[::-1])
     assert_array_equal(positions_in(np.array([3, 1]), 5), [-1, 1, -1, 0, -1])
 
 

@@ -8,8 +8,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from sklearn_difficulty.rows import identity as fingerprint_module
-from sklearn_difficulty.rows.identity import RowsFingerprint
-from sklearn_difficulty.rows.rows import check_rows
+from sklearn_difficulty.rows.rows import as_rows
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3) / 8  # exact in float32
 Y = np.array([0, 1, 1, 0])
@@ -21,7 +20,7 @@ Y = np.array([0, 1, 1, 0])
     ids=["float32", "fortran", "frame", "tensor", "list"],
 )
 def test_same_rows_have_the_same_fingerprint(rows):
-    assert RowsFingerprint.of(check_rows(rows), Y) == RowsFingerprint.of(X, Y.astype("int32"))
+    assert as_rows(rows).identity(Y) == as_rows(X).identity(Y.astype("int32"))
 
 
 @pytest.mark.parametrize(
@@ -38,14 +37,14 @@ def test_same_rows_have_the_same_fingerprint(rows):
     ],
 )
 def test_difference_is_named(rows, targets, difference):
-    assert RowsFingerprint.of(X, Y).difference(RowsFingerprint.of(rows, targets)) == difference
+    assert as_rows(X).identity(Y).difference(as_rows(rows).identity(targets)) == difference
 
 
 def test_dict_order_does_not_matter_but_names_do():
     rows = {"a": X, "b": 2 * X}
-    first = RowsFingerprint.of(rows, Y)
-    assert first == RowsFingerprint.of(dict(reversed(rows.items())), Y)
-    assert first != RowsFingerprint.of({"b": X, "a": 2 * X}, Y)
+    first = as_rows(rows).identity(Y)
+    assert first == as_rows(dict(reversed(rows.items()))).identity(Y)
+    assert first != as_rows({"b": X, "a": 2 * X}).identity(Y)
 
 
 class Counting(TensorDataset):
@@ -61,13 +60,13 @@ class Counting(TensorDataset):
 def test_a_few_items_of_a_dataset_are_read():
     long = torch.arange(1000.0)[:, None]
     dataset = Counting(long)
-    ours = RowsFingerprint.of(dataset, np.zeros(1000, int))
+    ours = as_rows(dataset).identity(np.zeros(1000, int))
     assert dataset.n_read <= 16
     for other, difference in ((long.double(), None), (long + 1, "another X"), (-long, "another X")):
-        theirs = RowsFingerprint.of(TensorDataset(other), np.zeros(1000, int))
+        theirs = as_rows(TensorDataset(other)).identity(np.zeros(1000, int))
         assert ours.difference(theirs) == difference
     # One is seen through its items, the other as a whole: nothing can be said about X.
-    as_array = RowsFingerprint.of(long.numpy() + 1, np.zeros(1000, int))
+    as_array = as_rows(long.numpy() + 1).identity(np.zeros(1000, int))
     assert ours.difference(as_array) is None
 
 
@@ -78,12 +77,12 @@ def test_random_items_have_no_fingerprint(draw):
             return super().__getitem__(index)[0] + torch.as_tensor(draw(3))
 
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()
-    ours = RowsFingerprint.of(Augmented(torch.tensor(X)), Y)
+    ours = as_rows(Augmented(torch.tensor(X))).identity(Y)
     assert ours.X == ""
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]
-    assert ours.difference(RowsFingerprint.of(TensorDataset(torch.tensor(X)), Y)) is None
-    assert ours.difference(RowsFingerprint.of(X, 1 - Y)) == "other labels"
+    assert ours.difference(as_rows(TensorDataset(torch.tensor(X))).identity(Y)) is None
+    assert ours.difference(as_rows(X).identity(1 - Y)) == "other labels"
 
 
 def test_items_that_are_no_numbers_have_no_fingerprint():
@@ -91,7 +90,7 @@ def test_items_that_are_no_numbers_have_no_fingerprint():
         def __getitem__(self, index):
             return "a word", 0
 
-    assert RowsFingerprint.of(Words(torch.zeros(4, 2)), Y).X == ""
+    assert as_rows(Words(torch.zeros(4, 2))).identity(Y).X == ""
 
 
 def test_large_arrays_are_sampled_evenly(monkeypatch):
@@ -99,6 +98,6 @@ def test_large_arrays_are_sampled_evenly(monkeypatch):
     monkeypatch.setattr(fingerprint_module, "_HASHED_BYTES", 2 * X[0].size * 4)  # every second row
     changed = X.copy()
     changed[1] += 1
-    assert RowsFingerprint.of(X, Y).X == RowsFingerprint.of(changed, Y).X
+    assert as_rows(X).identity(Y).X == as_rows(changed).identity(Y).X
     changed[2] += 1
-    assert RowsFingerprint.of(X, Y).X != RowsFingerprint.of(changed, Y).X
+    assert as_rows(X).identity(Y).X != as_rows(changed).identity(Y).X

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
+from sklearn_difficulty.rows.inputs import cast_floats, take_rows
 from sklearn_difficulty.rows.labels import (
     codes_of,
     encode_labels,
@@ -19,16 +20,7 @@ from sklearn_difficulty.rows.labels import (
     nonfinite_rows,
     to_numpy,
 )
-from sklearn_difficulty.rows.rows import (
-    LabelledDataset,
-    cast_floats,
-    check_rows,
-    dataset_labels,
-    given_labels,
-    iter_blocks,
-    n_rows,
-    take_rows,
-)
+from sklearn_difficulty.rows.rows import LabelledDataset, as_rows
 
 X = np.arange(12, dtype=np.float64).reshape(4, 3) / 8  # exact in float32
 Y = np.array([0, 1, 1, 0])
@@ -46,22 +38,23 @@ class Stream(IterableDataset):
     ids=["float64", "float32", "tensor", "frame", "list", "dict"],
 )
 def test_every_kind_becomes_arrays(rows):
-    checked = check_rows(rows)
-    assert n_rows(checked) == 4
-    assert_array_equal(checked["a"] if isinstance(rows, dict) else checked, X)
+    checked = as_rows(rows)
+    assert len(checked) == 4
+    assert as_rows(checked) is checked
+    assert_array_equal(checked.data["a"] if isinstance(rows, dict) else checked.data, X)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int8])
 def test_tensors_of_any_dtype_become_arrays(dtype):
     tensor = torch.tensor(8 * X).to(dtype)
     for rows in (tensor, tensor.to(torch.float32).requires_grad_()):
-        assert_array_equal(check_rows(rows), 8 * X)
-    assert_array_equal(check_rows({"x": tensor})["x"], 8 * X)
+        assert_array_equal(as_rows(rows).data, 8 * X)
+    assert_array_equal(as_rows({"x": tensor}).data["x"], 8 * X)
 
 
 @pytest.mark.parametrize("array", [X, X.astype(int), np.zeros((4, 1, 2, 2), "u1")])
 def test_arrays_are_not_copied(array):
-    assert np.shares_memory(check_rows(array), array)
+    assert np.shares_memory(as_rows(array).data, array)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +71,7 @@ def test_arrays_are_not_copied(array):
 )
 def test_bad_rows(rows, error, message):
     with pytest.raises(error, match=message):
-        check_rows(rows)
+        as_rows(rows)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -88,7 +81,7 @@ def test_nonfinite_rows_are_listed(name, value):
     rows[[1, 2, 3, 4, 6, 8], 1, 0] = value
     message = re.escape(f"{name} contains NaN or inf in 6 row(s), first [1, 2, 3, 4, 6].")
     with pytest.raises(ValueError, match=message), warnings.catch_warnings(action="error"):
-        check_rows(rows if name == "X" else {"a": rows})
+        as_rows(rows if name == "X" else {"a": rows})
 
 
 def test_opposite_infinities_and_huge_numbers_are_told_apart():
@@ -116,7 +109,7 @@ def test_blocks_hold_every_row_once_and_in_order(kind, batch_size):
         "pairs": TensorDataset(tensor, torch.tensor(Y)),
     }[kind]
     seen = np.full_like(X, np.nan, dtype=np.float32)
-    for part, inputs in iter_blocks(rows, batch_size, **CPU):
+    for part, inputs in as_rows(rows).blocks(batch_size, **CPU):
         values = inputs["x"] if kind == "dict" else inputs
         assert values.dtype == torch.float32
         seen[part] = values
@@ -126,7 +119,7 @@ def test_blocks_hold_every_row_once_and_in_order(kind, batch_size):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_floats_and_bools_are_cast_and_integers_are_not(dtype):
     rows = {"x": X, "flag": Y == 1, "token": Y}
-    _, inputs = next(iter_blocks(rows, 4, dtype=dtype, device=torch.device("cpu")))
+    _, inputs = next(as_rows(rows).blocks(4, dtype=dtype, device=torch.device("cpu")))
     assert [inputs[name].dtype for name in rows] == [dtype, dtype, torch.int64]
     tensors = {name: torch.tensor(value) for name, value in rows.items()}
     cast = cast_floats(tensors, dtype)
@@ -135,46 +128,63 @@ def test_floats_and_bools_are_cast_and_integers_are_not(dtype):
 
 def test_read_only_memory_is_read_without_a_warning(tmp_path):
     np.save(tmp_path / "x.npy", X.astype(np.float32))
-    rows = check_rows(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    rows = as_rows(np.load(tmp_path / "x.npy", mmap_mode="r"))
     with warnings.catch_warnings(action="error"):
-        (_, inputs), *_ = iter_blocks(rows, 4, **CPU)
+        (_, inputs), *_ = rows.blocks(4, **CPU)
     assert_array_equal(inputs, X.astype(np.float32))
 
 
 def test_reading_a_dataset_leaves_the_global_generator():
     dataset = TensorDataset(torch.tensor(X), torch.tensor(Y))
     before = torch.get_rng_state()
-    assert_array_equal(dataset_labels(dataset), Y)
-    list(iter_blocks(dataset, 2, **CPU))
+    assert_array_equal(as_rows(dataset).labels(), Y)
+    list(as_rows(dataset).blocks(2, **CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_labels_of_datasets():
     dataset = TensorDataset(torch.tensor(X), torch.tensor(Y))
-    assert_array_equal(dataset_labels(Subset(dataset, [3, 1])), [0, 1])
+    assert_array_equal(as_rows(Subset(dataset, [3, 1])).labels(), [0, 1])
     named = LabelledDataset(dataset, np.array(["a", "b", "b", "a"]))
-    assert dataset_labels(named).tolist() == ["a", "b", "b", "a"]
+    assert as_rows(named).labels().tolist() == ["a", "b", "b", "a"]
     with pytest.raises(ValueError, match=r"does not yield \(X, y\) pairs.*pass y"):
-        dataset_labels(TensorDataset(torch.tensor(X)))
+        as_rows(TensorDataset(torch.tensor(X))).labels()
 
 
 def test_labels_are_those_given_or_those_of_the_dataset():
     dataset = TensorDataset(torch.tensor(X), torch.tensor(Y))
-    assert given_labels(X, "abba", None) == "abba"
-    assert given_labels(dataset, "abba", None) == "abba"
-    assert_array_equal(given_labels(dataset, None, None), Y)
+    assert as_rows(X).given_labels("abba") == "abba"
+    assert as_rows(dataset).given_labels("abba") == "abba"
+    assert_array_equal(as_rows(dataset).given_labels(None), Y)
     for rows in (X, {"x": X}):
         with pytest.raises(ValueError, match="requires y to be passed"):
-            given_labels(rows, None, None)
+            as_rows(rows).given_labels(None)
     with pytest.raises(ValueError, match="4 rows and 3 labels"):
-        given_labels(dataset, "abb", None)
+        as_rows(dataset).given_labels("abb")
 
 
 def test_rows_are_taken_of_every_kind():
-    for index in (slice(1, 3), [1, 2]):
-        assert_array_equal(take_rows(X, index), X[1:3])
+    dataset = TensorDataset(torch.tensor(X), torch.tensor(Y))
+    for index in (slice(1, 3), [1, 2], np.array([False, True, True, False])):
+        assert_array_equal(as_rows(X).take(index).data, X[1:3])
+        assert_array_equal(as_rows({"x": X}).take(index).data["x"], X[1:3])
         assert_array_equal(take_rows({"x": torch.tensor(X)}, index)["x"], X[1:3])
+        assert_array_equal(as_rows(dataset).take(index).labels(), Y[1:3])
     assert to_numpy([1]) == [1]
+
+
+def test_what_rows_say_of_themselves():
+    array, named = as_rows(X), as_rows({"x": X, "y": Y})
+    dataset = as_rows(TensorDataset(torch.tensor(X), torch.tensor(Y)))
+    assert [rows.row_shape for rows in (array, named, dataset)] == [
+        (3,),
+        {"x": (3,), "y": ()},
+        None,
+    ]
+    assert [rows.nbytes for rows in (array, named, dataset)] == [X.nbytes, X.nbytes + Y.nbytes, 0]
+    assert array.with_targets(Y) is X
+    assert dataset.with_targets(Y + 5)[1][1] == 6
+    assert [len(list(rows.contents())) for rows in (array, named, dataset)] == [1, 1, 4]
 
 
 @pytest.mark.parametrize("n_columns", [1, 2])
@@ -243,4 +253,4 @@ def test_regression_targets():
 def test_a_data_loader_is_not_a_dataset():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(3, 2)))
     with pytest.raises(TypeError, match="pass its dataset"):
-        check_rows(loader)
+        as_rows(loader)

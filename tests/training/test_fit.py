@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from sklearn_difficulty import VoGScorer
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
 from sklearn_difficulty.training.fit import fit_network
 
@@ -149,7 +150,8 @@ def test_net_of_a_failed_fit_has_nothing_of_ours_left(make_net, data, how):
     with pytest.raises((ZeroDivisionError, KeyboardInterrupt)):
         fit_network(
             net,
-            *data,
+            as_rows(data[0]),
+            data[1],
             np.arange(3),
             recorder=RecordTraining(),
             random_state=0,
