@@ -1,4 +1,4 @@
-# One environment, in .venv, serves every target: .venv/bin/python runs everything.
+# One environment, in .venv, serves every target but test-min: .venv/bin/python runs everything.
 # Each stamp file is made again when what it depends on changes.
 
 PYTHON ?= python3
@@ -8,11 +8,16 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 SOURCES = $(shell find sklearn_difficulty -name '*.py')
 
+# The pin of constraints.txt, as older releases bring gigabytes of CUDA: make test-min TORCH=2.9.1
+TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
+PY_MIN := .venv-min/bin/python
+PIP_MIN := $(PY_MIN) -m pip install -q -c .venv-min/constraints.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test test-min lint docs bench clean .venv-min
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: .venv/.installed  ## Find wrong labels in a small data set, retrain, draw demo.png
 	$(PY) examples/demo.py
@@ -20,6 +25,9 @@ demo: .venv/.installed  ## Find wrong labels in a small data set, retrain, draw 
 # One torch thread per worker: more would only wait for each other.
 test: .venv/.installed  ## Run the tests, the docstrings and the documentation's examples
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
+
+test-min: .venv-min  ## Run the tests with the oldest supported dependencies
+	OMP_NUM_THREADS=1 $(PY_MIN) -m pytest -n $(WORKERS)
 
 lint: .venv/.lint  ## Check style, format, types, docstrings and imports
 	$(PY) -m ruff check .
@@ -39,11 +47,11 @@ bench: .venv/.installed  ## Run every benchmark, one after the other
 		$(PY) "$$file"; \
 	done
 
-clean:  ## Remove what the other targets made, except .venv
+clean:  ## Remove what the other targets made, except the environments
 	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov demo.png
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf doc/_build doc/auto_examples doc/generated doc/sg_execution_times.rst
-	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # torch goes in first and by itself, so that nothing else chooses its release.
 .venv/.installed: pyproject.toml constraints.txt
@@ -58,4 +66,15 @@ clean:  ## Remove what the other targets made, except .venv
 
 .venv/.doc: .venv/.installed
 	$(PIP) -e ".[doc]"
+	@touch $@
+
+# The stamp names the torch inside, so that asking for another one installs it.
+.venv-min: .venv-min/.torch-$(TORCH)
+
+.venv-min/.torch-$(TORCH): pyproject.toml constraints.txt constraints-min.txt
+	rm -f .venv-min/.torch-*
+	$(PYTHON) -m venv .venv-min
+	sed 's/^torch==.*/torch==$(TORCH)/' constraints-min.txt >.venv-min/constraints.txt
+	$(PIP_MIN) torch
+	$(PIP_MIN) -e ".[test]"
 	@touch $@

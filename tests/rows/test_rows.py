@@ -112,7 +112,7 @@ def test_blocks_hold_every_row_once_and_in_order(kind, batch_size):
     for part, inputs in as_rows(rows).blocks(batch_size, **CPU):
         values = inputs["x"] if kind == "dict" else inputs
         assert values.dtype == torch.float32
-        seen[part] = values
+        seen[part] = values.numpy()
     assert_array_equal(seen, X.astype(np.float32))
 
 
