@@ -37,24 +37,20 @@ Run: ``python benchmarks/bench_quadrants.py`` (25 minutes on a core that other w
 file is written anew after every seed.
 """
 
-import time
-import warnings
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from _common import argument_parser, detection, gather, machine, prepare, shown, write_results
 from numpy.typing import NDArray
+from problems import MEMORISED, STOPPED, in_regime, mlp_net, split, with_noise
+from report import argument_parser, parse, write_results
 from scipy.stats import spearmanr
-from sklearn.datasets import load_digits
 from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from summaries import detection, gather, mean_where_defined, pearson, share, show
+from timing import Stopwatch
 
 from sklearn_difficulty import DifficultyQuadrantClassifier, TrainingRecord
-from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
 from sklearn_difficulty.inference.depth import DepthReadout
 from sklearn_difficulty.inference.votes import count_votes, majority
 from sklearn_difficulty.measures import (
@@ -66,7 +62,7 @@ from sklearn_difficulty.measures import (
     prediction_depth,
 )
 from sklearn_difficulty.measures.quadrants import QUADRANT_NAMES
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.training import ResampledEnsemble
 
 C = 10  # classes
 LOOKS_DIFFERENT, UNSURE = (
@@ -87,45 +83,27 @@ FEWEST_IN_BIN = 50
 Floats = NDArray[np.float64]
 
 
-# ---------------------------------------------------------------------------------------- the data
+# -------------------------------------------------------------------------- the data, the networks
 
 
-def load(data: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
+def draw(data: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
     """Return training rows (pixels standardised) and labels, unseen rows and labels."""
     if data == "digits":
-        X, y = load_digits(return_X_y=True)
-        n, n_new = 1_400, 397
-    else:
-        train = load_fashion_mnist("train")
-        X, y = train.data.reshape(len(train.target), -1), train.target
-        n, n_new = args.rows, args.unseen
-    rows = np.random.RandomState(seed).permutation(len(y))[: n + n_new]
-    X, y = X[rows].astype(np.float32), y[rows].astype(np.int64)
-    # Pixels that are nearly always the same are not blown up.
-    spread = np.maximum(X[:n].std(axis=0), 0.02 * X[:n].std())
-    X = (X - X[:n].mean(axis=0)) / spread
-    return X[:n], y[:n], X[n:], y[n:]
+        return split("digits", 1_400, 397, seed)
+    return split("fashion_mnist", args.rows, args.unseen, seed)
 
 
 def network(name: str, n_inputs: int, args: Any) -> NeuralNetClassifier:
     """Return an untrained net."""
-    settings = dict(FITS[name])
-    if not name.endswith("stopped"):
-        settings["callbacks"] = [LRScheduler(CosineAnnealingLR, T_max=settings["max_epochs"])]
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=C,
-        module__hidden_units=(args.width,) * 4,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
+    regime = STOPPED if name.endswith("stopped") else MEMORISED
+    return mlp_net(
+        n_inputs,
+        (args.width,) * 4,
+        n_outputs=C,
         optimizer__fused=True,
-        iterator_train__shuffle=True,
         batch_size=120,
-        train_split=None,
         device=args.device,
-        verbose=0,
-        **settings,
+        **in_regime(regime, FITS[name], slowdown=math.inf),
     )
 
 
@@ -218,24 +196,11 @@ class HeldOut:
 # ------------------------------------------------------------------------------------ the readings
 
 
-def pearson(a: Any, b: Any) -> float:
-    both = np.isfinite(a) & np.isfinite(b)
-    if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
-        return np.nan
-    return float(np.corrcoef(a[both], b[both])[0, 1])
-
-
 def correlations(a: Any, b: Any) -> dict[str, float]:
     both = np.isfinite(a) & np.isfinite(b)
     is_constant = both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0
     spearman = np.nan if is_constant else float(spearmanr(a[both], b[both]).statistic)
     return {"pearson": pearson(a, b), "spearman": spearman}
-
-
-def share(part: Any, whole: Any = None) -> float:
-    """Return the share of True, among some rows; NaN where there are none."""
-    part = part if whole is None else part[whole]
-    return float(part.mean()) if len(part) else np.nan
 
 
 def hardest_if_undefined(score: Any) -> Floats:
@@ -379,9 +344,7 @@ def read_unseen(
     """Return claims 2 and 3 on unseen rows, and what claim 2 pools over seeds."""
     n_probes = winners.shape[1]
     depth = np.stack([prediction_depth(*pair) for pair in zip(winners, predicted, strict=True)])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice")
-        mean_depth = np.nanmean(depth, axis=0) / (n_probes - 1)
+    mean_depth = mean_where_defined(depth) / (n_probes - 1)
     arrays = {
         "depth": mean_depth,
         "consensus": consensus_consistency(predicted),
@@ -456,9 +419,7 @@ def estimate(
         labels = np.concatenate([given[out], ensemble.predictions_[k, out], predicted[k]])
         where = np.concatenate([out, n + out, np.arange(2 * n, found.shape[1])])
         found[k, where] = quadrants._estimated(ensemble.record(k), trained_on, rows, labels)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice")
-        means = np.nanmean(found, axis=0)
+    means = mean_where_defined(found)
     return means[: 2 * n].reshape(2, n), means[2 * n :]
 
 
@@ -517,9 +478,9 @@ def check_unseen(quadrants: Any, X_new: Any, predicted: Any, winners: Any, estim
 def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train one ensemble and return every number of this seed, and what is pooled over seeds."""
     data, labels = name.split(", ")
-    X, y, X_new, y_new = load(data, seed, args)
-    given = y if labels == "clean" else make_label_noise(y, 0.2, random_state=seed)[0]
-    start = time.perf_counter()
+    X, y, X_new, y_new = draw(data, seed, args)
+    given = y if labels == "clean" else with_noise(y, "symmetric 20 %", seed)[0]
+    watch = Stopwatch()
     ensemble = ResampledEnsemble(
         network(name, X.shape[1], args),
         n_members=args.members,
@@ -528,7 +489,7 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
         keep_members=True,
         random_state=seed,
     ).fit(X, given)
-    trained = time.perf_counter()
+    seconds = {"training": watch.lap()}
     quadrants = DifficultyQuadrantClassifier(ensemble).fit(X, given)
     held_out = HeldOut(ensemble)
     depth = held_out.depth()  # NaN where a member defines none
@@ -554,13 +515,8 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
     run["unseen"], of_unseen = read_unseen(winners, predicted, of_new, y_new)
     run["estimated training depth"] = read_estimates(estimates, quadrants, y, given)
     run["memorization"] = read_memorization(ensemble, y, given)
-    run["seconds"] = {"training": trained - start, "reading": time.perf_counter() - trained}
-    print(
-        f"  {name}, seed {seed}: train accuracy {run['train accuracy, given labels']:.4f}, "
-        f"{run['seconds']['training']:.0f} s training, {run['seconds']['reading']:.0f} s reading "
-        f"({machine(args.device)['seconds']} s so far)",
-        flush=True,
-    )
+    run["seconds"] = seconds | {"reading": watch.lap()}
+    show(f"{name}, seed {seed}", {"train accuracy": run["train accuracy, given labels"], **seconds})
     pooled = {"held out": arrays, "unseen": of_unseen}
     if seed == 0:
         check_unseen(quadrants, X_new, predicted, winners, of_new)
@@ -636,64 +592,18 @@ def over_seeds_of(runs: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> d
     return gather(runs) | {"figures": figures}
 
 
-# ---------------------------------------------------------------------------------------- the table
-
-
-def line(values: Any) -> str:
-    return " ".join(f"{value:.2f}" for value in np.asarray(values, dtype=float))
-
-
-def listed(cells: dict[str, Any], digits: int = 2) -> str:
-    return ", ".join(f"{key} {shown(value, digits)}" for key, value in cells.items())
-
-
-def show(name: str, cell: dict[str, Any]) -> None:
-    print(f"\n{name}")
-    print("  " + listed({key: value for key, value in cell.items() if "accuracy" in key}, 3))
-    if "wrong labels" in cell:
-        found = cell["wrong labels"]
-        for n, near in found["nearest"].items():
-            print(f"  1: nearest {n}: {listed(near)}")
-        for quadrant, shares in found["quadrants"].items():
-            print(f"  1: {quadrant}: {listed(shares)}")
-        print(f"  1: suggested label is true: {listed(found['suggested label is true'])}")
-        for score, d in found["found"].items():
-            print(f"  1: {score:32} AP {shown(d['ap'])}, AUROC {shown(d['auroc'])}")
-    for part, found in (("held out", cell["held out"]), ("unseen", cell["unseen"]["consistency"])):
-        for what, value in found.items():
-            print(f"  2: {part}, {what}: {shown(value) if 'mean' in value else listed(value)}")
-        of_bins = cell["figures"][f"bound, {part}"]
-        print(f"  2: {part}, 5 % by depth: {line(of_bins['consensus-consistency, 5 %'])}")
-        print(f"  2: {part}, line through them: {of_bins.get('line through the 5 % quantiles')}")
-    for corner, c in cell["corners"].items():
-        consensus = {key: value for key, value in c.items() if key.startswith("consensus")}
-        print(f"  3: {corner}: {listed(consensus)}; network: {listed(c['network'])}")
-        for kind in ("true", "consensus"):
-            right, votes = (
-                c[f"probes, {what}"][kind]["mean"] for what in ("accuracy", "confidence")
-            )
-            print(f"     probes, {kind}: right {line(right)}; votes {line(votes)}")
-    for rows, c in cell["unseen"]["rows"].items():
-        scalars = {key: value for key, value in c.items() if key != "probes"}
-        print(f"  3: unseen, {rows}: {listed(scalars, 3)}")
-    for kind, parts in cell["estimated training depth"].items():
-        for part, agreement in parts.items():
-            print(f"  4: {kind}, {part}: {listed(agreement)}")
-    for part, m in cell["memorization"].items():
-        print(f"  5: {part}: {listed(m)}")
-
-
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    parser.set_defaults(name="quadrants")
-    parser.add_argument("--rows", type=int, default=2_000, help="training rows of Fashion-MNIST")
-    parser.add_argument("--unseen", type=int, default=1_000, help="unseen rows of Fashion-MNIST")
-    parser.add_argument("--members", type=int, default=20)
-    parser.add_argument("--width", type=int, default=256, help="of the four hidden layers")
+    parser = argument_parser(
+        __doc__,
+        name="quadrants",
+        seeds=5,
+        rows=(2_000, "training rows of Fashion-MNIST"),
+        unseen=(1_000, "unseen rows of Fashion-MNIST"),
+        members=20,
+        width=(256, "of the four hidden layers"),
+    )
     parser.add_argument("--cells", nargs="+", choices=list(FITS), default=list(FITS))
-    args = parser.parse_args()
-    prepare(args)
-    warnings.filterwarnings("ignore", message=".* have no defined difficulty")
+    args = parse(parser)
 
     settings = vars(args) | {"fits": FITS}
     runs: dict[str, Any] = {name: [] for name in args.cells}
@@ -702,10 +612,10 @@ def main() -> None:
         for name in args.cells:
             runs[name].append(one_run(name, seed, args))
             results[name] = over_seeds_of(*(list(part) for part in zip(*runs[name], strict=True)))
-        # After every seed, so that a run that is cut short leaves what it has.
-        write_results(args.name, {"settings": settings, "results": results}, device=args.device)
+        write_results(args, results, settings=settings)
     for name, cell in results.items():
-        show(name, cell)
+        figures = {key: table for key, table in cell["figures"].items() if "figure 7" not in key}
+        show(name, cell | {"figures": figures})
 
 
 if __name__ == "__main__":
