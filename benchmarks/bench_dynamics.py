@@ -25,7 +25,7 @@ from functools import partial
 import numpy as np
 import torch
 from problems import CONV, MLP_784, TIMED, net, random_rows
-from report import add_quick, argument_parser, parse, write_results
+from report import argument_parser, parse, write_results
 from summaries import show
 from timing import SLOW_ROUNDS, exponent, interleaved
 
@@ -222,9 +222,7 @@ def grand(name, args):
 
 
 def main():
-    parser = argument_parser(__doc__, name="dynamics_speed_{device}", rounds=9)
-    add_quick(parser)
-    args = parse(parser)
+    args = parse(argument_parser(__doc__, name="dynamics_speed_{device}", rounds=9, quick=True))
     results = {"recording": {}, "grand": {}}
 
     def keep(part, of_part, name, found):

@@ -28,15 +28,16 @@ at 3 instead of 10 checkpoints and on digits only.
 Run: ``python benchmarks/bench_dynamics_label_noise.py`` (about 20 minutes on one core).
 """
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from problems import REGIMES, check_regime, in_regime, mlp_net, split, with_noise
-from report import argument_parser, parse, write_results
+from report import argument_parser, parse, run_cells
 from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNetClassifier
-from summaries import detection, gather, minus, share, show
+from summaries import Array, Found, detection, minus, share
 from timing import Stopwatch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
@@ -73,7 +74,7 @@ SOFTMAX = "1 - max softmax"
 OUT_OF_FOLD = "cross-validation"
 
 
-def load(data: str, problem: str, regime: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
+def load(data: str, problem: str, regime: str, seed: int, args: Any) -> tuple[Array, ...]:
     """Return training rows (pixels standardised) and labels, held-out rows and labels."""
     if data == "digits":
         n, n_out = (1_200, 597) if problem == "held-out" else (None, 0)
@@ -84,9 +85,7 @@ def load(data: str, problem: str, regime: str, seed: int, args: Any) -> tuple[ND
     return split(data, n, 2_000 if problem == "held-out" else 0, seed)
 
 
-def mark(
-    X: NDArray[Any], y: NDArray[Any], problem: str, seed: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+def mark(X: Array, y: Array, problem: str, seed: int) -> tuple[Array, Array, Array]:
     """Return rows and labels to train on, and which of them are to be found."""
     if problem in NOISE:
         return X, *with_noise(y, NOISE[problem], seed, X)
@@ -126,15 +125,13 @@ def network(data: str, regime: str, n_inputs: int, args: Any) -> NeuralNetClassi
     )
 
 
-def log_probability(record: TrainingRecord, X: NDArray[Any]) -> NDArray[np.float64]:
+def log_probability(record: TrainingRecord, X: Array) -> Array:
     """Return what the final network says, exact also where a probability rounds to 1."""
     logits = record.net.forward(X, training=False)
     return logits.double().log_softmax(dim=1).cpu().numpy()
 
 
-def out_of_fold(
-    net: NeuralNetClassifier, X: NDArray[Any], given: NDArray[Any], seed: int
-) -> NDArray[np.float64]:
+def out_of_fold(net: NeuralNetClassifier, X: Array, given: Array, seed: int) -> Array:
     """Return minus the log-probability of the given label, of networks that did not see the row."""
     score = np.empty(len(X))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -146,7 +143,7 @@ def out_of_fold(
     return score
 
 
-def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
     X, y, X_out, y_out = load(data, problem, regime, seed, args)
     X, given, marked = mark(X, y, problem, seed)
@@ -162,7 +159,7 @@ def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> dict[
     accuracy = share(predicted == given)
     check_regime(regime, accuracy, f"{data}, {problem}")
     right = trajectory.predicted == trajectory.targets
-    run: dict[str, Any] = {
+    run: Found = {
         "rows": len(X),
         "epochs": trajectory.n_epochs,
         "train accuracy, given labels": accuracy,
@@ -208,15 +205,13 @@ def main() -> None:
     args = parse(parser)
     settings = {**vars(args), "fits": {", ".join(key): fit for key, fit in FITS.items()}}
 
-    results: dict[str, Any] = {}
-    for problem in args.problems:
-        for data in args.data:
-            for regime in REGIMES:
-                name = f"{data}, {problem}, {regime}"
-                seeds = range(args.seeds)
-                results[name] = gather([one_run(data, problem, regime, s, args) for s in seeds])
-                show(name, results[name])
-                write_results(args, results, settings=settings)
+    cells = {
+        f"{data}, {problem}, {regime}": [
+            partial(one_run, data, problem, regime, seed, args) for seed in range(args.seeds)
+        ]
+        for problem, data, regime in product(args.problems, args.data, REGIMES)
+    }
+    run_cells(args, cells, settings)
 
 
 if __name__ == "__main__":

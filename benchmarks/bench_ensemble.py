@@ -21,7 +21,6 @@
     python benchmarks/bench_ensemble.py --device cuda
 """
 
-import json
 import os
 from functools import partial
 from statistics import median
@@ -31,17 +30,10 @@ import numpy as np
 import sklearn
 import torch
 from problems import conv, mlp, net, random_rows
-from report import add_quick, argument_parser, parse, write_results
+from report import argument_parser, parse, write_results
 from sklearn.base import clone
 from summaries import show
-from timing import (
-    SLOW_ROUNDS,
-    add_measure,
-    added_mib,
-    exponent,
-    in_fresh_process,
-    interleaved,
-)
+from timing import SLOW_ROUNDS, added_mib, exponent, in_fresh_process, interleaved
 from torch import nn
 
 from sklearn_difficulty.datasets import load_fashion_mnist
@@ -273,7 +265,7 @@ def growth(name, case, args):
 
 
 def measure_peak(name, backend, budget, device):
-    """Print what a fit adds to the peak memory, and the size of the stacks."""
+    """Return what a fit adds to the peak memory, and the size of the stacks."""
     case = CASES[device][name]._replace(n=2_000, epochs=1)
     X, _ = random_rows(case.n, case.shape)
     y = np.arange(case.n) % 10
@@ -281,10 +273,10 @@ def measure_peak(name, backend, budget, device):
     ensemble(case, device, backend, n_members=2).fit(X[:300], y[:300])
     classes = np.arange(10)
     pool = Pool(network(case, device), X, X, y, classes, None, keep_members=False, verbose=0)
-    with sklearn.config_context(working_memory=budget):
+    with sklearn.config_context(working_memory=int(budget)):
         size = stack_size(pool, case.members) if backend == "stacked" else 1
         peak = added_mib(lambda: ensemble(case, device, backend).fit(X, y), device)
-    print(json.dumps({"stack_size": size, "peak_mib": peak}))
+    return {"stack_size": size, "peak_mib": peak}
 
 
 def memory(name, case, args):
@@ -302,16 +294,11 @@ MEASURED = {"speed": speed, "stack_size": by_size, "growth": growth, "memory": m
 
 
 def main():
-    parser = argument_parser(__doc__, name="ensemble_{device}", rounds=7, rounds_sizes=SLOW_ROUNDS)
+    rounds = {"rounds": 7, "rounds_sizes": SLOW_ROUNDS}
+    parser = argument_parser(__doc__, name="ensemble_{device}", quick=True, **rounds)
     parser.set_defaults(threads=2)
     parser.add_argument("--parts", nargs="+", choices=MEASURED, default=list(MEASURED))
-    add_quick(parser)
-    add_measure(parser, "NETWORK", "BACKEND", "MIB")
-    args = parse(parser)
-    if args.measure:
-        name, backend, budget = args.measure
-        measure_peak(name, backend, int(budget), args.device)
-        return
+    args = parse(parser, measure_peak)
     cases = CASES[args.device]
     if args.quick:
         args.rounds_sizes = 1

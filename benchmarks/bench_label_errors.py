@@ -30,15 +30,15 @@ import json
 import os
 import tempfile
 import warnings
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from problems import REGIMES, in_regime, mlp_net, split, with_noise
 from report import RESULTS, argument_parser, parse, plain, seconds_so_far, write_results
 from sklearn.base import clone
-from summaries import detection, gather, share, show
+from summaries import Array, Found, detection, gather, share, show
 from timing import Stopwatch
 
 from sklearn_difficulty import LabelErrorScorer, TrainingRecord
@@ -49,7 +49,7 @@ NOISE = (
     *("symmetric 5 %", "instance 30 %", "symmetric 40 %"),
 )
 ROWS = {"digits": 1_400, "fashion_mnist": 6_000, "breast_cancer": 400, "letter": 10_000}
-FITS: dict[tuple[str, str], dict[str, Any]] = {
+FITS: dict[tuple[str, str], Found] = {
     ("digits", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 64},
     ("digits", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 64},
     ("fashion_mnist", "stopped early"): {"max_epochs": 6, "lr": 3e-4, "batch_size": 64},
@@ -63,7 +63,7 @@ MEMBERS = 5
 REVIEWS = 5
 
 
-def cut(flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, float]:
+def cut(flagged: Array, wrong: Array) -> dict[str, float]:
     """Return precision, recall and F1 of a cut, undefined where there is nothing to find."""
     hits, n_flagged, n_wrong = (flagged & wrong).sum(), flagged.sum(), wrong.sum()
     return {
@@ -74,7 +74,7 @@ def cut(flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, float
     }
 
 
-def of_scorer(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], true: Any) -> dict[str, Any]:
+def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any) -> Found:
     """Return everything that is asked of a fitted LabelErrorScorer."""
     low, high = scorer.noise_rate_interval_
     suspect = scorer.error_probability_ > 0.5
@@ -90,9 +90,7 @@ def of_scorer(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], true: Any) -> 
     }
 
 
-def of_cleanlab(
-    probabilities: NDArray[Any], given: NDArray[np.int64], wrong: NDArray[np.bool_]
-) -> dict[str, Any]:
+def of_cleanlab(probabilities: Array, given: Array, wrong: Array) -> Found:
     """Return the rank and the default cut of cleanlab."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
@@ -102,7 +100,7 @@ def of_cleanlab(
     return {**detection(wrong, -quality), **cut(flagged, wrong), "rate": share(flagged)}
 
 
-def of_aum(record: TrainingRecord, given: NDArray[np.int64]) -> NDArray[np.float64]:
+def of_aum(record: TrainingRecord, given: Array) -> Array:
     """Return minus the area under the margin, by the package."""
     from aum import AUMCalculator
 
@@ -113,7 +111,7 @@ def of_aum(record: TrainingRecord, given: NDArray[np.int64]) -> NDArray[np.float
     return -np.array([calculator.sums[i] / calculator.counts[i] for i in ids])
 
 
-def after_review(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], seed: int) -> dict[str, float]:
+def after_review(scorer: LabelErrorScorer, wrong: Array, seed: int) -> dict[str, float]:
     """Return how well 100 reviewed rows tell the rate, and the precision of the default cut."""
     suspect = scorer.error_probability_ > 0.5
     precision = share(wrong, suspect)
@@ -155,7 +153,7 @@ def of_clean_learning(
     return share(learner.predict(X_out) == y_out)
 
 
-def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
     """Return every number of one cell."""
     n = ROWS[data]
     X, y, X_out, y_out = split(data, n, min(n, 4_000), seed, args.letter)
@@ -186,7 +184,7 @@ def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[s
     )
     seconds["one training"] = watch.lap()
 
-    found: dict[str, Any] = {"ours": of_scorer(ours, wrong, y)}
+    found: Found = {"ours": of_scorer(ours, wrong, y)}
     for name, scorer in {
         "ours, noise class": LabelErrorScorer(ensemble, noise="class"),
         "ours, noise instance": LabelErrorScorer(ensemble, noise="instance"),
@@ -204,18 +202,16 @@ def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[s
     found["aum, one training"] = detection(wrong, of_aum(single, given))
 
     suspect = ours.error_probability_ > 0.5
+    relabelled = np.where(suspect, ours.suggested_label_, given)
     learn = (X_out, y_out, seed)
     accuracies = {
         "all rows": accuracy(net, X, given, *learn),
         "ours, dropped": accuracy(net, X[~suspect], given[~suspect], *learn),
-        "ours, relabelled": accuracy(
-            net, X, np.where(suspect, ours.suggested_label_, given), *learn
-        ),
+        "ours, relabelled": accuracy(net, X, relabelled, *learn),
         "CleanLearning": of_clean_learning(net, X, given, last, *learn),
     }
-    accuracies["true labels"] = (
-        accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
-    )
+    known = accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
+    accuracies["true labels"] = known
     return {
         "rows": len(X),
         "wrong": share(wrong),
@@ -239,27 +235,21 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
     cells = RESULTS / f"{args.name}_cells"
     cells.mkdir(parents=True, exist_ok=True)
-    for seed in [] if args.summary else range(args.seeds):
-        for noise in NOISE:
-            for data in args.data:
-                for regime in REGIMES:
-                    file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
-                    if file.exists():
-                        continue
-                    cell = one_cell(data, noise, regime, seed, args)
-                    unfinished = file.with_suffix(".part")
-                    unfinished.write_text(json.dumps(plain(cell)))
-                    os.replace(unfinished, file)
-                    show(f"{data}, {noise}, {regime}, seed {seed}: {seconds_so_far()} s", cell)
-    results: dict[str, Any] = {}
-    for data in ROWS:
-        for noise in NOISE:
-            for regime in REGIMES:
-                name = f"{data}, {noise}, {regime}"
-                files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
-                if files:
-                    runs = [json.loads(file.read_text()) for file in files]
-                    results[name] = gather(runs)
+    seeds = [] if args.summary else range(args.seeds)
+    for seed, noise, data, regime in product(seeds, NOISE, args.data, REGIMES):
+        file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
+        if file.exists():
+            continue
+        cell = one_cell(data, noise, regime, seed, args)
+        unfinished = file.with_suffix(".part")
+        unfinished.write_text(json.dumps(plain(cell)))
+        os.replace(unfinished, file)
+        show(f"{data}, {noise}, {regime}, seed {seed}: {seconds_so_far()} s", cell)
+    results: Found = {}
+    for name in map(", ".join, product(ROWS, NOISE, REGIMES)):
+        files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
+        if files:
+            results[name] = gather([json.loads(file.read_text()) for file in files])
     settings = {"fits": {", ".join(key): fit for key, fit in FITS.items()}, "members": MEMBERS}
     write_results(args, results, settings=settings)
 

@@ -23,25 +23,17 @@ machine's float32 matrix rate (its own large product, no TF32) is given.
     python benchmarks/bench_prediction_depth.py --quick    # tiny sizes, writes only with --name
 """
 
-import json
 from functools import partial
 
 import numpy as np
 import sklearn
 import torch
 from problems import MLP_784, mlp
-from report import add_quick, argument_parser, parse, write_results
+from report import argument_parser, parse, write_results
 from sklearn.neighbors import NearestNeighbors
 from summaries import show
 from threadpoolctl import threadpool_limits
-from timing import (
-    SLOW_ROUNDS,
-    add_measure,
-    added_mib,
-    exponent,
-    in_fresh_process,
-    interleaved,
-)
+from timing import SLOW_ROUNDS, added_mib, exponent, in_fresh_process, interleaved
 from torch import nn
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
@@ -160,20 +152,9 @@ def search(width, n_bank, n_queries, args):
     bank = identity_bank(X, labels, device)
     tensors = [torch.from_numpy(array).to(device) for array in (X_queries, X)]
 
-    found = {}
-
-    def finding(way, search):
-        def work():
-            found[way] = search()
-
-        return work
-
     def ours():
-        [found["ours"]] = bank.nearest(X_queries, K)
-
-    def votes():
-        positions, distances = found["ours"].positions, found["ours"].distances
-        return majority(bank.codes[positions], distances, 10, "nearest")
+        [neighbors] = bank.nearest(X_queries, K)
+        return neighbors
 
     others = {"naive torch": lambda: naive(*tensors)}
     if device == "cpu":
@@ -184,25 +165,22 @@ def search(width, n_bank, n_queries, args):
             index.add(X)
             others["faiss"] = lambda: index.search(X_queries, K)[1]
     works = {f"bare {block}": partial(bare, *tensors, block) for block in BLOCKS}
-    works["ours"] = ours
-    works["votes"] = votes
-    works |= {way: finding(way, search) for way, search in others.items()}
     again = f"bare {BLOCKS[0]}"
-    works["bare again"] = works[again]
 
     # half of the budget for the bank: what is timed is the search in one that stays
     memory = max(1024, 2 * X.nbytes // 2**20 + 64)
     with sklearn.config_context(working_memory=memory), full_precision():
-        ours()
+        first = ours()
         assert len(bank._kept) == 1
+        agree = {way: same_sets(first.positions, nearest()) for way, nearest in others.items()}
+        vote = partial(majority, bank.codes[first.positions], first.distances, 10, "nearest")
+        works |= {"ours": ours, "votes": vote, **others, "bare again": works[again]}
         times, _ = interleaved(works, args.rounds, slow={"faiss"})
-    positions = found.pop("ours").positions
-    agree = {way: same_sets(positions, neighbors) for way, neighbors in found.items()}
     if device == "cuda":  # on some rows
         few = slice(0, 256)
         expected = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(X)
         expected = expected.kneighbors(X_queries[few], return_distance=False)
-        agree["scikit-learn"] = same_sets(positions[few], expected)
+        agree["scikit-learn"] = same_sets(first.positions[few], expected)
 
     times["ours with votes"] = np.add(times["ours"], times.pop("votes")).tolist()
     medians = times.medians()
@@ -350,16 +328,17 @@ def enough_for(bank_bytes):
 
 def measure_peak(name, n, memory, device):
     """Return what a fit adds to data and network, and a forward pass of all rows in blocks."""
-    record, X, y = case(name, n, device)
+    record, X, y = case(name, int(n), device)
 
     def forward():
         predicted_classes(record, X, batch_size=512)
 
-    # Kernels and thread pools are set up once, whatever is computed.
-    fit(record, X[: 2 * K], y[: 2 * K])
-    peaks = {"forward": added_mib(forward, device)}
-    with sklearn.config_context(working_memory=memory):
-        return {**peaks, "fit": added_mib(lambda: fit(record, X, y), device)}
+    with threadpool_limits(limits=torch.get_num_threads()):
+        # Kernels and thread pools are set up once, whatever is computed.
+        fit(record, X[: 2 * K], y[: 2 * K])
+        peaks = {"forward": added_mib(forward, device)}
+        with sklearn.config_context(working_memory=int(memory)):
+            return {**peaks, "fit": added_mib(lambda: fit(record, X, y), device)}
 
 
 def memory(name, n, budgets, args):
@@ -398,17 +377,11 @@ def memory(name, n, budgets, args):
 
 
 def main():
-    parser = argument_parser(__doc__, name="prediction_depth_speed_{device}", rounds=7)
-    add_quick(parser)
-    add_measure(parser, "NETWORK", "N", "MIB")
-    args = parse(parser)
+    name = "prediction_depth_speed_{device}"
+    args = parse(argument_parser(__doc__, name=name, rounds=7, quick=True), measure_peak)
     if faiss is not None:
         faiss.omp_set_num_threads(args.threads)
     with threadpool_limits(limits=args.threads):
-        if args.measure:
-            name, n, budget = args.measure
-            print(json.dumps(measure_peak(name, int(n), int(budget), args.device)))
-            return
         run(args)
 
 

@@ -38,12 +38,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from problems import MEMORISED, STOPPED, images, in_regime, load, mlp_net, net, with_noise
 from report import RESULTS, argument_parser, parse, write_results
 from scipy.stats import spearmanr
 from skorch import NeuralNetClassifier
-from summaries import detection, gather, mean_where_defined, minus, pearson, share, show
+from summaries import Array, Found, detection, gather, minus, nan_mean, pearson, share, show
 from timing import Stopwatch
 from torch.utils.data import DataLoader
 
@@ -74,7 +73,6 @@ EPOCHS = {
 }
 RATE = {"MLP": 1e-3, "VGG16": 2e-3}
 PROGRESS = ("train accuracy, given labels", "training depth", "seconds training", "seconds reading")
-Floats = NDArray[np.float64]
 
 
 class ArrayLoader(DataLoader):
@@ -89,7 +87,7 @@ class ArrayLoader(DataLoader):
 # ---------------------------------------------------------------------------------------- the data
 
 
-def draw(name: str, seed: int, args: Any) -> dict[str, NDArray[Any]]:
+def draw(name: str, seed: int, args: Any) -> dict[str, Array]:
     """Return the training rows of a seed and the held-out rows of all seeds."""
     if name == "digits":
         X, y = load("digits")
@@ -102,14 +100,14 @@ def draw(name: str, seed: int, args: Any) -> dict[str, NDArray[Any]]:
     return {"X": X, "y": y, "X_new": X_new, "y_new": y_new}
 
 
-def mixed(X: NDArray[Any], y: NDArray[Any], seed: int) -> NDArray[Any]:
+def mixed(X: Array, y: Array, seed: int) -> Array:
     """Return 0.6 times every image plus 0.4 times one of another class."""
     rng = np.random.RandomState(seed)
     others = np.array([rng.choice(np.flatnonzero(y != label)) for label in y])
     return np.asarray(0.6 * X + 0.4 * X[others], dtype=np.float32)
 
 
-def shaped(X: NDArray[Any], network: str) -> NDArray[np.float32]:
+def shaped(X: Array, network: str) -> Array:
     """Return images as the network wants them."""
     if network == "MLP":
         return X.reshape(len(X), -1)
@@ -120,7 +118,7 @@ def shaped(X: NDArray[Any], network: str) -> NDArray[np.float32]:
 # ------------------------------------------------------------------------------------- the networks
 
 
-def network(kind: str, X: NDArray[Any], args: Any, **settings: Any) -> NeuralNetClassifier:
+def network(kind: str, X: Array, args: Any, **settings: Any) -> NeuralNetClassifier:
     """Return an untrained net."""
     mean, scale = float(X.mean()), float(X.std())
     settings = {
@@ -156,7 +154,7 @@ def train(name: str, labels: str, X: Any, given: Any, seed: int, args: Any) -> T
 # ------------------------------------------------------------------------------------ the readings
 
 
-def log_margins(record: TrainingRecord, X: Any, y: Any, X_new: Any) -> dict[str, Floats]:
+def log_margins(record: TrainingRecord, X: Any, y: Any, X_new: Any) -> dict[str, Array]:
     """Return the logarithm of both margins of the predicted class of held-out rows."""
     found = {}
     for kind in ("output", "input"):
@@ -165,7 +163,7 @@ def log_margins(record: TrainingRecord, X: Any, y: Any, X_new: Any) -> dict[str,
     return found
 
 
-def against_network(probes: Any, predicted: Any, y: Any) -> dict[str, Any]:
+def against_network(probes: Any, predicted: Any, y: Any) -> Found:
     """Return the accuracies of network and probes, and by how much each probe is better."""
     of_network, of_probes = share(predicted == y), (probes == y).mean(axis=1)
     gain = of_probes - of_network
@@ -179,8 +177,8 @@ def against_network(probes: Any, predicted: Any, y: Any) -> dict[str, Any]:
 
 
 def read_held_out(
-    record: TrainingRecord, scorer: PredictionDepthScorer, data: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Floats]]:
+    record: TrainingRecord, scorer: PredictionDepthScorer, data: Found
+) -> tuple[Found, dict[str, Array]]:
     """Return the numbers of claims a, b, c and g, and what claim b averages over seeds."""
     X_new, y_new = data["X_new"], data["y_new"]
     probability = record.net.predict_proba(X_new)
@@ -233,7 +231,7 @@ def read_training(scorer: PredictionDepthScorer, record: TrainingRecord, data: A
     }
 
 
-def read_labels(scorer: PredictionDepthScorer, data: Any) -> dict[str, Any]:
+def read_labels(scorer: PredictionDepthScorer, data: Any) -> Found:
     """Return the inference learning curves of claim d."""
     y, given, probes = data["y"], data["given"], scorer.probe_predictions_.T
     wrong = given != y
@@ -267,7 +265,7 @@ def votes(found: Any, data: Any, predicted: Any, k: int, ties: str = "nearest") 
 
 def read_noise(
     record: TrainingRecord, scorer: PredictionDepthScorer, data: Any, *, check: bool
-) -> dict[str, Any]:
+) -> Found:
     """Return how well every score finds the flipped rows."""
     X, y, given = data["X"], data["y"], data["given"]
     flipped = given != y
@@ -290,7 +288,7 @@ def read_noise(
         asked = NeighborConfidenceScorer(record, n_neighbors=K).fit(X, given).difficulty_
         assert np.mean(depth != scores[f"depth, k = {K}"]) < 0.005
         np.testing.assert_allclose(asked, scores[f"neighbours, k = {K}"], atol=0.01)
-    run: dict[str, Any] = {name: detection(flipped, score) for name, score in scores.items()}
+    run: Found = {name: detection(flipped, score) for name, score in scores.items()}
     for one, other in PAIRS:
         run[f"{one} minus {other}"] = minus(run[one], run[other])
     run["depth of flipped rows"] = float(scores[f"depth, k = {K}"][flipped].mean())
@@ -299,12 +297,12 @@ def read_noise(
     return run
 
 
-def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def one_run(name: str, seed: int, args: Any) -> tuple[Found, Found]:
     """Train every label kind once and return every number of this seed."""
     kind, data_name = name.split(", ")
     base = draw(data_name, seed, args)
-    run: dict[str, Any] = {}
-    for_means: dict[str, Any] = {}
+    run: Found = {}
+    for_means: Found = {}
     for labels in EPOCHS[name]:
         data = dict(base, given=base["y"])
         if labels == "mixed":
@@ -339,19 +337,19 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
     return run, for_means
 
 
-def over_models(arrays: list[dict[str, Any]]) -> dict[str, Any]:
+def over_models(arrays: list[Found]) -> Found:
     """Return the correlations of the means over all seeds, row by row."""
-    depth = mean_where_defined([a["depth"] for a in arrays])
-    found: dict[str, Any] = {"models": len(arrays), "largest mean depth": np.nanmax(depth)}
+    depth = nan_mean([a["depth"] for a in arrays])
+    found: Found = {"models": len(arrays), "largest mean depth": np.nanmax(depth)}
     for kind in ("output", "input"):
         logs = np.stack([a[kind] for a in arrays])
-        log_of_mean = np.log(mean_where_defined(np.exp(logs)))
-        found[f"mean of log {kind} margin"] = pearson(depth, mean_where_defined(logs))
+        log_of_mean = np.log(nan_mean(np.exp(logs)))
+        found[f"mean of log {kind} margin"] = pearson(depth, nan_mean(logs))
         found[f"log of mean {kind} margin"] = pearson(depth, log_of_mean)
     return found
 
 
-def by_depth(cell: dict[str, Any]) -> dict[str, Floats]:
+def by_depth(cell: Found) -> dict[str, Array]:
     """Return what claim a looks at, for the eye."""
     rows, right = (cell[f"held-out {what} by depth"]["mean"] for what in ("rows", "right"))
     with np.errstate(invalid="ignore"):
@@ -361,7 +359,7 @@ def by_depth(cell: dict[str, Any]) -> dict[str, Floats]:
 # --------------------------------------------------------------------------- claim e: small margins
 
 
-def one_intervention(seed: int, args: Any) -> dict[str, Any]:
+def one_intervention(seed: int, args: Any) -> Found:
     """Train the MLP with each loss and optimiser on few rows."""
     data = draw("Fashion-MNIST", seed, args)
     data |= {part: shaped(data[part], "MLP") for part in ("X", "X_new")}
@@ -379,7 +377,7 @@ def one_intervention(seed: int, args: Any) -> dict[str, Any]:
         "batch_size": n,
         "iterator_train__shuffle": False,
     }
-    run: dict[str, Any] = {}
+    run: Found = {}
     for name, settings in {
         "untrained": sgd | {"lr": 0.0, "max_epochs": 1},
         "cross-entropy, SGD": sgd,
@@ -426,7 +424,7 @@ def main() -> None:
     )
     args = parse(parser)
 
-    results: dict[str, Any] = {}
+    results: Found = {}
     path = RESULTS / f"{args.name}.json"
     if args.only and path.exists():
         results = json.loads(path.read_text())["results"]

@@ -12,7 +12,7 @@ after each listed number of steps. Then the prediction depth of training and hel
 import numpy as np
 import torch
 from problems import net
-from report import add_quick, argument_parser, parse, write_results
+from report import argument_parser, parse, write_results
 from skorch.callbacks import LRScheduler
 from summaries import gather, share, show
 from timing import Stopwatch
@@ -74,9 +74,7 @@ def run(name, args, X, y, X_test, y_test, seed):
 
 def main():
     numbers = {"rows": (60_000, "training rows"), "share": (1.0, "of the paper's steps")}
-    parser = argument_parser(__doc__, name="prediction_depth_paper", **numbers)
-    add_quick(parser)
-    args = parse(parser)
+    args = parse(argument_parser(__doc__, name="prediction_depth_paper", quick=True, **numbers))
     if args.quick:
         args.rows, args.share = 300, 0.0005
     if args.device == "cpu" and args.share == 1:

@@ -42,12 +42,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from problems import MEMORISED, STOPPED, in_regime, mlp_net, split, with_noise
 from report import argument_parser, parse, write_results
 from scipy.stats import spearmanr
 from skorch import NeuralNetClassifier
-from summaries import detection, gather, mean_where_defined, pearson, share, show
+from summaries import Array, Found, detection, gather, nan_mean, pearson, share, show
 from timing import Stopwatch
 
 from sklearn_difficulty import DifficultyQuadrantClassifier, TrainingRecord
@@ -69,7 +68,7 @@ LOOKS_DIFFERENT, UNSURE = (
     QUADRANT_NAMES.index(name)
     for name in ("looks_like_a_different_class", "ambiguous_without_label")
 )
-FITS: dict[str, dict[str, Any]] = {
+FITS: dict[str, Found] = {
     "Fashion-MNIST, flipped": {"max_epochs": 40, "lr": 2e-3},
     "Fashion-MNIST, clean": {"max_epochs": 20, "lr": 2e-3},
     "Fashion-MNIST, stopped": {"max_epochs": 8, "lr": 3e-4},
@@ -80,13 +79,12 @@ N_CORNER = 100
 CORNER_SHARE_UNSEEN = 0.05
 BINS = np.linspace(0, 1, 11)
 FEWEST_IN_BIN = 50
-Floats = NDArray[np.float64]
 
 
 # -------------------------------------------------------------------------- the data, the networks
 
 
-def draw(data: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
+def draw(data: str, seed: int, args: Any) -> tuple[Array, ...]:
     """Return training rows (pixels standardised) and labels, unseen rows and labels."""
     if data == "digits":
         return split("digits", 1_400, 397, seed)
@@ -119,7 +117,7 @@ class HeldOutVotes:
 
     def __call__(
         self, record: TrainingRecord, X: Any, codes: Any, trained_on: Any
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, Array]:
         """Return the votes on held-out rows, and their majorities there and for unseen rows.
 
         votes (n_probes, n_held_out, n_classes), winners (n_probes, n_held_out), unseen_winners
@@ -157,7 +155,7 @@ class HeldOut:
         ]
         self._n_out = np.count_nonzero(~ensemble.masks_, axis=0)
 
-    def confidence(self, labels: Any) -> Floats:
+    def confidence(self, labels: Any) -> Array:
         """Return the share of the neighbours that has the rows' labels, (n_probes, n)."""
         return self._mean(
             lambda rows, votes, _w, _p: (
@@ -166,15 +164,15 @@ class HeldOut:
             )
         )
 
-    def accuracy(self, labels: Any) -> Floats:
+    def accuracy(self, labels: Any) -> Array:
         """Return how often a probe votes for the rows' labels, (n_probes, n)."""
         return self._mean(lambda rows, _v, winners, _p: winners == labels[rows])
 
-    def network(self, labels: Any) -> Floats:
+    def network(self, labels: Any) -> Array:
         """Return how often the network predicts the rows' labels, (n,)."""
         return self._mean(lambda rows, _v, _w, predicted: (predicted == labels[rows])[None])[0]
 
-    def depth(self) -> Floats:
+    def depth(self) -> Array:
         """Return the mean depth (n,), to be held to that of the estimator."""
         n_probes = len(self._parts[0][2])
         return self._mean(
@@ -183,7 +181,7 @@ class HeldOut:
             )
         )[0]
 
-    def _mean(self, of_member: Any) -> Floats:
+    def _mean(self, of_member: Any) -> Array:
         total: Any = None
         for part in self._parts:
             values = of_member(*part)
@@ -203,11 +201,11 @@ def correlations(a: Any, b: Any) -> dict[str, float]:
     return {"pearson": pearson(a, b), "spearman": spearman}
 
 
-def hardest_if_undefined(score: Any) -> Floats:
+def hardest_if_undefined(score: Any) -> Array:
     return np.where(np.isfinite(score), score, np.nanmax(score))
 
 
-def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> dict[str, Any]:
+def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the members know the labels, and where the axes are cut."""
     masks, predictions = ensemble.masks_, ensemble.predictions_
     return {
@@ -222,7 +220,7 @@ def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) ->
     }
 
 
-def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> dict[str, Any]:
+def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> Found:
     """Return what the rows nearest every corner are, and figure 8 for them."""
     consensus = quadrants.consensus_class_
     kinds = {"given": given, "true": y, "consensus": consensus}
@@ -254,9 +252,7 @@ def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> dict[
     return found
 
 
-def read_wrong_labels(
-    ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any
-) -> dict[str, Any]:
+def read_wrong_labels(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the corner finds the wrong labels, beside other scores."""
     wrong, code = given != y, quadrants.difficulty_quadrant_
     nearest = {}
@@ -306,7 +302,7 @@ def read_wrong_labels(
     }
 
 
-def read_quadrants(quadrants: Any, given: Any) -> dict[str, Any]:
+def read_quadrants(quadrants: Any, given: Any) -> Found:
     """Return the shares of the quadrants, and how often the networks contradict the label there."""
     code = quadrants.difficulty_quadrant_
     contradicted = quadrants.consensus_class_ != given
@@ -319,7 +315,7 @@ def read_quadrants(quadrants: Any, given: Any) -> dict[str, Any]:
     }
 
 
-def read_consistency(depth: Any, consensus: Any, consistency: Any, agrees: Any) -> dict[str, Any]:
+def read_consistency(depth: Any, consensus: Any, consistency: Any, agrees: Any) -> Found:
     """Return the correlations of depth with both consistencies."""
     return {
         "consensus-consistency": correlations(depth, consensus),
@@ -338,13 +334,11 @@ def diagonal(depth: Any) -> Any:
     return 1 - (1 - 1 / C) * depth
 
 
-def read_unseen(
-    winners: Any, predicted: Any, estimated: Any, y_new: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_unseen(winners: Any, predicted: Any, estimated: Any, y_new: Any) -> tuple[Found, Found]:
     """Return claims 2 and 3 on unseen rows, and what claim 2 pools over seeds."""
     n_probes = winners.shape[1]
     depth = np.stack([prediction_depth(*pair) for pair in zip(winners, predicted, strict=True)])
-    mean_depth = mean_where_defined(depth) / (n_probes - 1)
+    mean_depth = nan_mean(depth) / (n_probes - 1)
     arrays = {
         "depth": mean_depth,
         "consensus": consensus_consistency(predicted),
@@ -382,9 +376,9 @@ def read_unseen(
     return run, arrays
 
 
-def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> dict[str, Any]:
+def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> Found:
     """Return what the depth in one member says about the others, and about its own accuracy."""
-    found: dict[str, Any] = {"spearman": []}
+    found: Found = {"spearman": []}
     counts = np.zeros((4, n_probes))
     for k in range(len(depth)):
         others = consensus_consistency(np.delete(predicted, k, axis=0))
@@ -405,7 +399,7 @@ def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> dict[st
 
 def estimate(
     ensemble: ResampledEnsemble, quadrants: Any, X: Any, given: Any, X_new: Any, predicted: Any
-) -> tuple[Floats, Floats]:
+) -> tuple[Array, Array]:
     """Return estimates of the trained-on depth.
 
     Of the rows of the ensemble, by the members that held them out, with the given label and with
@@ -419,11 +413,11 @@ def estimate(
         labels = np.concatenate([given[out], ensemble.predictions_[k, out], predicted[k]])
         where = np.concatenate([out, n + out, np.arange(2 * n, found.shape[1])])
         found[k, where] = quadrants._estimated(ensemble.record(k), trained_on, rows, labels)
-    means = mean_where_defined(found)
+    means = nan_mean(found)
     return means[: 2 * n].reshape(2, n), means[2 * n :]
 
 
-def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dict[str, Any]:
+def read_estimates(estimates: Array, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the estimated trained-on depth agrees with the measured one."""
     measured, cut = quadrants.train_depth_, quadrants.thresholds_[1]
     defined = np.isfinite(measured) & np.isfinite(estimates).all(axis=0)
@@ -431,7 +425,7 @@ def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dic
     if (given != y).any():
         parts |= {"label wrong": defined & (given != y), "label right": defined & (given == y)}
     parts["consensus is the label"] = defined & (quadrants.consensus_class_ == given)
-    result: dict[str, Any] = {}
+    result: Found = {}
     for kind, of_kind in zip(("given label", "predicted class"), estimates, strict=True):
         codes = difficulty_quadrants(
             quadrants.validation_depth_, of_kind, tuple(quadrants.thresholds_)
@@ -451,7 +445,7 @@ def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dic
     return result
 
 
-def read_memorization(ensemble: ResampledEnsemble, y: Any, given: Any) -> dict[str, Any]:
+def read_memorization(ensemble: ResampledEnsemble, y: Any, given: Any) -> Found:
     """Return memorization and both of its parts for wrong and for right labels."""
     found = memorization(ensemble.predictions_ == given, ensemble.masks_)
     parts = {"label right": given == y}
@@ -475,7 +469,7 @@ def check_unseen(quadrants: Any, X_new: Any, predicted: Any, winners: Any, estim
     assert np.isclose(found, np.stack(expected, axis=1), atol=1e-5).mean() > 0.9
 
 
-def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def one_run(name: str, seed: int, args: Any) -> tuple[Found, Found]:
     """Train one ensemble and return every number of this seed, and what is pooled over seeds."""
     data, labels = name.split(", ")
     X, y, X_new, y_new = draw(data, seed, args)
@@ -496,7 +490,7 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
     same = np.isclose(depth, quadrants.validation_depth_, atol=1e-5)
     assert share(same, np.isfinite(depth)) > 0.99
 
-    run: dict[str, Any] = {"rows": len(y), "labels wrong": share(given != y)}
+    run: Found = {"rows": len(y), "labels wrong": share(given != y)}
     run |= read_fit(ensemble, quadrants, y, given)
     run["quadrants"] = read_quadrants(quadrants, given)
     run["corners"] = read_corners(quadrants, held_out, y, given)
@@ -530,7 +524,7 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
 # ----------------------------------------------------------------------- figures, over all seeds
 
 
-def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> dict[str, Any]:
+def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> Found:
     """Return counts on a grid; the held-out depth, a mean of few, has a bin for every value."""
     edges = (np.arange(n_levels + 2) - 0.5) / n_levels, np.linspace(0, 1, 21)
     counts = {
@@ -544,7 +538,7 @@ def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> dict[
     return {"edges, held out": edges[0], "edges, trained on": edges[1], **counts}
 
 
-def bound(arrays: list[dict[str, Any]]) -> dict[str, Any]:
+def bound(arrays: list[Found]) -> Found:
     """Return the quantiles of consensus-consistency by depth, and the line through them."""
     depth, consensus, consistency, agrees = (
         np.concatenate([a[key] for a in arrays])
@@ -584,7 +578,7 @@ def bound(arrays: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def over_seeds_of(runs: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> dict[str, Any]:
+def over_seeds_of(runs: list[Found], arrays: list[Found]) -> Found:
     """Return means and standard errors, and the figures."""
     figures = {"figure 7, seed 0": arrays[0]["figure 7"]}
     figures["bound, held out"] = bound([a["held out"] for a in arrays])
@@ -606,8 +600,8 @@ def main() -> None:
     args = parse(parser)
 
     settings = vars(args) | {"fits": FITS}
-    runs: dict[str, Any] = {name: [] for name in args.cells}
-    results: dict[str, Any] = {}
+    runs: Found = {name: [] for name in args.cells}
+    results: Found = {}
     for seed in range(args.seeds):
         for name in args.cells:
             runs[name].append(one_run(name, seed, args))

@@ -16,13 +16,10 @@ found the same share of the wrong labels, and at their own default cuts.
 Run: ``python benchmarks/bench_rare_subgroup.py`` (about 15 minutes on one core).
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from problems import in_regime, load, mlp_net, standardized, with_noise
 from report import argument_parser, parse, write_results
-from summaries import gather, share, show
+from summaries import Array, Found, gather, share, show
 
 from sklearn_difficulty import (
     DifficultyQuadrantClassifier,
@@ -34,13 +31,13 @@ from sklearn_difficulty.training import ResampledEnsemble
 DRESS, BAG = 3, 8
 N_LARGE, N_RARE, N_OTHER = 2_450, 50, 250
 RECALLS = (0.25, 0.5, 0.7, 0.9)
-FITS: dict[str, dict[str, Any]] = {
+FITS: dict[str, Found] = {
     "stopped early": {"max_epochs": 6, "lr": 5e-4, "batch_size": 64},
     "memorised": {"max_epochs": 40, "lr": 2e-3, "batch_size": 128},
 }
 
 
-def draw(seed: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+def draw(seed: int) -> tuple[Array, Array, Array]:
     """Return rows, labels, and which rows are the rare ones."""
     X, y = load("fashion_mnist")
     rng = np.random.RandomState(seed)
@@ -52,9 +49,7 @@ def draw(seed: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
     return X, np.unique(labels, return_inverse=True)[1], rare
 
 
-def dropped_shares(
-    order: NDArray[np.int64], wrong: NDArray[np.bool_], rare: NDArray[np.bool_]
-) -> dict[str, float]:
+def dropped_shares(order: Array, wrong: Array, rare: Array) -> dict[str, float]:
     """Return the share of rare rows among those dropped to find a share of the wrong labels."""
     found = np.cumsum(wrong[order]) / wrong.sum()
     lost = np.cumsum(rare[order]) / rare.sum()
@@ -65,9 +60,7 @@ def dropped_shares(
     return shares
 
 
-def of_cut(
-    dropped: NDArray[np.bool_], wrong: NDArray[np.bool_], rare: NDArray[np.bool_]
-) -> dict[str, float]:
+def of_cut(dropped: Array, wrong: Array, rare: Array) -> dict[str, float]:
     return {
         "recall": share(dropped, wrong),
         "precision": share(wrong, dropped),
@@ -76,7 +69,7 @@ def of_cut(
     }
 
 
-def one_run(regime: str, seed: int) -> dict[str, Any]:
+def one_run(regime: str, seed: int) -> Found:
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
@@ -123,7 +116,7 @@ def one_run(regime: str, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     args = parse(argument_parser(__doc__, name="rare_subgroup", seeds=5))
-    results: dict[str, Any] = {}
+    results: Found = {}
     for regime in FITS:
         runs = []
         for seed in range(args.seeds):

@@ -16,7 +16,6 @@ process each, at one number of rows for all K.
     python benchmarks/bench_vog.py --device cuda
 """
 
-import json
 from functools import partial
 
 import numpy as np
@@ -24,7 +23,7 @@ import torch
 from problems import CONV, MLP_784, TIMED, random_rows
 from report import argument_parser, parse, write_results
 from summaries import show
-from timing import SLOW_ROUNDS, add_measure, added_mib, in_fresh_process, interleaved
+from timing import SLOW_ROUNDS, added_mib, in_fresh_process, interleaved
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.blocks import rows_per_block
@@ -93,7 +92,7 @@ WAYS = {"bare": bare, "ours": ours, "stored": stored}
 def measure_peak(way, network, n_checkpoints, device):
     """Return what a way adds to the peak memory of this process, in MiB."""
     n = SIZES[network][1]
-    arguments = (*case(network, n, n_checkpoints, device), device)
+    arguments = (*case(network, n, int(n_checkpoints), device), device)
     # Kernels and thread pools are set up once, whatever is computed.
     modules, record, X, labels, _ = arguments
     bare(modules, record, X[:BLOCK], labels[:BLOCK], device)
@@ -124,13 +123,7 @@ def run(network, n_checkpoints, args):
 
 
 def main():
-    parser = argument_parser(__doc__, name="vog_speed_{device}", rounds=9)
-    add_measure(parser, "WAY", "NETWORK", "K")
-    args = parse(parser)
-    if args.measure:
-        way, network, n_checkpoints = args.measure
-        print(json.dumps(measure_peak(way, network, int(n_checkpoints), args.device)))
-        return
+    args = parse(argument_parser(__doc__, name="vog_speed_{device}", rounds=9), measure_peak)
     results = {network: [] for network in SIZES}
     for network, lines in results.items():
         for n_checkpoints in CHECKPOINTS:

@@ -28,12 +28,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from problems import MEMORISED, STOPPED, check_regime, images, last_quarter_slow, mlp_net, net
 from report import argument_parser, parse, write_results
 from scipy.stats import spearmanr
 from skorch import NeuralNetClassifier
-from summaries import detection, gather, minus, share, show
+from summaries import Array, Found, detection, gather, minus, share, show
 from timing import Stopwatch
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
@@ -45,13 +44,13 @@ from sklearn_difficulty.training import ConvNet
 WINDOWS = ("early", "late", "all")
 TARGETS = ("logit", "probability", "loss")
 MLP_STOPPED = "mlp stopped early"
-Scores = dict[str, NDArray[Any]]
+Scores = dict[str, Array]
 
 
-def assess(scores: Scores, wrong: NDArray[np.bool_]) -> dict[str, Any]:
+def assess(scores: Scores, wrong: Array) -> Found:
     """Return how every score relates to the errors, and VoG minus its baseline."""
     found = {name: detection(wrong, score) for name, score in scores.items()}
-    result: dict[str, Any] = {
+    result: Found = {
         name: found[name] | {"error_rate": error_rate_by_percentile(score, wrong).error_rate}
         for name, score in scores.items()
     }
@@ -66,7 +65,7 @@ def assess(scores: Scores, wrong: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def read_cell(
-    record: TrainingRecord, checkpoints: str, target: str, data: dict[str, Any], batch_size: int
+    record: TrainingRecord, checkpoints: str, target: str, data: Found, batch_size: int
 ) -> dict[str, Scores]:
     """Return the scores of every reading for one choice of epochs and target."""
     X, y, X_new, y_new, wrong_new = (data[k] for k in ("X", "y", "X_new", "y_new", "wrong_new"))
@@ -104,7 +103,7 @@ def read_cell(
     }
 
 
-def network(X: NDArray[np.float32], args: Any) -> NeuralNetClassifier:
+def network(X: Array, args: Any) -> NeuralNetClassifier:
     """Return the untrained net of the regime."""
     mean, scale = X.mean(dtype=np.float64), X.std(dtype=np.float64)
     settings = {
@@ -126,7 +125,7 @@ def network(X: NDArray[np.float32], args: Any) -> NeuralNetClassifier:
     return mlp_net(X.shape[1], (256,) * 4, **settings)
 
 
-def one_run(seed: int, args: Any) -> dict[str, Any]:
+def one_run(seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
     rng = np.random.RandomState(seed)
     (X, y), (X_new, y_new) = (
@@ -146,7 +145,7 @@ def one_run(seed: int, args: Any) -> dict[str, Any]:
     if args.regime == MEMORISED:
         check_regime(MEMORISED, share(~wrong), f"seed {seed}")
         del unsure["training"]  # no errors left to find
-    run: dict[str, Any] = {
+    run: Found = {
         "train accuracy": share(~wrong),
         "held-out accuracy": share(~wrong_new),
         "1 - max softmax": {
@@ -193,7 +192,7 @@ def main() -> None:
         if getattr(args, name) is None:
             setattr(args, name, value)
 
-    runs: list[dict[str, Any]] = []
+    runs: list[Found] = []
     for seed in range(args.seeds):
         runs.append(one_run(seed, args))
         write_results(args, gather(runs), settings=vars(args) | {"seeds_done": len(runs)})

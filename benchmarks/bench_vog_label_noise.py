@@ -21,14 +21,15 @@ over all epochs.
 Run: ``python benchmarks/bench_vog_label_noise.py`` (about 8 minutes on one core).
 """
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from problems import MEMORISED, STOPPED, check_regime, last_quarter_slow, load, mlp_net, with_noise
-from report import argument_parser, parse, write_results
-from summaries import detection, gather, minus, share, show
+from report import argument_parser, parse, run_cells
+from summaries import Array, Found, detection, minus, share
 from torch.func import functional_call
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
@@ -39,7 +40,7 @@ TARGETS = ("logit", "probability", "loss")
 RATE = 0.2
 
 
-def rows(data: str, seed: int, args: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def rows(data: str, seed: int, args: Any) -> tuple[Array, Array]:
     """Return rows as vectors, centred and scaled by one number each, and their true labels."""
     X, y = load(data)
     if data != "digits":
@@ -48,9 +49,7 @@ def rows(data: str, seed: int, args: Any) -> tuple[NDArray[np.float32], NDArray[
     return ((X - X.mean()) / X.std()).astype(np.float32), y
 
 
-def corrupt(
-    y: NDArray[np.int64], noise: str, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+def corrupt(y: Array, noise: str, seed: int) -> tuple[Array, Array, Array]:
     """Return the given labels, which rows were touched, and which are wrong."""
     if noise == "symmetric":
         given, wrong = with_noise(y, "symmetric 20 %", seed)
@@ -63,7 +62,7 @@ def corrupt(
     return given, touched, given != y
 
 
-def mean_doubt(record: TrainingRecord, X: NDArray[np.float32], given: Any) -> NDArray[np.float64]:
+def mean_doubt(record: TrainingRecord, X: Array, given: Any) -> Array:
     """Return 1 - the probability of the given label, averaged over the recorded epochs."""
     device = next(record.module.parameters()).device
     rows, labels = torch.from_numpy(X).to(device), torch.from_numpy(given).to(device)[:, None]
@@ -76,7 +75,7 @@ def mean_doubt(record: TrainingRecord, X: NDArray[np.float32], given: Any) -> ND
     return (total / len(record.checkpoints)).cpu().numpy()
 
 
-def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
     X, y = rows(data, seed, args)
     given, touched, wrong = corrupt(y, noise, seed)
@@ -94,7 +93,7 @@ def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[st
     predicted = record.net.predict(X)
     accuracy = share(predicted == given)
     check_regime(regime, accuracy, f"{data}, {noise}, seed {seed}", stopped_below=0.9)
-    run: dict[str, Any] = {
+    run: Found = {
         "epochs": epochs,
         "train accuracy, given labels": accuracy,
         "train accuracy, true labels": share(predicted == y),
@@ -120,15 +119,14 @@ def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[st
     return run
 
 
-def claims(cell: dict[str, Any]) -> dict[str, int]:
-    """Count the seeds in which the touched rows have the higher mean and the larger spread."""
-    touched, clean = cell["raw_touched"], cell["raw_clean"]
-    return {
-        f"seeds_with_higher_{what}": int(
-            np.sum(touched[f"{what}_score"]["per_seed"] > clean[f"{what}_score"]["per_seed"])
-        )
-        for what in ("mean", "sd")
-    }
+def count_claims(found: Found) -> None:
+    """Add in how many seeds the touched rows have the higher mean and the larger spread."""
+    for cell in (found[key] for key in found if key.startswith(TARGETS)):
+        for what in ("mean", "sd"):
+            touched, clean = (
+                cell[f"raw_{rows}"][f"{what}_score"]["per_seed"] for rows in ("touched", "clean")
+            )
+            cell[f"seeds_with_higher_{what}"] = int(np.sum(touched > clean))
 
 
 def main() -> None:
@@ -150,18 +148,14 @@ def main() -> None:
     args.stop_after = {"digits": args.stop_digits, "fashion_mnist": args.stop_fashion}
     args.batch_size = {"digits": args.batch_digits, "fashion_mnist": args.batch_fashion}
 
-    results: dict[str, Any] = {}
-    for data, n_seeds in (("digits", args.seeds), ("fashion_mnist", args.fashion_seeds)):
-        for noise in ("shuffled", "symmetric"):
-            for regime in (MEMORISED, STOPPED):
-                name = f"{data}, {noise}, {regime}"
-                runs = [one_run(data, noise, regime, seed, args) for seed in range(n_seeds)]
-                results[name] = gather(runs)
-                for cell, values in results[name].items():
-                    if cell.startswith(TARGETS):
-                        values |= claims(values)
-                show(name, results[name])
-    write_results(args, results, settings=settings)
+    seeds = {"digits": args.seeds, "fashion_mnist": args.fashion_seeds}
+    cells = {
+        f"{data}, {noise}, {regime}": [
+            partial(one_run, data, noise, regime, seed, args) for seed in range(seeds[data])
+        ]
+        for data, noise, regime in product(seeds, ("shuffled", "symmetric"), (MEMORISED, STOPPED))
+    }
+    run_cells(args, cells, settings, count_claims)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ it the same for the mean absolute gradient, the baseline that VoG must beat.
 Run: ``python benchmarks/bench_vog_toy.py`` (about ten seconds on one core).
 """
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from problems import net
-from report import argument_parser, parse, write_results
+from report import argument_parser, parse, run_cells
 from scipy.stats import spearmanr
-from summaries import gather, share, show
+from summaries import Found, share
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
@@ -37,7 +39,7 @@ class OneHiddenLayer(nn.Module):
         return self.layers(x)
 
 
-def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, Any]:
+def one_run(network: str, separation: float, seed: int, args: Any) -> Found:
     """Train once and return every correlation of this seed."""
     X, y, distance = make_gaussian_toy(args.rows, separation=separation, random_state=seed)
     activation, hidden = NETWORKS[network]
@@ -53,7 +55,7 @@ def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, 
     )
     record = TrainingRecord.from_fit(untrained, X, y, checkpoints="all", random_state=seed)
     windows = {"all": "all", "last 5": list(range(args.epochs - 4, args.epochs + 1))}
-    run: dict[str, Any] = {"train_accuracy": share(record.net.predict(X) == y)}
+    run: Found = {"train_accuracy": share(record.net.predict(X) == y)}
     for target in TARGETS:
         for window, checkpoints in windows.items():
             scorer = VoGScorer(record, checkpoints=checkpoints, target=target).fit(X, y)
@@ -65,21 +67,24 @@ def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, 
     return run
 
 
+def count_negative(found: Found) -> None:
+    """Add the number of seeds in which a correlation is negative."""
+    for correlations in (found[key] for key in found if key != "train_accuracy"):
+        for summary in correlations.values():
+            summary["n_negative"] = int(np.sum(summary["per_seed"] < 0))
+
+
 def main() -> None:
     numbers = {"rows": 500, "epochs": 15, "batch_size": 32, "lr": 0.05}
     args = parse(argument_parser(__doc__, name="vog_toy", seeds=8, **numbers))
-
-    results = {}
+    cells = {
+        f"{network}, separation {separation:g}": [
+            partial(one_run, network, separation, seed, args) for seed in range(args.seeds)
+        ]
+        for network, separation in product(NETWORKS, SEPARATIONS)
+    }
     print("Spearman with the distance to the boundary, and in how many seeds it is negative")
-    for network in NETWORKS:
-        for separation in SEPARATIONS:
-            cell = gather([one_run(network, separation, s, args) for s in range(args.seeds)])
-            for target, found in cell.items():
-                for summary in found.values() if target != "train_accuracy" else ():
-                    summary["n_negative"] = int(np.sum(summary["per_seed"] < 0))
-            results[f"{network}, separation {separation:g}"] = cell
-            show(f"{network}, separation {separation:g}", cell)
-    write_results(args, results, settings=vars(args))
+    run_cells(args, cells, vars(args), count_negative)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml, load_breast_cancer, load_digits
 from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
+from summaries import Array
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
 from sklearn_difficulty.training import MLP
 
-Array = NDArray[Any]
 REGIMES = STOPPED, MEMORISED = ("stopped early", "memorised")
 
 

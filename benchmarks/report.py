@@ -9,6 +9,7 @@ import platform
 import re
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import scipy
 import skorch
 import torch
 from sklearn import __version__ as sklearn_version
+from summaries import Found, gather, show
 from timing import peak_rss_mib
 
 import sklearn_difficulty
@@ -27,14 +29,15 @@ _STARTED = time.perf_counter()
 
 
 def argument_parser(
-    description: str | None, *, name: str | None, seeds: int = 1, **numbers: Any
+    description: str, *, name: str | None, seeds: int = 1, quick: bool = False, **numbers: Any
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that every script has, and some numbers.
 
-    `name` may hold {device}; a number is a default, or a default and what it says.
+    `name` may hold {device}; a number is a default, or a default and what it says; `quick` adds the
+    option for a smoke run.
     """
     parser = argparse.ArgumentParser(
-        description=(description or "").splitlines()[0],
+        description=description.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds: 0, 1, ...")
@@ -45,18 +48,21 @@ def argument_parser(
         default, says = number if isinstance(number, tuple) else (number, None)
         flag = f"--{option.replace('_', '-')}"
         parser.add_argument(flag, type=type(default), default=default, help=says)
+    if quick:
+        says = "tiny sizes; writes only with a --name"
+        parser.add_argument("--quick", action="store_true", help=says)
     return parser
 
 
-def add_quick(parser: argparse.ArgumentParser) -> None:
-    """Add the option for a smoke run."""
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes; writes only with a --name"
-    )
+def parse(
+    parser: argparse.ArgumentParser, measure: Callable[..., Any] | None = None
+) -> argparse.Namespace:
+    """Return the options; set the threads and silence what every run of these scripts repeats.
 
-
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Return the options; set the threads and silence what every run of these scripts repeats."""
+    A script that `timing.in_fresh_process` calls only prints what `measure` makes of the words.
+    """
+    if measure is not None:
+        parser.add_argument("--measure", nargs="+", help="used by the script itself")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -71,7 +77,25 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
             args.name = None
     if args.name:
         args.name = args.name.format(device=args.device)
+    if measure is not None and args.measure:
+        print(json.dumps(measure(*args.measure, args.device)))
+        raise SystemExit
     return args
+
+
+def run_cells(
+    args: argparse.Namespace,
+    cells: dict[str, list[Callable[[], Found]]],
+    settings: Found,
+    complete: Callable[[Found], object] = lambda found: None,
+) -> None:
+    """Run the seeds of every cell, gather, complete, print and write what comes out."""
+    results = {}
+    for name, runs in cells.items():
+        results[name] = found = gather([run() for run in runs])
+        complete(found)
+        show(name, found)
+        write_results(args, results, settings=settings)
 
 
 def seconds_so_far() -> float:
@@ -79,7 +103,7 @@ def seconds_so_far() -> float:
     return round(time.perf_counter() - _STARTED, 1)
 
 
-def machine(device: str) -> dict[str, Any]:
+def machine(device: str) -> Found:
     """Return where and with what the numbers were made; no host name, no path."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -103,7 +127,7 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-def write_results(args: argparse.Namespace, results: dict[str, Any], **head: Any) -> None:
+def write_results(args: argparse.Namespace, results: Found, **head: Any) -> None:
     """Write results/<name>.json: floats to five digits, innermost lists on one line.
 
     Scripts call it after every part, so that a run that is cut short leaves what it has measured.

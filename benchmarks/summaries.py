@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+Array = NDArray[Any]
+Found = dict[str, Any]  # numbers by what they say: of one run, or over seeds
 DETECTION = ("auroc", "ap")
 
 
-def detection(marked: NDArray[Any], score: NDArray[Any]) -> dict[str, float]:
+def detection(marked: Array, score: Array) -> dict[str, float]:
     """Return AUROC and average precision of a score for marked rows; NaN where none is marked."""
     if not marked.any():
         return dict.fromkeys(DETECTION, math.nan)
@@ -23,7 +25,7 @@ def detection(marked: NDArray[Any], score: NDArray[Any]) -> dict[str, float]:
     }
 
 
-def minus(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+def minus(one: Found, other: Found) -> dict[str, float]:
     """Return by how much one detection is better than another."""
     return {measure: one[measure] - other[measure] for measure in DETECTION}
 
@@ -42,14 +44,14 @@ def pearson(a: Any, b: Any) -> float:
     return float(np.corrcoef(a[both], b[both])[0, 1])
 
 
-def mean_where_defined(arrays: Any) -> NDArray[Any]:
+def nan_mean(arrays: Any) -> Array:
     """Return the mean over the first axis of what is not NaN; NaN where nothing is defined."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice")
         return np.nanmean(arrays, axis=0)
 
 
-def over_seeds(values: Sequence[Any]) -> dict[str, Any]:
+def over_seeds(values: Sequence[Any]) -> Found:
     """Return mean and standard error of the mean; of single numbers also that of every seed."""
     array = np.asarray(values, dtype=np.float64)
     error = np.full(array.shape[1:], math.nan)
@@ -59,7 +61,7 @@ def over_seeds(values: Sequence[Any]) -> dict[str, Any]:
     return summary | {"per_seed": array} if array.ndim == 1 else summary
 
 
-def gather(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def gather(runs: Sequence[Found]) -> Found:
     """Turn one (nested) dict of numbers per seed into one dict of `over_seeds`."""
     return {
         key: gather([run[key] for run in runs])

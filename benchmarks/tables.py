@@ -190,20 +190,20 @@ def table(function):
     return function
 
 
-def rows_of(templates, cells):
-    """Return a row for every template, filled from every cell."""
-    return [
-        [shown, *(fill(template, cell) for cell in cells.values())]
-        for shown, template in templates.items()
+def grid(corner, rows, columns):
+    """Return header and rows; either the rows or the columns are cells that fill the others."""
+    by_column = isinstance(next(iter(columns.values())), dict)
+    body = [
+        [shown, *(fill(row, c) if by_column else fill(c, row) for c in columns.values())]
+        for shown, row in rows.items()
     ]
+    return [corner, *columns], body
 
 
-def lines_of(cells, templates):
-    """Return a row for every cell, which fills every template."""
-    return [
-        [shown, *(fill(template, cell) for template in templates.values())]
-        for shown, cell in cells.items()
-    ]
+def beside(header, rows, i, shown, column):
+    """Put a column into a table."""
+    found = [[*row[:i], cell, *row[i:]] for row, cell in zip(rows, column, strict=True)]
+    return [*header[:i], shown, *header[i:]], found
 
 
 def for_each(names, template):
@@ -214,11 +214,9 @@ def for_each(names, template):
 
 def claims(cells, found):
     """Return header and rows of {claim: (what a paper says, the template of what cells say)}."""
-    rows = rows_of({claim: template for claim, (_, template) in found.items()}, cells)
+    templates = {claim: template for claim, (_, template) in found.items()}
     papers = (paper for paper, _ in found.values())
-    return ["claim", "paper", *cells], [
-        [c, p, *of] for (c, *of), p in zip(rows, papers, strict=True)
-    ]
+    return beside(*grid("claim", templates, cells), 1, "paper", papers)
 
 
 def one_by_one(template, *names):
@@ -262,8 +260,7 @@ def toy():
         for target in ("logit", "probability")
         for shown, score in (("VoG", "vog_raw"), ("magnitude", "magnitude"))
     }
-    header = ["hidden units, distance of centres", *templates]
-    return header, lines_of(results("vog_toy"), templates)
+    return grid("hidden units, distance of centres", results("vog_toy"), templates)
 
 
 @table
@@ -274,7 +271,7 @@ def error_rate():
     rows |= {f"VoG, {w}, raw": of_window(w, "vog_raw") for w in ALL_EPOCHS}
     rows |= {f"magnitude, {w}, raw": of_window(w, "magnitude_raw") for w in ALL_EPOCHS}
     rows["1 − largest softmax"] = "<1 - max softmax/held-out/auroc|±.2>"
-    return ["score", *cells], rows_of(rows, cells)
+    return grid("score", rows, cells)
 
 
 @table
@@ -304,7 +301,7 @@ def label_noise():
     rows = {f"VoG, {w}": f"{wins} of <{{0}}/vog_class/auroc|n>)".format(w) for w in CELLS}
     rows["magnitude, loss, all"] = "<loss, all/magnitude_class/auroc|.3>"
     rows["mean over epochs of 1 − p"] = "<mean over epochs of 1 - p(given)/auroc|.3>"
-    return ["score", *cells], rows_of(rows, cells)
+    return grid("score", rows, cells)
 
 
 @table
@@ -322,7 +319,7 @@ def speed():
         for network, cases in results("vog_speed_cpu").items()
         for case in cases
     }
-    return ["network", *templates], lines_of(cells, templates)
+    return grid("network", cells, templates)
 
 
 # -------------------------------------------------------------------------------- prediction depth
@@ -338,7 +335,7 @@ def depth_speed():
         "faiss / ours": "<over_ours/faiss|.1>",
     }
     cases = results("prediction_depth_speed_cpu")["search"]
-    return ["width", *templates], lines_of({f"{c['width']:,} values": c for c in cases}, templates)
+    return grid("width", {f"{c['width']:,} values": c for c in cases}, templates)
 
 
 @table
@@ -391,7 +388,7 @@ def depth_label_noise():
         for name in DEPTH_NETWORKS
         for labels, regime in (("flipped", "memorised"), ("stopped", "stopped"))
     }
-    return ["score", *cells], rows_of(for_each(DEPTH_SCORES, "<*/ap> (<*/auroc>)"), cells)
+    return grid("score", for_each(DEPTH_SCORES, "<*/ap> (<*/auroc>)"), cells)
 
 
 # ------------------------------------------------------------------------------- training dynamics
@@ -414,7 +411,7 @@ def dynamics_which(data="fashion_mnist"):
     rows = {"chance": of_regimes("<marked>")}
     names = dynamics_names(cell["stopped"] for cell in cells.values())
     rows |= for_each(names, of_regimes("<found/*/ap>"))
-    return ["score", *cells], rows_of(rows, cells)
+    return grid("score", rows, cells)
 
 
 @table
@@ -434,8 +431,7 @@ def dynamics_symmetric():
     above = "<found/*/ap|.3> (<minus cross-validation/*/ap|±+.3>)"
     rows = {"cross-validation": "<found/cross-validation/ap|.3>"} | for_each(names, above)
     fits = ["5", *("1" for _ in names)]
-    found = zip(rows_of(rows, cells), fits, strict=True)
-    return ["score", "fits", *cells], [[score, n, *figures] for (score, *figures), n in found]
+    return beside(*grid("score", rows, cells), 1, "fits", fits)
 
 
 @table
@@ -452,7 +448,7 @@ def dynamics_regimes():
         for shown, data in DATA.items()
         for problem, labels in trained.items()
     }
-    return ["training labels", *templates], lines_of(cells, templates)
+    return grid("training labels", cells, templates)
 
 
 @table
@@ -581,7 +577,7 @@ def quadrants_claims():
 def quadrants_label_noise():
     cells = quadrant_cells(with_wrong_labels=True)
     template = "<wrong labels/found/*/ap|±.2> (<wrong labels/found/*/auroc>)"
-    return ["score", *cells], rows_of(for_each(QUADRANT_SCORES, template), cells)
+    return grid("score", for_each(QUADRANT_SCORES, template), cells)
 
 
 @table
@@ -596,15 +592,15 @@ def quadrants_shares():
 
     template = "; ".join(f"<wrong labels/quadrants/*/{kind}>" for kind in kinds)
     rows = for_each(QUADRANTS, template) | {"none": none}
-    return ["share of all wrong; of all right labels in", *cells], rows_of(rows, cells)
+    return grid("share of all wrong; of all right labels in", rows, cells)
 
 
 @table
 def quadrants_speed():
     cells = results("ensemble_speed_cpu")["speed"]
     template = "<seconds_over_stacked/*> (<processor_seconds_over_stacked/*>)"
-    rows = rows_of(for_each(ENSEMBLE_RUNS, template), cells)
-    return ["seconds (processor seconds) over those of the stack", *cells], rows
+    corner = "seconds (processor seconds) over those of the stack"
+    return grid(corner, for_each(ENSEMBLE_RUNS, template), cells)
 
 
 # --------------------------------------------------------------------------- label errors, filters
@@ -641,19 +637,20 @@ def label_errors_of_regimes(noise):
 def label_errors_ranking():
     cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE[:-1]}
     template = of_regimes("<found/*/ap>")
-    return ["score", *cells], rows_of(for_each(LABEL_ERRORS_RANKINGS, template), cells)
+    return grid("score", for_each(LABEL_ERRORS_RANKINGS, template), cells)
 
 
 @table
 def label_errors_cuts():
     cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE}
-    none = {"none: share dropped": cells.pop("none")}
+    none = cells.pop("none")
     rows = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/f1>"))
     rows["estimated share"] = of_regimes("<found/ours/rate>")
     of_none = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/flagged|.3>"))
     of_none["estimated share"] = of_regimes("<found/ours/rate|.3>")
-    found = zip(rows_of(rows, cells), rows_of(of_none, none), strict=True)
-    return ["F1 of the cut", *cells, *none], [[*row, last] for row, (_, last) in found]
+    shares = (fill(template, none) for template in of_none.values())
+    header, rows = grid("F1 of the cut", rows, cells)
+    return beside(header, rows, len(header), "none: share dropped", shares)
 
 
 @table
@@ -674,7 +671,7 @@ def label_errors_gains():
         for theirs in ("cleanlab", "cleanlab, our probabilities")
     }
     cells = {shown: label_errors(**which) for shown, which in LABEL_ERRORS_GROUPS.items()}
-    return ["ours − theirs", *templates], lines_of(cells, templates)
+    return grid("ours − theirs", cells, templates)
 
 
 @table
@@ -685,7 +682,7 @@ def filter_accuracy():
         for noise in LABEL_ERRORS_NOISE
         for short, cell in label_errors_of_regimes(noise).items()
     }
-    return ["noise, network", *templates], lines_of(cells, templates)
+    return grid("noise, network", cells, templates)
 
 
 @table

@@ -115,11 +115,6 @@ def _resident_mib(field: str) -> float:
 # --------------------------------------------------------------------------------- fresh processes
 
 
-def add_measure(parser: argparse.ArgumentParser, *words: str) -> None:
-    """Add the option with which a script runs itself, for `in_fresh_process`."""
-    parser.add_argument("--measure", nargs=len(words), metavar=words, help="used by the script")
-
-
 def in_fresh_process(args: argparse.Namespace, *words: Any) -> Any:
     """Return what this script prints as JSON when it is called with ``--measure`` and words."""
     command = [sys.executable, sys.argv[0], "--device", args.device, "--threads", str(args.threads)]
