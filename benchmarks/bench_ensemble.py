@@ -43,7 +43,7 @@ from sklearn_difficulty.training.randomness import isolated_rng, spawn_seeds
 from sklearn_difficulty.training.stackable import stack_size
 
 BATCH, LR, MOMENTUM = 128, 0.01, 0.9
-STACKED, AGAIN = "stacked", "stacked again"
+STACKED = "stacked"
 STACK_SIZES = (1, 5, 10, 30)
 MEMBERS = (5, 10, 20, 30)
 BUDGETS = (16, 64, 1024)  # MiB
@@ -181,7 +181,7 @@ def speed(name, case, args):
         "joblib": fitting(case, device, "joblib", X, y),
         "skorch": partial(skorch_loop, case, device, X, y, masks),
         "bare loop": partial(bare_loop, case, device, X, y, masks, seeds),
-        AGAIN: stacked,
+        "stacked again": stacked,
     }
     loads = []
 

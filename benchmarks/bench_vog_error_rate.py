@@ -43,7 +43,6 @@ from sklearn_difficulty.training import ConvNet
 
 WINDOWS = ("early", "late", "all")
 TARGETS = ("logit", "probability", "loss")
-MLP_STOPPED = "mlp stopped early"
 Scores = dict[str, Array]
 
 
@@ -164,7 +163,7 @@ def one_run(seed: int, args: Any) -> Found:
 
 
 def main() -> None:
-    regimes = [STOPPED, MEMORISED, MLP_STOPPED]
+    regimes = [STOPPED, MEMORISED, "mlp stopped early"]
     parser = argument_parser(__doc__, name=None, seeds=5)
     parser.add_argument("--regime", choices=regimes, default=regimes[0])
     for option, meaning in (

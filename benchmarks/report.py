@@ -49,8 +49,7 @@ def argument_parser(
         flag = f"--{option.replace('_', '-')}"
         parser.add_argument(flag, type=type(default), default=default, help=says)
     if quick:
-        says = "tiny sizes; writes only with a --name"
-        parser.add_argument("--quick", action="store_true", help=says)
+        parser.add_argument("--quick", action="store_true", help="tiny; writes only with a --name")
     return parser
 
 

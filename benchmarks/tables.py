@@ -197,6 +197,8 @@ def grid(corner, rows, columns):
         [shown, *(fill(row, c) if by_column else fill(c, row) for c in columns.values())]
         for shown, row in rows.items()
     ]
+    for shown, *figures in body:
+        assert set(figures) != {"—"}, f"{corner}: the files have nothing for {shown}"
     return [corner, *columns], body
 
 
