@@ -15,20 +15,19 @@
   rows.
 
     python benchmarks/bench_dynamics.py            # on the CPU (5 minutes)
-    python benchmarks/bench_dynamics.py --quick    # small, writes nothing
+    python benchmarks/bench_dynamics.py --quick    # small, writes only with --name
     python benchmarks/bench_dynamics.py --device cuda
 """
 
 import tempfile
-import time
 from functools import partial
-from statistics import median
 
 import numpy as np
 import torch
-from _common import argument_parser, conv, mlp, prepare, write_results
-from skorch import NeuralNetClassifier
-from torch import nn
+from problems import CONV, MLP_784, TIMED, net, random_rows
+from report import argument_parser, parse, write_results
+from summaries import show
+from timing import SLOW_ROUNDS, exponent, interleaved
 
 from sklearn_difficulty import TrainingDynamicsScorer, TrainingRecord
 from sklearn_difficulty.training import RecordTraining, TrajectoryRecorder
@@ -45,11 +44,8 @@ OF_TRAJECTORIES = (
 )
 
 
-# maker, shape of a row, rows, epochs, rows for GraNd
-NETWORKS = {
-    "mlp 784-256-10": (mlp, (784,), 20_000, 2, 4_000),
-    "conv 32-64": (conv, (1, 28, 28), 4_000, 1, 1_000),
-}
+# rows, epochs, rows for GraNd
+SIZES = {MLP_784: (20_000, 2, 4_000), CONV: (4_000, 1, 1_000)}
 TARGET = 1.10
 
 
@@ -64,57 +60,35 @@ class CheckpointsOnly(RecordTraining):
         pass
 
 
-def data(n, shape):
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((n, *shape), dtype=np.float32), rng.integers(10, size=n)
-
-
-def network(make, epochs, device, recorder=None):
+def network(name, epochs, device, recorder=None):
+    make, _ = TIMED[name]
     torch.manual_seed(0)
-    return NeuralNetClassifier(
+    return net(
         make(),
-        criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         lr=0.01,
         batch_size=BATCH,
         max_epochs=epochs,
-        iterator_train__shuffle=True,
-        train_split=None,
         callbacks=[] if recorder is None else [recorder],
         device=device,
-        verbose=0,
     )
 
 
-def seconds(work):
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def interleaved(works, order, rounds):
-    """Return the seconds of every work in every round, in the order of `order`."""
-    return np.array([[seconds(works[name]) for name in order] for _ in range(rounds)])
-
-
 def recording(name, args):
-    make, shape, n, epochs, _ = NETWORKS[name]
+    n, epochs, _ = SIZES[name]
     n = n // 10 if args.quick else n
-    X, y = data(n, shape)
+    X, y = random_rows(n, TIMED[name][1])
     recorders = {
-        "no recorder": lambda: None,
         "without": lambda: CheckpointsOnly("late"),
         "recorded": lambda: RecordTraining("late"),
+        "without again": lambda: CheckpointsOnly("late"),
+        "no recorder": lambda: None,
         "evaluation": lambda: RecordTraining("late", mode="evaluation"),
     }
 
     def fit(kind):
         recorder = recorders[kind]()
-        network(make, epochs, args.device, recorder).fit(X, y)
+        network(name, epochs, args.device, recorder).fit(X, y)
         return recorder
 
     assert fit("without").trajectory_ is None
@@ -123,21 +97,22 @@ def recording(name, args):
         trajectory = fit(kind).trajectory_
         assert trajectory.count.shape == (epochs, n)
         assert (trajectory.count == 1).all()
-    order = ("without", "recorded", "without", "no recorder", "evaluation")
-    works = {kind: lambda kind=kind: fit(kind) for kind in recorders}
-    times = interleaved(works, order, args.rounds)
-    ratio = median(times[:, 1] / times[:, 0])
+    times, _ = interleaved({kind: partial(fit, kind) for kind in recorders}, args.rounds)
+    ratio = times.ratio("recorded", "without")
     return {
         "n": n,
         "epochs": epochs,
         "recorded_over_without": ratio,
-        "without_over_without": median(times[:, 2] / times[:, 0]),
+        "without_over_without": times.ratio("without again", "without"),
         "target": TARGET,
         "meets_target": bool(ratio <= TARGET),
-        "recorded_over_no_recorder": median(times[:, 1] / times[:, 3]),
-        "evaluation_over_without": median(times[:, 4] / times[:, 0]),
-        "seconds": {kind: median(times[:, order.index(kind)]) for kind in works},
-        "ratios_per_round": times[:, 1] / times[:, 0],
+        "recorded_over_no_recorder": times.ratio("recorded", "no recorder"),
+        "evaluation_over_without": times.ratio("evaluation", "without"),
+        "seconds": {
+            kind: times.median(kind)
+            for kind in ("no recorder", "without", "recorded", "evaluation")
+        },
+        "ratios_per_round": np.divide(times["recorded"], times["without"]),
     }
 
 
@@ -164,21 +139,22 @@ def collector(args):
         for _, ids, outputs, given in batches:
             calculator.update(outputs, given, ids)
 
-    if AUMCalculator is None:
-        times = interleaved({"ours": ours}, ("ours", "ours"), args.rounds)
-        found = {"seconds": {"ours": median(times[:, 0])}}
-    else:
-        times = interleaved({"ours": ours, "aum": theirs}, ("ours", "aum", "ours"), args.rounds)
+    works = {"ours": ours} | ({} if AUMCalculator is None else {"aum": theirs})
+    times, _ = interleaved(works | {"ours again": ours}, args.rounds)
+    found = {
+        "n": n,
+        "classes": n_classes,
+        "batch": BATCH,
+        "ours_over_ours": times.ratio("ours again", "ours"),
+        "seconds": {work: times.median(work) for work in works},
+    }
+    if AUMCalculator is not None:
         margins = [last["aum"].sums[row] / last["aum"].counts[row] for row in range(n)]
         difference = np.abs(last["ours"].trajectory().margin[0] - margins).max()
         assert difference < 1e-5, difference
-        found = {
-            "seconds": {"ours": median(times[:, 0]), "aum": median(times[:, 1])},
-            "aum_over_ours": median(times[:, 1] / times[:, 0]),
-            "largest_difference_of_margins": difference,
-        }
-    again = median(times[:, -1] / times[:, 0])
-    return {"n": n, "classes": n_classes, "batch": BATCH, "ours_over_ours": again, **found}
+        found["aum_over_ours"] = times.ratio("aum", "ours")
+        found["largest_difference_of_margins"] = difference
+    return found
 
 
 def finished_record(n, n_epochs, n_classes=10):
@@ -199,102 +175,67 @@ def scorer(args):
     n_epochs = 20
     table = {measure: [] for measure in OF_TRAJECTORIES}
     for n in sizes:
-        X, _ = data(n, (784,))
+        X, _ = random_rows(n, (784,))
         y, record = finished_record(n, n_epochs)
         for measure, column in table.items():
             fit = partial(TrainingDynamicsScorer(record, measure=measure).fit, X, y)
-            column.append(median(seconds(fit) for _ in range(3)))
+            column.append(interleaved({measure: fit}, 3)[0].median(measure))
     total = np.sum(list(table.values()), axis=0)
     return {
         "n": sizes,
         "epochs": n_epochs,
         "seconds": table,
         "seconds of all": total,
-        "exponent": np.polyfit(np.log(sizes), np.log(total), 1)[0],
+        "exponent": exponent(sizes, total),
     }
 
 
 def grand(name, args):
-    make, shape, _, _, n = NETWORKS[name]
-    n = n // 5 if args.quick else n
-    X, y = data(n, shape)
-    net = network(make, 1, args.device).initialize()
+    n = SIZES[name][2] // (5 if args.quick else 1)
+    X, y = random_rows(n, TIMED[name][1])
+    trained = network(name, 1, args.device).initialize()
     record = TrainingRecord.from_fit(
-        network(make, 1, args.device), X, y, checkpoints=1, random_state=0
+        network(name, 1, args.device), X, y, checkpoints=1, random_state=0
     )
-    works = {
-        "epoch": lambda: net.partial_fit(X, y),
-        **{
-            measure: lambda m=measure: TrainingDynamicsScorer(record, measure=m, checkpoints=1).fit(
-                X, y
-            )
-            for measure in ("grand", "grand_all")
-        },
-    }
+    works = {"epoch": partial(trained.partial_fit, X, y)}
+    for measure in ("grand", "grand_all"):
+        one = TrainingDynamicsScorer(record, measure=measure, checkpoints=1)
+        works[measure] = partial(one.fit, X, y)
     for work in works.values():
         work()  # what is set up once
-    quick = interleaved(works, ("epoch", "grand", "epoch"), args.rounds)
-    slow = interleaved(works, ("epoch", "grand_all"), min(3, args.rounds))
+    slow, _ = interleaved(
+        {work: works[work] for work in ("epoch", "grand_all")}, min(SLOW_ROUNDS, args.rounds)
+    )
+    del works["grand_all"]
+    quick, _ = interleaved(works | {"epoch again": works["epoch"]}, args.rounds)
     return {
         "n": n,
-        "grand_over_epoch": median(quick[:, 1] / quick[:, 0]),
-        "grand_all_over_epoch": median(slow[:, 1] / slow[:, 0]),
-        "epoch_over_epoch": median(quick[:, 2] / quick[:, 0]),
+        "grand_over_epoch": quick.ratio("grand", "epoch"),
+        "grand_all_over_epoch": slow.ratio("grand_all", "epoch"),
+        "epoch_over_epoch": quick.ratio("epoch again", "epoch"),
         "seconds": {
-            "epoch": median(quick[:, 0]),
-            "grand": median(quick[:, 1]),
-            "grand_all": median(slow[:, 1]),
+            "epoch": quick.median("epoch"),
+            "grand": quick.median("grand"),
+            "grand_all": slow.median("grand_all"),
         },
     }
 
 
 def main():
-    parser = argument_parser(__doc__, n_seeds=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
-    args = parser.parse_args()
-    prepare(args)
-    if args.quick:
-        args.rounds = min(args.rounds, 2)
+    args = parse(argument_parser(__doc__, name="dynamics_speed_{device}", rounds=9, quick=True))
     results = {"recording": {}, "grand": {}}
 
-    def keep():
-        # After every part: a run that is cut short keeps what it has measured.
-        if not args.quick:
-            name = args.name or f"dynamics_speed_{args.device}"
-            write_results(name, {"rounds": args.rounds, "results": results}, device=args.device)
+    def keep(part, of_part, name, found):
+        of_part[name] = found
+        show(f"{part}, {name}", found)
+        write_results(args, results, rounds=args.rounds)
 
-    print(
-        f"{'network':16}{'recorded/without':>18}{'without/without':>17}{'target':>8}"
-        f"{'recorded/no recorder':>22}{'evaluation/without':>20}"
-    )
-    for name in NETWORKS:
-        results["recording"][name] = found = recording(name, args)
-        print(
-            f"{name:16}{found['recorded_over_without']:18.3f}"
-            f"{found['without_over_without']:17.3f}{found['target']:8.2f}"
-            f"{found['recorded_over_no_recorder']:22.3f}{found['evaluation_over_without']:20.3f}",
-            flush=True,
-        )
-        keep()
-    results["collector"] = found = collector(args)
-    print(f"\ncollector, one epoch of {found['n']:,} rows: {found}", flush=True)
-    keep()
-    results["scorer"] = found = scorer(args)
-    print(f"\nfit on a record of {found['epochs']} epochs, seconds at n = {found['n']}:")
-    for measure, column in found["seconds"].items():
-        print(f"{measure:20}" + "".join(f"{value:9.4f}" for value in column))
-    print(f"time of all grows with n to the power of {found['exponent']:.2f}", flush=True)
-    keep()
-    print(f"\n{'network':16}{'grand/epoch':>12}{'grand_all/epoch':>17}{'epoch/epoch':>13}")
-    for name in NETWORKS:
-        results["grand"][name] = found = grand(name, args)
-        print(
-            f"{name:16}{found['grand_over_epoch']:12.2f}{found['grand_all_over_epoch']:17.2f}"
-            f"{found['epoch_over_epoch']:13.2f}",
-            flush=True,
-        )
-        keep()
+    for name in SIZES:
+        keep("recording", results["recording"], name, recording(name, args))
+    keep("one epoch", results, "collector", collector(args))
+    keep("all measures", results, "scorer", scorer(args))
+    for name in SIZES:
+        keep("GraNd", results["grand"], name, grand(name, args))
 
 
 if __name__ == "__main__":

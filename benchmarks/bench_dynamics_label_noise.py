@@ -28,20 +28,17 @@ at 3 instead of 10 checkpoints and on digits only.
 Run: ``python benchmarks/bench_dynamics_label_noise.py`` (about 20 minutes on one core).
 """
 
-import time
-import warnings
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
-from _common import argument_parser, detection, gather, machine, prepare, shown, write_results
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
+from problems import REGIMES, check_regime, in_regime, mlp_net, split, with_noise
+from report import argument_parser, parse, run_cells
 from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from summaries import Array, Found, detection, minus, share
+from timing import Stopwatch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from sklearn_difficulty import (
@@ -50,8 +47,6 @@ from sklearn_difficulty import (
     TrainingRecord,
     VoGScorer,
 )
-from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
-from sklearn_difficulty.training import MLP
 
 MEASURES = (
     *("confidence", "aum", "loss", "el2n", "entropy", "grand"),
@@ -65,13 +60,8 @@ SCORES: tuple[Any, ...] = (
     ("vog, loss", VoGScorer(target="loss", undefined="max")),
     *("prediction_depth", "neighbor_confidence", "output_margin", "input_margin"),
 )
-NOISE: dict[str, dict[str, Any]] = {
-    "symmetric": {"rate": 0.2},
-    "pair": {"rate": 0.2, "kind": "pair"},
-    "instance": {"rate": 0.1, "kind": "instance"},
-}
-PROBLEMS = ("symmetric", "pair", "instance", "ambiguous", "held-out")
-REGIMES = ("stopped early", "memorised")
+NOISE = {"symmetric": "symmetric 20 %", "pair": "pair 20 %", "instance": "instance 10 %"}
+PROBLEMS = (*NOISE, "ambiguous", "held-out")
 DATA = ("digits", "fashion_mnist")
 FITS = {
     ("digits", "stopped early"): {"max_epochs": 10, "lr": 3e-4, "batch_size": 64},
@@ -84,34 +74,21 @@ SOFTMAX = "1 - max softmax"
 OUT_OF_FOLD = "cross-validation"
 
 
-def load(data: str, problem: str, regime: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
+def load(data: str, problem: str, regime: str, seed: int, args: Any) -> tuple[Array, ...]:
     """Return training rows (pixels standardised) and labels, held-out rows and labels."""
     if data == "digits":
-        X, y = load_digits(return_X_y=True)
-        n, n_out = (1_200, 597) if problem == "held-out" else (len(y), 0)
-    else:
-        train = load_fashion_mnist("train")
-        X, y = train.data.reshape(len(train.target), -1), train.target
-        n = args.rows
-        if problem == "symmetric":
-            n = args.rows_memorised if regime == "memorised" else args.rows_symmetric
-        n_out = 2_000 if problem == "held-out" else 0
-    rows = np.random.RandomState(seed).permutation(len(y))[: n + n_out]
-    X, y = X[rows].astype(np.float32), y[rows].astype(np.int64)
-    # Pixels that are nearly always the same are not blown up.
-    spread = np.maximum(X[:n].std(axis=0), 0.02 * X[:n].std())
-    X = (X - X[:n].mean(axis=0)) / spread
-    return X[:n], y[:n], X[n:], y[n:]
+        n, n_out = (1_200, 597) if problem == "held-out" else (None, 0)
+        return split(data, n, n_out, seed)
+    n = args.rows
+    if problem == "symmetric":
+        n = args.rows_memorised if regime == "memorised" else args.rows_symmetric
+    return split(data, n, 2_000 if problem == "held-out" else 0, seed)
 
 
-def mark(
-    X: NDArray[Any], y: NDArray[Any], problem: str, seed: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+def mark(X: Array, y: Array, problem: str, seed: int) -> tuple[Array, Array, Array]:
     """Return rows and labels to train on, and which of them are to be found."""
     if problem in NOISE:
-        rows = {"X": X} if problem == "instance" else {}
-        given, wrong = make_label_noise(y, random_state=seed, **NOISE[problem], **rows)
-        return X, given, wrong
+        return X, *with_noise(y, NOISE[problem], seed, X)
     marked = np.zeros(len(y), dtype=bool)
     if problem == "held-out":
         return X, y, marked
@@ -137,37 +114,24 @@ class Batches(DataLoader):
 
 
 def network(data: str, regime: str, n_inputs: int, args: Any) -> NeuralNetClassifier:
-    settings = dict(FITS[data, regime])
-    if regime == "memorised":
-        cosine = {"T_max": settings["max_epochs"], "eta_min": settings["lr"] / 100}
-        settings["callbacks"] = [LRScheduler(CosineAnnealingLR, **cosine)]
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=10,
-        module__hidden_units=(256, 128),
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
+    return mlp_net(
+        n_inputs,
+        (256, 128),
         optimizer__fused=True,
         iterator_train=Batches,
-        iterator_train__shuffle=True,
         iterator_valid=Batches,
-        train_split=None,
         device=args.device,
-        verbose=0,
-        **settings,
+        **in_regime(regime, FITS[data, regime]),
     )
 
 
-def log_probability(record: TrainingRecord, X: NDArray[Any]) -> NDArray[np.float64]:
+def log_probability(record: TrainingRecord, X: Array) -> Array:
     """Return what the final network says, exact also where a probability rounds to 1."""
     logits = record.net.forward(X, training=False)
     return logits.double().log_softmax(dim=1).cpu().numpy()
 
 
-def out_of_fold(
-    net: NeuralNetClassifier, X: NDArray[Any], given: NDArray[Any], seed: int
-) -> NDArray[np.float64]:
+def out_of_fold(net: NeuralNetClassifier, X: Array, given: Array, seed: int) -> Array:
     """Return minus the log-probability of the given label, of networks that did not see the row."""
     score = np.empty(len(X))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -179,31 +143,30 @@ def out_of_fold(
     return score
 
 
-def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
     X, y, X_out, y_out = load(data, problem, regime, seed, args)
     X, given, marked = mark(X, y, problem, seed)
     net = network(data, regime, X.shape[1], args)
-    start = time.perf_counter()
+    watch = Stopwatch()
     record = TrainingRecord.from_fit(net, X, given, keep_logits=True, random_state=seed)
-    fitted = time.perf_counter()
+    seconds = {"fit": watch.lap()}
     scores = (*SCORES, GRAND_ALL) if data == "digits" else SCORES
     scorer = DifficultyScorer(record, scores=scores, undefined="max").fit(X, given)
-    read = time.perf_counter()
+    seconds["scores"] = watch.lap()
 
-    trajectory = record.trajectory
-    accuracy = float((record.net.predict(X) == given).mean())
-    assert (accuracy > 0.99) == (regime == "memorised"), f"{data}, {problem}, {regime}: {accuracy}"
+    trajectory, predicted = record.trajectory, record.net.predict(X)
+    accuracy = share(predicted == given)
+    check_regime(regime, accuracy, f"{data}, {problem}")
     right = trajectory.predicted == trajectory.targets
-    true = y if problem in NOISE else given
-    run: dict[str, Any] = {
+    run: Found = {
         "rows": len(X),
         "epochs": trajectory.n_epochs,
         "train accuracy, given labels": accuracy,
-        "train accuracy, true labels": float((record.net.predict(X) == true).mean()),
+        "train accuracy, true labels": share(predicted == (y if problem in NOISE else given)),
         "mean confidence, last epoch": float(trajectory.probability[-1].mean()),
-        "share of rows never learned": float((~right).all(axis=0).mean()),
-        "seconds": {"fit": fitted - start, "scores": read - fitted},
+        "share of rows never learned": share(~right.any(axis=0)),
+        "seconds": seconds,
     }
     if problem == "held-out":
         names = scorer.get_feature_names_out()
@@ -215,68 +178,40 @@ def one_run(data: str, problem: str, regime: str, seed: int, args: Any) -> dict[
     else:
         columns = dict(zip(scorer.score_names_, scorer.difficulties_.T, strict=True))
     if problem == "symmetric":
-        start = time.perf_counter()
+        watch.lap()
         columns[OUT_OF_FOLD] = out_of_fold(net, X, given, seed)
-        run["seconds"][OUT_OF_FOLD] = time.perf_counter() - start
-    run["marked"] = float(marked.mean())
+        seconds[OUT_OF_FOLD] = watch.lap()
+    run["marked"] = share(marked)
     run["found"] = {name: detection(marked, column) for name, column in columns.items()}
     if problem == "symmetric":
         base = run["found"][OUT_OF_FOLD]
         run[f"minus {OUT_OF_FOLD}"] = {
-            name: {m: found[m] - base[m] for m in found}
-            for name, found in run["found"].items()
-            if name != OUT_OF_FOLD
+            name: minus(found, base) for name, found in run["found"].items() if name != OUT_OF_FOLD
         }
     return run
 
 
-def show(name: str, result: dict[str, Any]) -> None:
-    print(
-        f"\n{name}: {result['rows']['mean']:.0f} rows, {result['epochs']['mean']:.0f} epochs, "
-        f"marked {result['marked']['mean']:.3f}; train accuracy, given labels "
-        f"{shown(result['train accuracy, given labels'])}, true "
-        f"{shown(result['train accuracy, true labels'])}; mean confidence "
-        f"{shown(result['mean confidence, last epoch'])}, never learned "
-        f"{shown(result['share of rows never learned'])}; seconds "
-        + ", ".join(f"{key} {value['mean']:.1f}" for key, value in result["seconds"].items())
-    )
-    differences = result.get(f"minus {OUT_OF_FOLD}", {})
-    for score, found in result["found"].items():
-        line = f"{score:22} AP {shown(found['ap'])}   AUROC {shown(found['auroc'])}"
-        if score in differences:
-            line += f"   AP - cross-validation {shown(differences[score]['ap'])}"
-        print(line)
-    print(f"({machine('cpu')['seconds']} s so far)", flush=True)
-
-
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    parser.set_defaults(name="dynamics_label_noise")
-    parser.add_argument("--rows", type=int, default=4_000, help="of Fashion-MNIST")
-    parser.add_argument(
-        "--rows-symmetric", type=int, default=12_000, help="the same, symmetric, stopped early"
-    )
-    parser.add_argument(
-        "--rows-memorised", type=int, default=4_000, help="the same, symmetric, memorised"
+    parser = argument_parser(
+        __doc__,
+        name="dynamics_label_noise",
+        seeds=5,
+        rows=(4_000, "of Fashion-MNIST"),
+        rows_symmetric=(12_000, "the same, symmetric, stopped early"),
+        rows_memorised=(4_000, "the same, symmetric, memorised"),
     )
     parser.add_argument("--data", nargs="+", choices=DATA, default=DATA)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=PROBLEMS)
-    args = parser.parse_args()
-    prepare(args)
+    args = parse(parser)
     settings = {**vars(args), "fits": {", ".join(key): fit for key, fit in FITS.items()}}
 
-    warnings.filterwarnings("ignore", message=".* have no defined difficulty")
-    results: dict[str, Any] = {}
-    for problem in args.problems:
-        for data in args.data:
-            for regime in REGIMES:
-                name = f"{data}, {problem}, {regime}"
-                seeds = range(args.seeds)
-                results[name] = gather([one_run(data, problem, regime, s, args) for s in seeds])
-                show(name, results[name])
-                # After every cell: a run that is cut short keeps what it has measured.
-                written = {"settings": settings, "results": results}
-                write_results(args.name, written, device=args.device)
+    cells = {
+        f"{data}, {problem}, {regime}": [
+            partial(one_run, data, problem, regime, seed, args) for seed in range(args.seeds)
+        ]
+        for problem, data, regime in product(args.problems, args.data, REGIMES)
+    }
+    run_cells(args, cells, settings)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,11 @@
   (``working_memory``), and one by one.
 
     python benchmarks/bench_ensemble.py            # on two cores (17 minutes on a loaded machine)
-    python benchmarks/bench_ensemble.py --quick    # small, writes nothing
+    python benchmarks/bench_ensemble.py --quick    # small, writes only with --name
     python benchmarks/bench_ensemble.py --device cuda
 """
 
-import json
 import os
-import subprocess
-import sys
-import time
 from functools import partial
 from statistics import median
 from typing import NamedTuple
@@ -33,24 +29,25 @@ from typing import NamedTuple
 import numpy as np
 import sklearn
 import torch
-from _common import added_mib, argument_parser, conv, mlp, prepare, write_results
+from problems import conv, mlp, net, random_rows
+from report import argument_parser, parse, write_results
 from sklearn.base import clone
-from skorch import NeuralNetClassifier
+from summaries import show
+from timing import SLOW_ROUNDS, added_mib, exponent, in_fresh_process, interleaved
 from torch import nn
 
 from sklearn_difficulty._randomness import isolated_rng, spawn_seeds
 from sklearn_difficulty.datasets import load_fashion_mnist
+from sklearn_difficulty.rows.rows import ArrayRows
 from sklearn_difficulty.training import ResampledEnsemble, ResNet18
 from sklearn_difficulty.training.ensemble.member import Pool
 from sklearn_difficulty.training.ensemble.stack_checks import stack_size
 
 BATCH, LR, MOMENTUM = 128, 0.01, 0.9
-STACKED, AGAIN = "stacked", "stacked again"
+STACKED = "stacked"
 STACK_SIZES = (1, 5, 10, 30)
 MEMBERS = (5, 10, 20, 30)
 BUDGETS = (16, 64, 1024)  # MiB
-SLOW_ROUNDS = 3
-PARTS = ("speed", "stack_size", "growth", "memory")
 
 
 def small_mlp():
@@ -96,18 +93,14 @@ def data(case):
 
 
 def network(case, device):
-    return NeuralNetClassifier(
+    return net(
         case.make,
-        criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         optimizer__momentum=MOMENTUM,
         lr=LR,
         batch_size=BATCH,
         max_epochs=case.epochs,
-        iterator_train__shuffle=True,
-        train_split=None,
         device=device,
-        verbose=0,
     )
 
 
@@ -116,27 +109,21 @@ def ensemble(case, device, backend, **parameters):
     return ResampledEnsemble(network(case, device), backend=backend, **parameters)
 
 
-# -------------------------------------------------------------------------------------- the clocks
+def fitting(case, device, backend, X, y, **parameters):
+    """Return a work: the fit of an ensemble."""
+    return lambda: ensemble(case, device, backend, **parameters).fit(X, y)
 
 
-def timed(work, threads=None):
-    """Return wall-clock and processor seconds of a work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter(), time.process_time()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    found = time.perf_counter() - start[0], time.process_time() - start[1]
-    torch.set_num_threads(before)
-    return found
+def on_threads(n_threads, work):
+    """Return a work that is done with some torch threads."""
 
+    def run():
+        before = torch.get_num_threads()
+        torch.set_num_threads(n_threads)
+        work()
+        torch.set_num_threads(before)
 
-def ratio(times, name, of):
-    """Return the median over rounds of the ratio of two works."""
-    return median(np.divide(times[name], times[of]))
+    return run
 
 
 # --------------------------------------------------------------------------------------- the works
@@ -184,32 +171,29 @@ def speed(name, case, args):
         predicted = module(torch.from_numpy(X).to(device)).argmax(dim=1).cpu().numpy()
     agreement = np.mean(predicted == fitted.predictions_[0])
     assert agreement > 0.99, agreement
-    fit = {
-        STACKED: lambda: ensemble(case, device, "stacked").fit(X, y),
-        "joblib": lambda: ensemble(case, device, "joblib").fit(X, y),
-    }
-    works = {STACKED: (fit[STACKED], None)}
+    stacked = fitting(case, device, "stacked", X, y)
+    works = {STACKED: stacked}
     if device == "cpu":
-        works["stacked, 1 thread"] = (fit[STACKED], 1)
-        two = ensemble(case, device, "joblib", n_jobs=2)
-        works["joblib, 2 processes"] = (lambda: two.fit(X, y), None)
+        works["stacked, 1 thread"] = on_threads(1, stacked)
+        works["joblib, 2 processes"] = fitting(case, device, "joblib", X, y, n_jobs=2)
         # The processes start and import what they need before they are timed.
         ensemble(case, device, "joblib", n_jobs=2, n_members=4).fit(X, y)
     works |= {
-        "joblib": (fit["joblib"], None),
-        "skorch": (partial(skorch_loop, case, device, X, y, masks), None),
-        "bare loop": (partial(bare_loop, case, device, X, y, masks, seeds), None),
-        AGAIN: (fit[STACKED], None),
+        "joblib": fitting(case, device, "joblib", X, y),
+        "skorch": partial(skorch_loop, case, device, X, y, masks),
+        "bare loop": partial(bare_loop, case, device, X, y, masks, seeds),
+        "stacked again": stacked,
     }
-    wall, processor = ({work: [] for work in works} for _ in range(2))
     loads = []
-    for _ in range(args.rounds):
+
+    def first():
         loads.append(os.getloadavg()[0])
-        for work, (run, threads) in works.items():
-            for clock, seconds in zip((wall, processor), timed(run, threads), strict=True):
-                clock[work].append(seconds)
-    others = [work for work in works if work != STACKED]
-    gain = ratio(wall, "skorch", STACKED)
+        stacked()
+
+    wall, processor = interleaved(works | {STACKED: first}, args.rounds)
+    gain = wall.ratio("skorch", STACKED)
+    # Those of the other processes are not known.
+    known = [work for work in works if "processes" not in work]
     return {
         "n": case.n,
         "inputs": case.shape,
@@ -217,18 +201,18 @@ def speed(name, case, args):
         "members": case.members,
         "rounds": args.rounds,
         "load_before_each_round": loads,
-        "seconds_over_stacked": {work: ratio(wall, work, STACKED) for work in others},
+        "seconds_over_stacked": {
+            work: wall.ratio(work, STACKED) for work in works if work != STACKED
+        },
         "processor_seconds_over_stacked": {
-            work: ratio(processor, work, STACKED) for work in others if "processes" not in work
+            work: processor.ratio(work, STACKED) for work in known if work != STACKED
         },
         "target_skorch_over_stacked": case.target,
         "meets_target": None if case.target is None else bool(gain >= case.target),
         "agreement_with_bare_loop": agreement,
-        "seconds": {work: median(times) for work, times in wall.items()},
+        "seconds": wall.medians(),
         "least_seconds": {work: min(times) for work, times in wall.items()},
-        "processor_seconds": {
-            work: median(times) for work, times in processor.items() if "processes" not in work
-        },
+        "processor_seconds": {work: processor.median(work) for work in known},
         "seconds_per_round": wall,
     }
 
@@ -241,14 +225,12 @@ def by_size(name, case, args):
     X, y = data(case)
     sizes = [size for size in STACK_SIZES if size <= case.members]
     threads = (args.threads, 1) if args.device == "cpu" else (args.threads,)
-    times = {(t, size): [] for t in threads for size in sizes}
-    processor = {key: [] for key in times}
-    for _ in range(args.rounds_sizes):
-        for t, size in times:
-            run = ensemble(case, args.device, "stacked", stack_size=size)
-            seconds = timed(lambda run=run: run.fit(X, y), t)
-            times[t, size].append(seconds[0])
-            processor[t, size].append(seconds[1])
+    works = {
+        (t, size): on_threads(t, fitting(case, args.device, "stacked", X, y, stack_size=size))
+        for t in threads
+        for size in sizes
+    }
+    wall, processor = interleaved(works, args.rounds_sizes)
     return {
         "rounds": args.rounds_sizes,
         "stack_size": sizes,
@@ -256,8 +238,8 @@ def by_size(name, case, args):
             f"{label}, {t} threads": [summary(clock[t, size]) for size in sizes]
             for t in threads
             for label, clock, summary in (
-                ("seconds", times, median),
-                ("least seconds", times, min),
+                ("seconds", wall, median),
+                ("least seconds", wall, min),
                 ("processor seconds", processor, median),
             )
         },
@@ -267,51 +249,53 @@ def by_size(name, case, args):
 def growth(name, case, args):
     """Time 5, 10, ... members as one stack and one by one."""
     X, y = data(case)
-    counts = [n for n in MEMBERS if n <= case.members]
-    times = {(backend, n): [] for n in counts for backend in ("stacked", "joblib")}
-    for _ in range(args.rounds_sizes):
-        for backend, n in times:
-            run = ensemble(case, args.device, backend, n_members=n)
-            times[backend, n].append(timed(lambda run=run: run.fit(X, y))[0])
-    found = {
-        backend: [median(times[backend, n]) for n in counts] for backend in ("stacked", "joblib")
+    counts, backends = [n for n in MEMBERS if n <= case.members], ("stacked", "joblib")
+    works = {
+        (backend, n): fitting(case, args.device, backend, X, y, n_members=n)
+        for n in counts
+        for backend in backends
     }
+    wall, _ = interleaved(works, args.rounds_sizes)
+    found = {backend: [wall.median((backend, n)) for n in counts] for backend in backends}
     return {
         "rounds": args.rounds_sizes,
         "members": counts,
         "seconds": found,
-        "exponent": {
-            backend: np.polyfit(np.log(counts), np.log(seconds), 1)[0]
-            for backend, seconds in found.items()
-        },
+        "exponent": {backend: exponent(counts, seconds) for backend, seconds in found.items()},
     }
 
 
 def measure_peak(name, backend, budget, device):
-    """Print what a fit adds to the peak memory, and the size of the stacks."""
+    """Return what a fit adds to the peak memory, and the size of the stacks."""
     case = CASES[device][name]._replace(n=2_000, epochs=1)
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((case.n, *case.shape), dtype=np.float32)
+    X, _ = random_rows(case.n, case.shape)
     y = np.arange(case.n) % 10
     # What is loaded at the first fit is no part of the second.
     ensemble(case, device, backend, n_members=2).fit(X[:300], y[:300])
     classes = np.arange(10)
-    pool = Pool(network(case, device), X, X, y, classes, None, keep_members=False, verbose=0)
-    with sklearn.config_context(working_memory=budget):
+    pool = Pool(
+        network(case, device),
+        ArrayRows(X),
+        ArrayRows(X),
+        y,
+        classes,
+        None,
+        keep_members=False,
+        verbose=0,
+    )
+    with sklearn.config_context(working_memory=int(budget)):
         size = stack_size(pool, case.members) if backend == "stacked" else 1
         peak = added_mib(lambda: ensemble(case, device, backend).fit(X, y), device)
-    print(json.dumps({"stack_size": size, "peak_mib": peak}))
+    return {"stack_size": size, "peak_mib": peak}
 
 
 def memory(name, case, args):
     """Return the peak under every budget, each read in a fresh process."""
-    lines = []
-    for backend, budget in (("joblib", 1024), *(("stacked", budget) for budget in BUDGETS)):
-        command = [sys.executable, __file__, "--device", args.device]
-        command += ["--measure", name, backend, str(budget)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        lines.append({"backend": backend, "working_memory": budget} | json.loads(done.stdout))
-    return lines
+    return [
+        {"backend": backend, "working_memory": budget}
+        | in_fresh_process(args, name, backend, budget)
+        for backend, budget in (("joblib", 1024), *(("stacked", budget) for budget in BUDGETS))
+    ]
 
 
 # ----------------------------------------------------------------------------------------- the run
@@ -319,71 +303,34 @@ def memory(name, case, args):
 MEASURED = {"speed": speed, "stack_size": by_size, "growth": growth, "memory": memory}
 
 
-def print_speed(name, found):
-    target = found["target_skorch_over_stacked"]
-    print(
-        f"{name}, {found['members']} members, n = {found['n']:,}, {found['epochs']} epochs: "
-        f"stacked {found['seconds'][STACKED]:.2f} s; seconds, processor seconds over stacked"
-        + ("" if target is None else f" (target of skorch: {target})")
-    )
-    for work, over in found["seconds_over_stacked"].items():
-        of_processor = found["processor_seconds_over_stacked"].get(work)
-        shown = "" if of_processor is None else f"{of_processor:8.2f}"
-        print(f"    {work:22}{over:8.2f}{shown}", flush=True)
-
-
-def print_other(name, found):
-    for line in found if isinstance(found, list) else [found]:
-        print(f"{name}: {line}", flush=True)
-
-
 def main():
-    parser = argument_parser(__doc__, n_seeds=1)
+    rounds = {"rounds": 7, "rounds_sizes": SLOW_ROUNDS}
+    parser = argument_parser(__doc__, name="ensemble_{device}", quick=True, **rounds)
     parser.set_defaults(threads=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rounds-sizes", type=int, default=SLOW_ROUNDS)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
-    parser.add_argument("--measure", nargs=3, help="used by the script itself")
-    args = parser.parse_args()
-    prepare(args)
-    if args.measure:
-        name, backend, budget = args.measure
-        measure_peak(name, backend, int(budget), args.device)
-        return
+    parser.add_argument("--parts", nargs="+", choices=MEASURED, default=list(MEASURED))
+    args = parse(parser, measure_peak)
     cases = CASES[args.device]
     if args.quick:
-        args.rounds, args.rounds_sizes = 2, 1
+        args.rounds_sizes = 1
         args.parts = [part for part in args.parts if part != "memory"]  # has sizes of its own
         cases = {
             name: case._replace(n=300, epochs=2, members=min(5, case.members))
             for name, case in cases.items()
         }
+    settings = {
+        "batch": BATCH,
+        "lr": LR,
+        "momentum": MOMENTUM,
+        "train_size": 0.9,
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+    }
     results = {part: {} for part in args.parts}
-
-    def keep(part, name, found):
-        # After every part: a run that is cut short keeps what it has measured.
-        results[part][name] = found
-        if not args.quick:
-            settings = {
-                "batch": BATCH,
-                "lr": LR,
-                "momentum": MOMENTUM,
-                "train_size": 0.9,
-                "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
-            }
-            write_results(
-                args.name or f"ensemble_{args.device}",
-                {"settings": settings, "results": results},
-                device=args.device,
-            )
-
     for part in args.parts:
         # Of stacks of large networks only the speed is measured.
         for name in list(cases) if part == "speed" else list(cases)[:2]:
-            found = MEASURED[part](name, cases[name], args)
-            (print_speed if part == "speed" else print_other)(name, found)
-            keep(part, name, found)
+            results[part][name] = found = MEASURED[part](name, cases[name], args)
+            show(f"{part}, {name}", found)
+            write_results(args, results, settings=settings)
 
 
 if __name__ == "__main__":

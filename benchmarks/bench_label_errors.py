@@ -29,46 +29,27 @@ written when it ends, to results/label_errors_cells, and is not computed again.
 import json
 import os
 import tempfile
-import time
 import warnings
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from _common import (
-    RESULTS,
-    argument_parser,
-    detection,
-    gather,
-    machine,
-    plain,
-    prepare,
-    write_results,
-)
-from numpy.typing import NDArray
+from problems import REGIMES, in_regime, mlp_net, split, with_noise
+from report import RESULTS, argument_parser, parse, plain, seconds_so_far, write_results
 from sklearn.base import clone
-from sklearn.datasets import fetch_openml, load_breast_cancer, load_digits
-from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from summaries import Array, Found, detection, gather, share, show
+from timing import Stopwatch
 
 from sklearn_difficulty import LabelErrorScorer, TrainingRecord
-from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.training import ResampledEnsemble
 
-NOISE: dict[str, tuple[str, float]] = {
-    "symmetric 20 %": ("symmetric", 0.2),
-    "pair 20 %": ("pair", 0.2),
-    "instance 10 %": ("instance", 0.1),
-    "none": ("symmetric", 0.0),
-    "symmetric 5 %": ("symmetric", 0.05),
-    "instance 30 %": ("instance", 0.3),
-    "symmetric 40 %": ("symmetric", 0.4),
-}
-REGIMES = ("stopped early", "memorised")
+NOISE = (
+    *("symmetric 20 %", "pair 20 %", "instance 10 %", "none"),
+    *("symmetric 5 %", "instance 30 %", "symmetric 40 %"),
+)
 ROWS = {"digits": 1_400, "fashion_mnist": 6_000, "breast_cancer": 400, "letter": 10_000}
-FITS: dict[tuple[str, str], dict[str, Any]] = {
+FITS: dict[tuple[str, str], Found] = {
     ("digits", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 64},
     ("digits", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 64},
     ("fashion_mnist", "stopped early"): {"max_epochs": 6, "lr": 3e-4, "batch_size": 64},
@@ -82,99 +63,44 @@ MEMBERS = 5
 REVIEWS = 5
 
 
-def load(data: str, seed: int, letter: str | None) -> tuple[NDArray[Any], ...]:
-    """Return training rows and labels, held-out rows and labels; columns standardised."""
-    if data == "digits":
-        X, y = load_digits(return_X_y=True)
-    elif data == "breast_cancer":
-        X, y = load_breast_cancer(return_X_y=True)
-    elif data == "fashion_mnist":
-        train = load_fashion_mnist("train")
-        X, y = train.data.reshape(len(train.target), -1), train.target
-    elif letter is not None:
-        table = np.genfromtxt(letter, delimiter=",", dtype=str, skip_header=1)
-        X, y = table[:, 1:], np.char.strip(table[:, 0], '"')
-    else:
-        X, y = fetch_openml("letter", version=1, return_X_y=True, as_frame=False)
-    y = np.unique(y, return_inverse=True)[1]
-    n = ROWS[data]
-    rows = np.random.RandomState(seed).permutation(len(y))[: n + min(n, 4_000)]
-    X, y = X[rows].astype(np.float32), y[rows].astype(np.int64)
-    # Pixels that are nearly always the same are not blown up; columns of other units are scaled.
-    spread = X[:n].std(axis=0)
-    if data in ("digits", "fashion_mnist"):
-        spread = np.maximum(spread, 0.02 * X[:n].std())
-    X = (X - X[:n].mean(axis=0)) / spread
-    return X[:n], y[:n], X[n:], y[n:]
-
-
-def network(data: str, regime: str, n_inputs: int, n_classes: int) -> NeuralNetClassifier:
-    settings = dict(FITS[data, regime])
-    if regime == "memorised":
-        cosine = {"T_max": settings["max_epochs"], "eta_min": settings["lr"] / 100}
-        settings["callbacks"] = [LRScheduler(CosineAnnealingLR, **cosine)]
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=n_classes,
-        module__hidden_units=(256, 128),
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
-        iterator_train__shuffle=True,
-        train_split=None,
-        verbose=0,
-        **settings,
-    )
-
-
-def cut(flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, float]:
+def cut(flagged: Array, wrong: Array) -> dict[str, float]:
     """Return precision, recall and F1 of a cut, undefined where there is nothing to find."""
     hits, n_flagged, n_wrong = (flagged & wrong).sum(), flagged.sum(), wrong.sum()
     return {
-        "flagged": float(flagged.mean()),
-        "precision": float(hits / n_flagged) if n_flagged else float("nan"),
-        "recall": float(hits / n_wrong) if n_wrong else float("nan"),
+        "flagged": share(flagged),
+        "precision": share(wrong, flagged),
+        "recall": share(flagged, wrong),
         "f1": float(2 * hits / (n_flagged + n_wrong)) if n_wrong else float("nan"),
     }
 
 
-def ranking(wrong: NDArray[np.bool_], score: NDArray[Any]) -> dict[str, float]:
-    nothing = {"auroc": float("nan"), "ap": float("nan")}
-    return detection(wrong, score) if wrong.any() else nothing
-
-
-def of_scorer(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], true: Any) -> dict[str, Any]:
+def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any) -> Found:
     """Return everything that is asked of a fitted LabelErrorScorer."""
     low, high = scorer.noise_rate_interval_
     suspect = scorer.error_probability_ > 0.5
-    found = suspect & wrong
     return {
-        **ranking(wrong, scorer.difficulty_),
+        **detection(wrong, scorer.difficulty_),
         **cut(suspect, wrong),
         "rate": scorer.noise_rate_,
         "low": low,
         "high": high,
         "inside": float(low <= wrong.mean() <= high),
         "class dependence": scorer.class_dependence_,
-        "suggested is true": float((scorer.suggested_label_ == true)[found].mean())
-        if found.any()
-        else float("nan"),
+        "suggested is true": share(scorer.suggested_label_ == true, suspect & wrong),
     }
 
 
-def of_cleanlab(
-    probabilities: NDArray[Any], given: NDArray[np.int64], wrong: NDArray[np.bool_]
-) -> dict[str, Any]:
+def of_cleanlab(probabilities: Array, given: Array, wrong: Array) -> Found:
     """Return the rank and the default cut of cleanlab."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     flagged = find_label_issues(given, probabilities, n_jobs=1)
     quality = get_label_quality_scores(given, probabilities)
-    return {**ranking(wrong, -quality), **cut(flagged, wrong), "rate": float(flagged.mean())}
+    return {**detection(wrong, -quality), **cut(flagged, wrong), "rate": share(flagged)}
 
 
-def of_aum(record: TrainingRecord, given: NDArray[np.int64]) -> NDArray[np.float64]:
+def of_aum(record: TrainingRecord, given: Array) -> Array:
     """Return minus the area under the margin, by the package."""
     from aum import AUMCalculator
 
@@ -185,10 +111,10 @@ def of_aum(record: TrainingRecord, given: NDArray[np.int64]) -> NDArray[np.float
     return -np.array([calculator.sums[i] / calculator.counts[i] for i in ids])
 
 
-def after_review(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], seed: int) -> dict[str, float]:
+def after_review(scorer: LabelErrorScorer, wrong: Array, seed: int) -> dict[str, float]:
     """Return how well 100 reviewed rows tell the rate, and the precision of the default cut."""
     suspect = scorer.error_probability_ > 0.5
-    precision = wrong[suspect].mean() if suspect.any() else np.nan
+    precision = share(wrong, suspect)
     found = []
     for draw in range(REVIEWS):
         plan = scorer.review_plan(100, random_state=100 * seed + draw)
@@ -211,7 +137,7 @@ def after_review(scorer: LabelErrorScorer, wrong: NDArray[np.bool_], seed: int) 
 
 def accuracy(net: Any, X: Any, y: Any, X_out: Any, y_out: Any, seed: int) -> float:
     record = TrainingRecord.from_fit(net, X, y, checkpoints=1, random_state=1_000 + seed)
-    return float((record.net.predict(X_out) == y_out).mean())
+    return share(record.net.predict(X_out) == y_out)
 
 
 def of_clean_learning(
@@ -224,19 +150,19 @@ def of_clean_learning(
     issues = {"n_jobs": 1}
     learner = CleanLearning(clone(net), find_label_issues_kwargs=issues, seed=seed)
     learner.fit(X, given, pred_probs=probabilities)
-    return float((learner.predict(X_out) == y_out).mean())
+    return share(learner.predict(X_out) == y_out)
 
 
-def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
     """Return every number of one cell."""
-    X, y, X_out, y_out = load(data, seed, args.letter)
-    kind, rate = NOISE[noise]
-    rows = {"X": X} if kind == "instance" else {}
-    given, wrong = make_label_noise(y, rate, kind=kind, random_state=seed, **rows)
-    net = network(data, regime, X.shape[1], len(np.unique(y)))
+    n = ROWS[data]
+    X, y, X_out, y_out = split(data, n, min(n, 4_000), seed, args.letter)
+    given, wrong = with_noise(y, noise, seed, X)
+    fit = in_regime(regime, FITS[data, regime])
+    net = mlp_net(X.shape[1], (256, 128), len(np.unique(y)), **fit)
 
     n_kept = 0 if args.cache is None else len(os.listdir(args.cache))
-    start = time.perf_counter()
+    watch = Stopwatch()
     ensemble = ResampledEnsemble(
         net,
         n_members=MEMBERS,
@@ -246,17 +172,19 @@ def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[s
         cache_dir=args.cache,
         random_state=seed,
     ).fit(X, given)
-    trained = time.perf_counter()
+    seconds = {"five trainings": watch.lap()}
     was_trained = args.cache is None or len(os.listdir(args.cache)) > n_kept
+    if not was_trained:
+        seconds["five trainings"] = float("nan")
     ours = LabelErrorScorer(ensemble).fit(X, given)
-    read = time.perf_counter()
+    seconds["ours"] = watch.lap()
     last = ensemble.out_of_sample_probability("last")
     single = TrainingRecord.from_fit(
         net, X, given, checkpoints=1, keep_logits=True, random_state=seed
     )
-    fitted = time.perf_counter()
+    seconds["one training"] = watch.lap()
 
-    found: dict[str, Any] = {"ours": of_scorer(ours, wrong, y)}
+    found: Found = {"ours": of_scorer(ours, wrong, y)}
     for name, scorer in {
         "ours, noise class": LabelErrorScorer(ensemble, noise="class"),
         "ours, noise instance": LabelErrorScorer(ensemble, noise="instance"),
@@ -271,89 +199,59 @@ def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[s
             found[name] = of_scorer(scorer.fit(X, given), wrong, y)
     found["cleanlab"] = of_cleanlab(last, given, wrong)
     found["cleanlab, our probabilities"] = of_cleanlab(ours.probabilities_, given, wrong)
-    found["aum, one training"] = ranking(wrong, of_aum(single, given))
+    found["aum, one training"] = detection(wrong, of_aum(single, given))
 
     suspect = ours.error_probability_ > 0.5
+    relabelled = np.where(suspect, ours.suggested_label_, given)
     learn = (X_out, y_out, seed)
     accuracies = {
         "all rows": accuracy(net, X, given, *learn),
         "ours, dropped": accuracy(net, X[~suspect], given[~suspect], *learn),
-        "ours, relabelled": accuracy(
-            net, X, np.where(suspect, ours.suggested_label_, given), *learn
-        ),
+        "ours, relabelled": accuracy(net, X, relabelled, *learn),
         "CleanLearning": of_clean_learning(net, X, given, last, *learn),
     }
-    accuracies["true labels"] = (
-        accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
-    )
+    known = accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
+    accuracies["true labels"] = known
     return {
         "rows": len(X),
-        "wrong": float(wrong.mean()),
+        "wrong": share(wrong),
         "train accuracy": ensemble.train_accuracy_,
-        "train accuracy, one training": float((single.net.predict(X) == given).mean()),
-        "held-out accuracy of a member": float(
-            (ensemble.predictions_ == y)[~ensemble.masks_].mean()
-        ),
+        "train accuracy, one training": share(single.net.predict(X) == given),
+        "held-out accuracy of a member": share(ensemble.predictions_ == y, ~ensemble.masks_),
         "found": found,
         "review": after_review(ours, wrong, seed),
         "accuracy": accuracies,
-        "seconds": {
-            "five trainings": trained - start if was_trained else float("nan"),
-            "ours": read - trained,
-            "one training": fitted - read,
-        },
+        "seconds": seconds,
     }
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    parser.set_defaults(name="label_errors")
+    parser = argument_parser(__doc__, name="label_errors", seeds=5)
     parser.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--letter", default=None, help="CSV of the letter recognition data")
     parser.add_argument("--cache", default=None, help="where members are kept for another run")
     parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
-    args = parser.parse_args()
-    prepare(args)
+    args = parse(parser)
     warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
     cells = RESULTS / f"{args.name}_cells"
     cells.mkdir(parents=True, exist_ok=True)
-    for seed in [] if args.summary else range(args.seeds):
-        for noise in NOISE:
-            for data in args.data:
-                for regime in REGIMES:
-                    file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
-                    if file.exists():
-                        continue
-                    cell = one_cell(data, noise, regime, seed, args)
-                    unfinished = file.with_suffix(".part")
-                    unfinished.write_text(json.dumps(plain(cell)))
-                    os.replace(unfinished, file)
-                    show(f"{data}, {noise}, {regime}, seed {seed}", cell)
-    results: dict[str, Any] = {}
-    for data in ROWS:
-        for noise in NOISE:
-            for regime in REGIMES:
-                name = f"{data}, {noise}, {regime}"
-                files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
-                if files:
-                    runs = [json.loads(file.read_text()) for file in files]
-                    results[name] = gather(runs)
+    seeds = [] if args.summary else range(args.seeds)
+    for seed, noise, data, regime in product(seeds, NOISE, args.data, REGIMES):
+        file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
+        if file.exists():
+            continue
+        cell = one_cell(data, noise, regime, seed, args)
+        unfinished = file.with_suffix(".part")
+        unfinished.write_text(json.dumps(plain(cell)))
+        os.replace(unfinished, file)
+        show(f"{data}, {noise}, {regime}, seed {seed}: {seconds_so_far()} s", cell)
+    results: Found = {}
+    for name in map(", ".join, product(ROWS, NOISE, REGIMES)):
+        files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
+        if files:
+            results[name] = gather([json.loads(file.read_text()) for file in files])
     settings = {"fits": {", ".join(key): fit for key, fit in FITS.items()}, "members": MEMBERS}
-    write_results(args.name, {"settings": settings, "results": results}, device=args.device)
-
-
-def show(name: str, cell: dict[str, Any]) -> None:
-    found, accuracies = cell["found"], cell["accuracy"]
-    print(
-        f"{name}: train {cell['train accuracy']:.3f}; AP "
-        + ", ".join(f"{who} {of['ap']:.3f}" for who, of in found.items())
-        + "; F1 "
-        + ", ".join(f"{who} {found[who]['f1']:.3f}" for who in ("ours", "cleanlab"))
-        + "; accuracy "
-        + ", ".join(f"{what} {value:.3f}" for what, value in accuracies.items())
-        + f" ({machine('cpu')['seconds']} s so far)",
-        flush=True,
-    )
+    write_results(args, results, settings=settings)
 
 
 if __name__ == "__main__":

@@ -20,22 +20,20 @@ machine's float32 matrix rate (its own large product, no TF32) is given.
 
     python benchmarks/bench_prediction_depth.py            # all on the CPU
     python benchmarks/bench_prediction_depth.py --device cuda
-    python benchmarks/bench_prediction_depth.py --quick    # tiny sizes; is everything in order?
+    python benchmarks/bench_prediction_depth.py --quick    # tiny sizes, writes only with --name
 """
 
-import json
-import subprocess
-import sys
-import time
-import warnings
-from statistics import median
+from functools import partial
 
 import numpy as np
 import sklearn
 import torch
-from _common import added_mib, argument_parser, prepare, write_results
+from problems import MLP_784, mlp
+from report import argument_parser, parse, write_results
 from sklearn.neighbors import NearestNeighbors
+from summaries import show
 from threadpoolctl import threadpool_limits
+from timing import SLOW_ROUNDS, added_mib, exponent, in_fresh_process, interleaved
 from torch import nn
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
@@ -45,6 +43,7 @@ from sklearn_difficulty.inference.neighbors import NeighborBank
 from sklearn_difficulty.inference.predictions import predicted_classes
 from sklearn_difficulty.inference.probes import find_probes
 from sklearn_difficulty.inference.trace import Probe
+from sklearn_difficulty.rows.rows import ArrayRows
 
 try:
     import faiss
@@ -57,7 +56,6 @@ TARGET_SKLEARN = 1.5
 WIDE_ENOUGH = 512
 BLOCKS = (256, 1024)  # rows of a bare product
 NAIVE_BLOCK = 1024
-SLOW_ROUNDS = 3  # for what takes several times as long as the rest
 
 # width, rows in the bank, rows asked about
 SEARCHES = {
@@ -75,13 +73,13 @@ SEARCHES = {
     ],
     "quick": [(16, 600, 300), (520, 600, 300)],
 }
-MLP, CONV_25K, CONV_65K = "mlp 784-256-10", "conv, 25,088 values", "conv, 65,536 values"
-SHAPES = {MLP: (784,), CONV_25K: (1, 28, 28), CONV_65K: (3, 32, 32)}
+CONV_25K, CONV_65K = "conv, 25,088 values", "conv, 65,536 values"
+SHAPES = {MLP_784: (784,), CONV_25K: (1, 28, 28), CONV_65K: (3, 32, 32)}
 # network, rows, working_memory in MiB (None: scikit-learn's default)
 SCORERS = {
-    "cpu": [(MLP, 20_000, None)],
-    "cuda": [(MLP, 60_000, None), (CONV_65K, 60_000, None), (CONV_65K, 60_000, 40_000)],
-    "quick": [(MLP, 500, None)],
+    "cpu": [(MLP_784, 20_000, None)],
+    "cuda": [(MLP_784, 60_000, None), (CONV_65K, 60_000, None), (CONV_65K, 60_000, 40_000)],
+    "quick": [(MLP_784, 500, None)],
 }
 GROWTH = {
     "cpu": (2_500, 5_000, 10_000, 20_000),
@@ -97,20 +95,6 @@ MEMORY = {
     "quick": [(CONV_25K, 200)],
 }
 BUDGETS = {"cpu": (64, 256, 1024), "cuda": (64, 256, 1024), "quick": (8,)}
-
-
-def synchronized(device):
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def timed(function, device):
-    """Return what a function returns, and its seconds."""
-    synchronized(device)
-    start = time.perf_counter()
-    result = function()
-    synchronized(device)
-    return result, time.perf_counter() - start
 
 
 def clustered(n, shape, seed):
@@ -130,11 +114,6 @@ def clustered(n, shape, seed):
     return noise.reshape(n, *shape), labels
 
 
-def ratio(times, way, base):
-    """Return the median over rounds of one time over another of the same round."""
-    return median(a / b for a, b in zip(times[way], times[base], strict=False))
-
-
 # -------------------------------------------------------------------------------------- the search
 
 
@@ -144,7 +123,7 @@ def identity_bank(X, labels, device):
     net = nn.Linear(width, 10).to(device)
     record = TrainingRecord.from_checkpoints(net, [net.state_dict()], classes=range(10))
     probes = [Probe("input", "input")]
-    return NeighborBank(EmbeddingReader(record), X, labels, probes, batch_size=512)
+    return NeighborBank(EmbeddingReader(record), ArrayRows(X), labels, probes, batch_size=512)
 
 
 def bare(queries, bank, block):
@@ -177,71 +156,54 @@ def search(width, n_bank, n_queries, args):
     tensors = [torch.from_numpy(array).to(device) for array in (X_queries, X)]
 
     def ours():
-        [neighbors] = bank.nearest(X_queries, K)
+        [neighbors] = bank.nearest(ArrayRows(X_queries), K)
         return neighbors
 
-    def votes(neighbors):
-        return majority(bank.codes[neighbors.positions], neighbors.distances, 10, "nearest")
-
-    ways = {f"bare {block}": lambda block=block: bare(*tensors, block) for block in BLOCKS}
-    ways["ours"] = ours
-    ways["naive torch"] = lambda: naive(*tensors)
+    others = {"naive torch": lambda: naive(*tensors)}
     if device == "cpu":
         brute = NearestNeighbors(n_neighbors=K, algorithm="brute", n_jobs=1).fit(X)
-        ways["scikit-learn"] = lambda: brute.kneighbors(X_queries, return_distance=True)[1]
-    if device == "cpu" and faiss is not None:
-        index = faiss.IndexFlatL2(width)
-        index.add(X)
-        ways["faiss"] = lambda: index.search(X_queries, K)[1]
+        others["scikit-learn"] = lambda: brute.kneighbors(X_queries, return_distance=True)[1]
+        if faiss is not None:
+            index = faiss.IndexFlatL2(width)
+            index.add(X)
+            others["faiss"] = lambda: index.search(X_queries, K)[1]
+    works = {f"bare {block}": partial(bare, *tensors, block) for block in BLOCKS}
     again = f"bare {BLOCKS[0]}"
 
     # half of the budget for the bank: what is timed is the search in one that stays
     memory = max(1024, 2 * X.nbytes // 2**20 + 64)
-    times = {way: [] for way in [*ways, "ours with votes", "bare again"]}
     with sklearn.config_context(working_memory=memory), full_precision():
-        positions = ours().positions
+        first = ours()
         assert len(bank._kept) == 1
-        agree = {}
-        if device == "cuda":  # on some rows, once
-            few = slice(0, 256)
-            expected = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(X)
-            expected = expected.kneighbors(X_queries[few], return_distance=False)
-            agree["scikit-learn"] = same_sets(positions[few], expected)
-        for i in range(args.rounds):
-            for way, function in ways.items():
-                if way == "faiss" and i >= SLOW_ROUNDS:
-                    continue
-                result, seconds = timed(function, device)
-                times[way].append(seconds)
-                if way == "ours":
-                    seconds += timed(lambda result=result: votes(result), device)[1]
-                    times["ours with votes"].append(seconds)
-                elif i == 0 and result is not None:
-                    agree[way] = same_sets(positions, result)
-            times["bare again"].append(timed(ways[again], device)[1])
+        agree = {way: same_sets(first.positions, nearest()) for way, nearest in others.items()}
+        vote = partial(majority, bank.codes[first.positions], first.distances, 10, "nearest")
+        works |= {"ours": ours, "votes": vote, **others, "bare again": works[again]}
+        times, _ = interleaved(works, args.rounds, slow={"faiss"})
+    if device == "cuda":  # on some rows
+        few = slice(0, 256)
+        expected = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(X)
+        expected = expected.kneighbors(X_queries[few], return_distance=False)
+        agree["scikit-learn"] = same_sets(first.positions[few], expected)
 
-    medians = {way: median(of_way) for way, of_way in times.items() if of_way}
+    times["ours with votes"] = np.add(times["ours"], times.pop("votes")).tolist()
+    medians = times.medians()
     best = min((f"bare {block}" for block in BLOCKS), key=medians.get)
     found = {
         "width": width,
         "n_bank": n_bank,
         "n_queries": n_queries,
         "bare": best,
-        "ours_over_bare": ratio(times, "ours", best),
-        "ours_with_votes_over_bare": ratio(times, "ours with votes", best),
-        "bare_over_bare": ratio(times, "bare again", again),
-        "over_ours": {
-            way: ratio(times, way, "ours")
-            for way in ways
-            if way in medians and way != "ours" and not way.startswith("bare")
-        },
+        "ours_over_bare": times.ratio("ours", best),
+        "ours_with_votes_over_bare": times.ratio("ours with votes", best),
+        "bare_over_bare": times.ratio("bare again", again),
+        "over_ours": {way: times.ratio(way, "ours") for way in others},
         "same_neighbours_as_ours": agree,
         "seconds": medians,
         "gflops_of_bare": 2e-9 * width * n_bank * n_queries / medians[best],
     }
     if width >= WIDE_ENOUGH:
         found["meets_target_product"] = found["ours_over_bare"] <= TARGET_PRODUCT
-    if "scikit-learn" in ways and width >= WIDE_ENOUGH:
+    if "scikit-learn" in others and width >= WIDE_ENOUGH:
         found["meets_target_scikit_learn"] = found["over_ours"]["scikit-learn"] >= TARGET_SKLEARN
     if device == "cuda":
         found["share_of_matrix_rate"] = {
@@ -257,8 +219,8 @@ def matrix_rate(n=8192):
     with full_precision():
         for _ in range(3):
             a @ b
-        seconds = [timed(lambda: a @ b, "cuda")[1] for _ in range(7)]
-    return 2 * n**3 / median(seconds)
+        times, _ = interleaved({"product": lambda: a @ b}, 7)
+    return 2 * n**3 / times.median("product")
 
 
 # -------------------------------------------------------------------------------------- the scorer
@@ -266,8 +228,8 @@ def matrix_rate(n=8192):
 
 def network(name):
     torch.manual_seed(0)
-    if name == MLP:
-        return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    if name == MLP_784:
+        return mlp()
     channels, out = (1, 32) if name == CONV_25K else (3, 64)
     head = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(out, 10)]
     return nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), *head)
@@ -281,7 +243,7 @@ def case(name, n, device):
     """
     X, y = clustered(n, SHAPES[name], seed=0)
     net = network(name).to(device)
-    if name == MLP:
+    if name == MLP_784:
         train(net, torch.from_numpy(X).to(device), torch.from_numpy(y).to(device))
     net.eval()
     record = TrainingRecord.from_checkpoints(net, [net.state_dict()], classes=range(10))
@@ -303,8 +265,8 @@ def fit(record, X, y):
 
 def banks(record, X):
     """Return the probes and the embeddings of all rows at each of them."""
-    probes = find_probes(record, X)
-    return probes, EmbeddingReader(record).embed(X, probes, batch_size=512)
+    probes = find_probes(record, ArrayRows(X))
+    return probes, EmbeddingReader(record).embed(ArrayRows(X), probes, batch_size=512)
 
 
 def products(banks, n_rows):
@@ -317,13 +279,15 @@ def scorer(name, n, memory, args):
     record, X, y = case(name, n, args.device)
     rows = min(n, PRODUCT_ROWS)
     probes, matrices = banks(record, X)
-    times = {"fit": [], "products": [], "products again": []}
+    works = {
+        "products": partial(products, matrices, rows),
+        "fit": partial(fit, record, X, y),
+        "products again": partial(products, matrices, rows),
+    }
+    n_rounds = args.rounds if n <= FEW_ROWS else min(args.rounds, SLOW_ROUNDS)
     config = {} if memory is None else {"working_memory": memory}
     with sklearn.config_context(**config), full_precision():
-        for _ in range(args.rounds if n <= FEW_ROWS else min(args.rounds, SLOW_ROUNDS)):
-            times["products"].append(timed(lambda: products(matrices, rows), args.device)[1])
-            times["fit"].append(timed(lambda: fit(record, X, y), args.device)[1])
-            times["products again"].append(timed(lambda: products(matrices, rows), args.device)[1])
+        times, _ = interleaved(works, n_rounds)
     scale = n / rows
     operations = 2 * n**2 * sum(matrix.shape[1] for matrix in matrices)
     found = {
@@ -331,12 +295,12 @@ def scorer(name, n, memory, args):
         "n": n,
         "working_memory": sklearn.get_config()["working_memory"] if memory is None else memory,
         "widths": {p.name: m.shape[1] for p, m in zip(probes, matrices, strict=True)},
-        "rounds": len(times["fit"]),
-        "fit_over_products": ratio(times, "fit", "products") / scale,
-        "share_of_products": scale / ratio(times, "fit", "products"),
-        "products_over_products": ratio(times, "products again", "products"),
-        "seconds": {"fit": median(times["fit"]), "products": scale * median(times["products"])},
-        "rows_per_second": n / median(times["fit"]),
+        "rounds": n_rounds,
+        "fit_over_products": times.ratio("fit", "products") / scale,
+        "share_of_products": scale / times.ratio("fit", "products"),
+        "products_over_products": times.ratio("products again", "products"),
+        "seconds": {"fit": times.median("fit"), "products": scale * times.median("products")},
+        "rows_per_second": n / times.median("fit"),
     }
     if args.device == "cuda":
         found["share_of_matrix_rate"] = operations / found["seconds"]["fit"] / args.matrix_rate
@@ -344,21 +308,16 @@ def scorer(name, n, memory, args):
 
 
 def growth(sizes, args):
-    cases = [case(MLP, n, args.device) for n in sizes]
-    seconds = {n: [] for n in sizes}
-    timed(lambda: fit(*cases[0]), args.device)
-    for i in range(args.rounds):
-        for n, arguments in zip(sizes, cases, strict=True):
-            if i < SLOW_ROUNDS or n <= FEW_ROWS:
-                seconds[n].append(timed(lambda a=arguments: fit(*a), args.device)[1])
-    medians = [median(seconds[n]) for n in sizes]
-    slopes = np.diff(np.log(medians)) / np.diff(np.log(sizes))
+    works = {n: partial(fit, *case(MLP_784, n, args.device)) for n in sizes}
+    works[sizes[0]]()
+    times, _ = interleaved(works, args.rounds, slow={n for n in sizes if n > FEW_ROWS})
+    medians = list(times.medians().values())
     return {
-        "network": MLP,
+        "network": MLP_784,
         "n": list(sizes),
         "seconds": medians,
-        "exponent": float(np.polyfit(np.log(sizes), np.log(medians), 1)[0]),
-        "exponent_between_sizes": slopes,
+        "exponent": exponent(sizes, medians),
+        "exponent_between_sizes": np.diff(np.log(medians)) / np.diff(np.log(sizes)),
     }
 
 
@@ -372,49 +331,45 @@ def enough_for(bank_bytes):
 
 def measure_peak(name, n, memory, device):
     """Return what a fit adds to data and network, and a forward pass of all rows in blocks."""
-    record, X, y = case(name, n, device)
+    record, X, y = case(name, int(n), device)
 
     def forward():
-        predicted_classes(record, X, batch_size=512)
+        predicted_classes(record, ArrayRows(X), batch_size=512)
 
-    # Kernels and thread pools are set up once, whatever is computed.
-    fit(record, X[: 2 * K], y[: 2 * K])
-    peaks = {"forward": added_mib(forward, device)}
-    with sklearn.config_context(working_memory=memory):
-        return {**peaks, "fit": added_mib(lambda: fit(record, X, y), device)}
-
-
-def peak_of(name, n, memory, args):
-    """Return what `measure_peak` finds in a fresh process, in MiB."""
-    command = [sys.executable, __file__, "--device", args.device, "--threads", str(args.threads)]
-    command += ["--measure", name, str(n), str(memory)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    with threadpool_limits(limits=torch.get_num_threads()):
+        # Kernels and thread pools are set up once, whatever is computed.
+        fit(record, X[: 2 * K], y[: 2 * K])
+        peaks = {"forward": added_mib(forward, device)}
+        with sklearn.config_context(working_memory=int(memory)):
+            return {**peaks, "fit": added_mib(lambda: fit(record, X, y), device)}
 
 
 def memory(name, n, budgets, args):
     record, X, y = case(name, n, args.device)
-    probes = find_probes(record, X)
-    widths = EmbeddingReader(record).widths(X, probes)
+    probes = find_probes(record, ArrayRows(X))
+    widths = EmbeddingReader(record).widths(ArrayRows(X), probes)
     whole = enough_for(4 * n * sum(widths))
-    times = {budget: [] for budget in (whole, *budgets)}
-    for _ in range(min(args.rounds, SLOW_ROUNDS)):
-        for budget, of_budget in times.items():
-            with sklearn.config_context(working_memory=budget):
-                of_budget.append(timed(lambda: fit(record, X, y), args.device)[1])
+
+    def fit_within(budget):
+        with sklearn.config_context(working_memory=budget):
+            fit(record, X, y)
+
+    n_rounds = min(args.rounds, SLOW_ROUNDS)
+    works = {budget: partial(fit_within, budget) for budget in (whole, *budgets)}
+    times, _ = interleaved(works, n_rounds)
     return {
         "network": name,
         "n": n,
         "widths": dict(zip((p.name for p in probes), widths, strict=True)),
         "widest_bank_mib": 4 * n * max(widths) / 2**20,
         "whole_bank_mib": 4 * n * sum(widths) / 2**20,
-        "rounds": len(times[whole]),
+        "rounds": n_rounds,
         "budgets": [
             {
                 "working_memory": budget,
-                "peak_mib": peak_of(name, n, budget, args),
-                "seconds": median(times[budget]),
-                "over_whole_bank_in_memory": ratio(times, budget, whole),
+                "peak_mib": in_fresh_process(args, name, n, budget),
+                "seconds": times.median(budget),
+                "over_whole_bank_in_memory": times.ratio(budget, whole),
             }
             for budget in times
         ],
@@ -424,84 +379,36 @@ def memory(name, n, budgets, args):
 # ----------------------------------------------------------------------------------------- the run
 
 
-def print_search(found):
-    others = ", ".join(f"{way} {value:.1f}" for way, value in found["over_ours"].items())
-    agree = found["same_neighbours_as_ours"].get("scikit-learn", float("nan"))
-    print(
-        f"search {found['width']:6} x {found['n_bank']:,} x {found['n_queries']:,}: "
-        f"ours/bare {found['ours_over_bare']:.2f}, with votes "
-        f"{found['ours_with_votes_over_bare']:.2f}, bare/bare {found['bare_over_bare']:.2f}; "
-        f"others/ours: {others}; same sets as scikit-learn {agree:.4f}"
-    )
-
-
-def print_scorer(found):
-    print(
-        f"scorer {found['network']}, n = {found['n']:,}, {found['working_memory']} MiB: "
-        f"{found['seconds']['fit']:.1f} s, fit/products {found['fit_over_products']:.2f}, "
-        f"products/products {found['products_over_products']:.2f}"
-    )
-
-
-def print_memory(found):
-    print(f"memory {found['network']}, n = {found['n']:,}: bank {found['whole_bank_mib']:.0f} MiB")
-    for line in found["budgets"]:
-        print(
-            f"  budget {line['working_memory']:6} MiB: peak {line['peak_mib']['fit']:.0f} MiB "
-            f"(a forward pass {line['peak_mib']['forward']:.0f}), "
-            f"{line['seconds']:.1f} s, {line['over_whole_bank_in_memory']:.2f} x whole bank"
-        )
-
-
 def main():
-    parser = argument_parser(__doc__, n_seeds=1)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes; writes only with --name")
-    parser.add_argument("--measure", nargs=3, metavar=("NETWORK", "N", "MIB"))
-    args = parser.parse_args()
-    prepare(args)
-    warnings.filterwarnings("ignore", message=".*have no defined difficulty")
+    name = "prediction_depth_speed_{device}"
+    args = parse(argument_parser(__doc__, name=name, rounds=7, quick=True), measure_peak)
     if faiss is not None:
         faiss.omp_set_num_threads(args.threads)
     with threadpool_limits(limits=args.threads):
-        if args.measure:
-            name, n, budget = args.measure
-            print(json.dumps(measure_peak(name, int(n), int(budget), args.device)))
-            return
         run(args)
 
 
 def run(args):
     sizes = "quick" if args.quick else args.device
-    if args.quick:
-        args.rounds = min(args.rounds, 2)
     results = {"search": [], "scorer": [], "memory": []}
     settings = {"rounds": args.rounds, "k": K, "faiss": faiss and faiss.__version__}
     if args.device == "cuda":
         args.matrix_rate = matrix_rate()
         settings["matrix_rate_tflops"] = args.matrix_rate / 1e12
 
-    def keep(part, found, show):
-        show(found)
-        sys.stdout.flush()
+    def keep(part, found):
+        show(part, found)
         results[part].append(found)
-        save()
-
-    def save():
-        # After every part: a run that is cut short keeps what it has measured.
-        if args.name or not args.quick:
-            name = args.name or f"prediction_depth_speed_{args.device}"
-            write_results(name, {**settings, "results": results}, device=args.device)
+        write_results(args, results, **settings)
 
     for width, n_bank, n_queries in SEARCHES[sizes]:
-        keep("search", search(width, n_bank, n_queries, args), print_search)
+        keep("search", search(width, n_bank, n_queries, args))
     for name, n, budget in SCORERS[sizes]:
-        keep("scorer", scorer(name, n, budget, args), print_scorer)
+        keep("scorer", scorer(name, n, budget, args))
     results["growth"] = growth(GROWTH[sizes], args)
-    print(f"growth: time ~ n ** {results['growth']['exponent']:.2f}")
-    save()
+    show("growth", results["growth"])
     for name, n in MEMORY[sizes]:
-        keep("memory", memory(name, n, BUDGETS[sizes], args), print_memory)
+        keep("memory", memory(name, n, BUDGETS[sizes], args))
 
 
 if __name__ == "__main__":

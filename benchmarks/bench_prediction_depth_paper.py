@@ -6,17 +6,16 @@ with momentum, batches of 256, no weight decay, no augmentation, the learning ra
 after each listed number of steps. Then the prediction depth of training and held-out rows.
 
     python benchmarks/bench_prediction_depth_paper.py --device cuda
-    python benchmarks/bench_prediction_depth_paper.py --quick    # a smoke run, writes nothing
+    python benchmarks/bench_prediction_depth_paper.py --quick    # a smoke run
 """
-
-import time
 
 import numpy as np
 import torch
-from _common import argument_parser, gather, prepare, write_results
-from skorch import NeuralNetClassifier
+from problems import net
+from report import argument_parser, parse, write_results
 from skorch.callbacks import LRScheduler
-from torch import nn
+from summaries import gather, share, show
+from timing import Stopwatch
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
 from sklearn_difficulty.datasets import load_fashion_mnist
@@ -38,17 +37,14 @@ def run(name, args, X, y, X_test, y_test, seed):
     if module is MLP:
         X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
     spread = {"mean": np.full(X.shape[1], X.mean()), "scale": np.full(X.shape[1], X.std())}
-    net = NeuralNetClassifier(
+    untrained = net(
         module,
         **{f"module__{key}": value for key, value in {**size, **spread, "n_outputs": 10}.items()},
-        criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         optimizer__momentum=momentum,
         lr=rate,
         batch_size=BATCH,
         max_epochs=-(-sum(steps) // -(-len(X) // BATCH)),
-        iterator_train__shuffle=True,
-        train_split=None,
         device=args.device,
         callbacks=[
             LRScheduler(
@@ -59,54 +55,41 @@ def run(name, args, X, y, X_test, y_test, seed):
             )
         ],
     )
-    start = time.perf_counter()
-    record = TrainingRecord.from_fit(net, X, y, checkpoints="late", random_state=seed)
-    trained = time.perf_counter()
+    watch = Stopwatch()
+    record = TrainingRecord.from_fit(untrained, X, y, checkpoints="late", random_state=seed)
+    seconds_training = watch.lap()
     scorer = PredictionDepthScorer(record).fit(X, y)
-    fitted = time.perf_counter()
+    seconds_depth = watch.lap()
     held_out = scorer.score_samples(X_test)
     return {
-        "held-out accuracy": float((record.net.predict(X_test) == y_test).mean()),
+        "held-out accuracy": share(record.net.predict(X_test) == y_test),
         "training depth": float(np.nanmean(scorer.difficulty_)),
         "held-out depth": float(np.nanmean(held_out)),
-        "held-out undefined": float(np.isnan(held_out).mean()),
+        "held-out undefined": share(np.isnan(held_out)),
         "probes": scorer.max_depth_ + 1,
-        "seconds training": trained - start,
-        "seconds depth of training rows": fitted - trained,
+        "seconds training": seconds_training,
+        "seconds depth of training rows": seconds_depth,
     }
 
 
 def main():
-    parser = argument_parser(__doc__, n_seeds=1)
-    parser.add_argument("--rows", type=int, default=60_000, help="training rows")
-    parser.add_argument("--share", type=float, default=1.0, help="of the paper's steps")
-    parser.add_argument("--quick", action="store_true", help="few rows and steps, no file")
-    args = parser.parse_args()
+    numbers = {"rows": (60_000, "training rows"), "share": (1.0, "of the paper's steps")}
+    args = parse(argument_parser(__doc__, name="prediction_depth_paper", quick=True, **numbers))
     if args.quick:
         args.rows, args.share = 300, 0.0005
     if args.device == "cpu" and args.share == 1:
         print("left out: on a CPU this takes days; pass --device cuda, --quick or a --share of it")
         return
-    prepare(args)
     train, test = load_fashion_mnist("train"), load_fashion_mnist("test")
     n_test = 200 if args.quick else len(test.data)
-    X, X_test = (
-        part.data[:n].astype(np.float32).reshape(-1, 1, 28, 28)
-        for part, n in ((train, args.rows), (test, n_test))
-    )
-    y, y_test = train.target[: args.rows], test.target[:n_test]
+    X, y = train.data[: args.rows], train.target[: args.rows]
+    X_test, y_test = test.data[:n_test], test.target[:n_test]
     found = {}
     for name, (*_, accuracy) in SETTINGS.items():
         runs = [run(name, args, X, y, X_test, y_test, s) for s in range(args.seeds)]
         found[name] = gather(runs) | {"accuracy in the paper": accuracy}
-        shown = {key: round(value["mean"].item(), 3) for key, value in gather(runs).items()}
-        print(name, f"(paper: accuracy {accuracy})", shown, flush=True)
-    if not args.quick:
-        write_results(
-            args.name or "prediction_depth_paper",
-            {"settings": vars(args), "results": found},
-            device=args.device,
-        )
+        show(name, found[name])
+    write_results(args, found, settings=vars(args))
 
 
 if __name__ == "__main__":

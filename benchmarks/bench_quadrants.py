@@ -37,24 +37,19 @@ Run: ``python benchmarks/bench_quadrants.py`` (25 minutes on a core that other w
 file is written anew after every seed.
 """
 
-import time
-import warnings
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from _common import argument_parser, detection, gather, machine, prepare, shown, write_results
-from numpy.typing import NDArray
+from problems import MEMORISED, STOPPED, in_regime, mlp_net, split, with_noise
+from report import argument_parser, parse, write_results
 from scipy.stats import spearmanr
-from sklearn.datasets import load_digits
 from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from summaries import Array, Found, detection, gather, nan_mean, pearson, share, show
+from timing import Stopwatch
 
 from sklearn_difficulty import DifficultyQuadrantClassifier, TrainingRecord
-from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
 from sklearn_difficulty.inference.nearest import count_votes, majority
 from sklearn_difficulty.inference.probing import DepthReadout
 from sklearn_difficulty.measures import (
@@ -66,14 +61,15 @@ from sklearn_difficulty.measures import (
     prediction_depth,
 )
 from sklearn_difficulty.measures.quadrants import QUADRANT_NAMES
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.rows.rows import ArrayRows
+from sklearn_difficulty.training import ResampledEnsemble
 
 C = 10  # classes
 LOOKS_DIFFERENT, UNSURE = (
     QUADRANT_NAMES.index(name)
     for name in ("looks_like_a_different_class", "ambiguous_without_label")
 )
-FITS: dict[str, dict[str, Any]] = {
+FITS: dict[str, Found] = {
     "Fashion-MNIST, flipped": {"max_epochs": 40, "lr": 2e-3},
     "Fashion-MNIST, clean": {"max_epochs": 20, "lr": 2e-3},
     "Fashion-MNIST, stopped": {"max_epochs": 8, "lr": 3e-4},
@@ -84,48 +80,29 @@ N_CORNER = 100
 CORNER_SHARE_UNSEEN = 0.05
 BINS = np.linspace(0, 1, 11)
 FEWEST_IN_BIN = 50
-Floats = NDArray[np.float64]
 
 
-# ---------------------------------------------------------------------------------------- the data
+# -------------------------------------------------------------------------- the data, the networks
 
 
-def load(data: str, seed: int, args: Any) -> tuple[NDArray[Any], ...]:
+def draw(data: str, seed: int, args: Any) -> tuple[Array, ...]:
     """Return training rows (pixels standardised) and labels, unseen rows and labels."""
     if data == "digits":
-        X, y = load_digits(return_X_y=True)
-        n, n_new = 1_400, 397
-    else:
-        train = load_fashion_mnist("train")
-        X, y = train.data.reshape(len(train.target), -1), train.target
-        n, n_new = args.rows, args.unseen
-    rows = np.random.RandomState(seed).permutation(len(y))[: n + n_new]
-    X, y = X[rows].astype(np.float32), y[rows].astype(np.int64)
-    # Pixels that are nearly always the same are not blown up.
-    spread = np.maximum(X[:n].std(axis=0), 0.02 * X[:n].std())
-    X = (X - X[:n].mean(axis=0)) / spread
-    return X[:n], y[:n], X[n:], y[n:]
+        return split("digits", 1_400, 397, seed)
+    return split("fashion_mnist", args.rows, args.unseen, seed)
 
 
 def network(name: str, n_inputs: int, args: Any) -> NeuralNetClassifier:
     """Return an untrained net."""
-    settings = dict(FITS[name])
-    if not name.endswith("stopped"):
-        settings["callbacks"] = [LRScheduler(CosineAnnealingLR, T_max=settings["max_epochs"])]
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=C,
-        module__hidden_units=(args.width,) * 4,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
+    regime = STOPPED if name.endswith("stopped") else MEMORISED
+    return mlp_net(
+        n_inputs,
+        (args.width,) * 4,
+        n_outputs=C,
         optimizer__fused=True,
-        iterator_train__shuffle=True,
         batch_size=120,
-        train_split=None,
         device=args.device,
-        verbose=0,
-        **settings,
+        **in_regime(regime, FITS[name], slowdown=math.inf),
     )
 
 
@@ -141,17 +118,17 @@ class HeldOutVotes:
 
     def __call__(
         self, record: TrainingRecord, X: Any, codes: Any, trained_on: Any
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, Array]:
         """Return the votes on held-out rows, and their majorities there and for unseen rows.
 
         votes (n_probes, n_held_out, n_classes), winners (n_probes, n_held_out), unseen_winners
         (n_probes, n_unseen).
         """
-        bank = self.depth.bank(record, X, codes, trained_on)
+        bank = self.depth.bank(record, ArrayRows(X), codes, trained_on)
         rows = np.concatenate([X[~trained_on], self.unseen])
         n_out = np.count_nonzero(~trained_on)
         votes, winners = [], []
-        for found in bank.nearest(rows, self.depth.n_neighbors):
+        for found in bank.nearest(ArrayRows(rows), self.depth.n_neighbors):
             labels = bank.codes[found.positions]
             votes.append(count_votes(labels[:n_out], C).astype(np.uint8))
             winners.append(majority(labels, found.distances, C, "nearest")[0].astype(np.int8))
@@ -179,7 +156,7 @@ class HeldOut:
         ]
         self._n_out = np.count_nonzero(~ensemble.masks_, axis=0)
 
-    def confidence(self, labels: Any) -> Floats:
+    def confidence(self, labels: Any) -> Array:
         """Return the share of the neighbours that has the rows' labels, (n_probes, n)."""
         return self._mean(
             lambda rows, votes, _w, _p: (
@@ -188,15 +165,15 @@ class HeldOut:
             )
         )
 
-    def accuracy(self, labels: Any) -> Floats:
+    def accuracy(self, labels: Any) -> Array:
         """Return how often a probe votes for the rows' labels, (n_probes, n)."""
         return self._mean(lambda rows, _v, winners, _p: winners == labels[rows])
 
-    def network(self, labels: Any) -> Floats:
+    def network(self, labels: Any) -> Array:
         """Return how often the network predicts the rows' labels, (n,)."""
         return self._mean(lambda rows, _v, _w, predicted: (predicted == labels[rows])[None])[0]
 
-    def depth(self) -> Floats:
+    def depth(self) -> Array:
         """Return the mean depth (n,), to be held to that of the estimator."""
         n_probes = len(self._parts[0][2])
         return self._mean(
@@ -205,7 +182,7 @@ class HeldOut:
             )
         )[0]
 
-    def _mean(self, of_member: Any) -> Floats:
+    def _mean(self, of_member: Any) -> Array:
         total: Any = None
         for part in self._parts:
             values = of_member(*part)
@@ -218,13 +195,6 @@ class HeldOut:
 # ------------------------------------------------------------------------------------ the readings
 
 
-def pearson(a: Any, b: Any) -> float:
-    both = np.isfinite(a) & np.isfinite(b)
-    if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
-        return np.nan
-    return float(np.corrcoef(a[both], b[both])[0, 1])
-
-
 def correlations(a: Any, b: Any) -> dict[str, float]:
     both = np.isfinite(a) & np.isfinite(b)
     is_constant = both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0
@@ -232,17 +202,11 @@ def correlations(a: Any, b: Any) -> dict[str, float]:
     return {"pearson": pearson(a, b), "spearman": spearman}
 
 
-def share(part: Any, whole: Any = None) -> float:
-    """Return the share of True, among some rows; NaN where there are none."""
-    part = part if whole is None else part[whole]
-    return float(part.mean()) if len(part) else np.nan
-
-
-def hardest_if_undefined(score: Any) -> Floats:
+def hardest_if_undefined(score: Any) -> Array:
     return np.where(np.isfinite(score), score, np.nanmax(score))
 
 
-def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> dict[str, Any]:
+def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the members know the labels, and where the axes are cut."""
     masks, predictions = ensemble.masks_, ensemble.predictions_
     return {
@@ -257,7 +221,7 @@ def read_fit(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) ->
     }
 
 
-def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> dict[str, Any]:
+def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> Found:
     """Return what the rows nearest every corner are, and figure 8 for them."""
     consensus = quadrants.consensus_class_
     kinds = {"given": given, "true": y, "consensus": consensus}
@@ -289,9 +253,7 @@ def read_corners(quadrants: Any, held_out: HeldOut, y: Any, given: Any) -> dict[
     return found
 
 
-def read_wrong_labels(
-    ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any
-) -> dict[str, Any]:
+def read_wrong_labels(ensemble: ResampledEnsemble, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the corner finds the wrong labels, beside other scores."""
     wrong, code = given != y, quadrants.difficulty_quadrant_
     nearest = {}
@@ -341,7 +303,7 @@ def read_wrong_labels(
     }
 
 
-def read_quadrants(quadrants: Any, given: Any) -> dict[str, Any]:
+def read_quadrants(quadrants: Any, given: Any) -> Found:
     """Return the shares of the quadrants, and how often the networks contradict the label there."""
     code = quadrants.difficulty_quadrant_
     contradicted = quadrants.consensus_class_ != given
@@ -354,7 +316,7 @@ def read_quadrants(quadrants: Any, given: Any) -> dict[str, Any]:
     }
 
 
-def read_consistency(depth: Any, consensus: Any, consistency: Any, agrees: Any) -> dict[str, Any]:
+def read_consistency(depth: Any, consensus: Any, consistency: Any, agrees: Any) -> Found:
     """Return the correlations of depth with both consistencies."""
     return {
         "consensus-consistency": correlations(depth, consensus),
@@ -373,15 +335,11 @@ def diagonal(depth: Any) -> Any:
     return 1 - (1 - 1 / C) * depth
 
 
-def read_unseen(
-    winners: Any, predicted: Any, estimated: Any, y_new: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_unseen(winners: Any, predicted: Any, estimated: Any, y_new: Any) -> tuple[Found, Found]:
     """Return claims 2 and 3 on unseen rows, and what claim 2 pools over seeds."""
     n_probes = winners.shape[1]
     depth = np.stack([prediction_depth(*pair) for pair in zip(winners, predicted, strict=True)])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice")
-        mean_depth = np.nanmean(depth, axis=0) / (n_probes - 1)
+    mean_depth = nan_mean(depth) / (n_probes - 1)
     arrays = {
         "depth": mean_depth,
         "consensus": consensus_consistency(predicted),
@@ -419,9 +377,9 @@ def read_unseen(
     return run, arrays
 
 
-def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> dict[str, Any]:
+def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> Found:
     """Return what the depth in one member says about the others, and about its own accuracy."""
-    found: dict[str, Any] = {"spearman": []}
+    found: Found = {"spearman": []}
     counts = np.zeros((4, n_probes))
     for k in range(len(depth)):
         others = consensus_consistency(np.delete(predicted, k, axis=0))
@@ -442,7 +400,7 @@ def one_member(depth: Any, predicted: Any, y_new: Any, n_probes: int) -> dict[st
 
 def estimate(
     ensemble: ResampledEnsemble, quadrants: Any, X: Any, given: Any, X_new: Any, predicted: Any
-) -> tuple[Floats, Floats]:
+) -> tuple[Array, Array]:
     """Return estimates of the trained-on depth.
 
     Of the rows of the ensemble, by the members that held them out, with the given label and with
@@ -456,13 +414,11 @@ def estimate(
         labels = np.concatenate([given[out], ensemble.predictions_[k, out], predicted[k]])
         where = np.concatenate([out, n + out, np.arange(2 * n, found.shape[1])])
         found[k, where] = quadrants._estimated(ensemble.record(k), trained_on, rows, labels)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice")
-        means = np.nanmean(found, axis=0)
+    means = nan_mean(found)
     return means[: 2 * n].reshape(2, n), means[2 * n :]
 
 
-def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dict[str, Any]:
+def read_estimates(estimates: Array, quadrants: Any, y: Any, given: Any) -> Found:
     """Return how well the estimated trained-on depth agrees with the measured one."""
     measured, cut = quadrants.train_depth_, quadrants.thresholds_[1]
     defined = np.isfinite(measured) & np.isfinite(estimates).all(axis=0)
@@ -470,7 +426,7 @@ def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dic
     if (given != y).any():
         parts |= {"label wrong": defined & (given != y), "label right": defined & (given == y)}
     parts["consensus is the label"] = defined & (quadrants.consensus_class_ == given)
-    result: dict[str, Any] = {}
+    result: Found = {}
     for kind, of_kind in zip(("given label", "predicted class"), estimates, strict=True):
         codes = difficulty_quadrants(
             quadrants.validation_depth_, of_kind, tuple(quadrants.thresholds_)
@@ -490,7 +446,7 @@ def read_estimates(estimates: Floats, quadrants: Any, y: Any, given: Any) -> dic
     return result
 
 
-def read_memorization(ensemble: ResampledEnsemble, y: Any, given: Any) -> dict[str, Any]:
+def read_memorization(ensemble: ResampledEnsemble, y: Any, given: Any) -> Found:
     """Return memorization and both of its parts for wrong and for right labels."""
     found = memorization(ensemble.predictions_ == given, ensemble.masks_)
     parts = {"label right": given == y}
@@ -514,12 +470,12 @@ def check_unseen(quadrants: Any, X_new: Any, predicted: Any, winners: Any, estim
     assert np.isclose(found, np.stack(expected, axis=1), atol=1e-5).mean() > 0.9
 
 
-def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def one_run(name: str, seed: int, args: Any) -> tuple[Found, Found]:
     """Train one ensemble and return every number of this seed, and what is pooled over seeds."""
     data, labels = name.split(", ")
-    X, y, X_new, y_new = load(data, seed, args)
-    given = y if labels == "clean" else make_label_noise(y, 0.2, random_state=seed)[0]
-    start = time.perf_counter()
+    X, y, X_new, y_new = draw(data, seed, args)
+    given = y if labels == "clean" else with_noise(y, "symmetric 20 %", seed)[0]
+    watch = Stopwatch()
     ensemble = ResampledEnsemble(
         network(name, X.shape[1], args),
         n_members=args.members,
@@ -528,14 +484,14 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
         keep_members=True,
         random_state=seed,
     ).fit(X, given)
-    trained = time.perf_counter()
+    seconds = {"training": watch.lap()}
     quadrants = DifficultyQuadrantClassifier(ensemble).fit(X, given)
     held_out = HeldOut(ensemble)
     depth = held_out.depth()  # NaN where a member defines none
     same = np.isclose(depth, quadrants.validation_depth_, atol=1e-5)
     assert share(same, np.isfinite(depth)) > 0.99
 
-    run: dict[str, Any] = {"rows": len(y), "labels wrong": share(given != y)}
+    run: Found = {"rows": len(y), "labels wrong": share(given != y)}
     run |= read_fit(ensemble, quadrants, y, given)
     run["quadrants"] = read_quadrants(quadrants, given)
     run["corners"] = read_corners(quadrants, held_out, y, given)
@@ -554,13 +510,8 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
     run["unseen"], of_unseen = read_unseen(winners, predicted, of_new, y_new)
     run["estimated training depth"] = read_estimates(estimates, quadrants, y, given)
     run["memorization"] = read_memorization(ensemble, y, given)
-    run["seconds"] = {"training": trained - start, "reading": time.perf_counter() - trained}
-    print(
-        f"  {name}, seed {seed}: train accuracy {run['train accuracy, given labels']:.4f}, "
-        f"{run['seconds']['training']:.0f} s training, {run['seconds']['reading']:.0f} s reading "
-        f"({machine(args.device)['seconds']} s so far)",
-        flush=True,
-    )
+    run["seconds"] = seconds | {"reading": watch.lap()}
+    show(f"{name}, seed {seed}", {"train accuracy": run["train accuracy, given labels"], **seconds})
     pooled = {"held out": arrays, "unseen": of_unseen}
     if seed == 0:
         check_unseen(quadrants, X_new, predicted, winners, of_new)
@@ -574,7 +525,7 @@ def one_run(name: str, seed: int, args: Any) -> tuple[dict[str, Any], dict[str, 
 # ----------------------------------------------------------------------- figures, over all seeds
 
 
-def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> dict[str, Any]:
+def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> Found:
     """Return counts on a grid; the held-out depth, a mean of few, has a bin for every value."""
     edges = (np.arange(n_levels + 2) - 0.5) / n_levels, np.linspace(0, 1, 21)
     counts = {
@@ -588,7 +539,7 @@ def histograms(validation: Any, train: Any, agrees: Any, n_levels: int) -> dict[
     return {"edges, held out": edges[0], "edges, trained on": edges[1], **counts}
 
 
-def bound(arrays: list[dict[str, Any]]) -> dict[str, Any]:
+def bound(arrays: list[Found]) -> Found:
     """Return the quantiles of consensus-consistency by depth, and the line through them."""
     depth, consensus, consistency, agrees = (
         np.concatenate([a[key] for a in arrays])
@@ -628,7 +579,7 @@ def bound(arrays: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def over_seeds_of(runs: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> dict[str, Any]:
+def over_seeds_of(runs: list[Found], arrays: list[Found]) -> Found:
     """Return means and standard errors, and the figures."""
     figures = {"figure 7, seed 0": arrays[0]["figure 7"]}
     figures["bound, held out"] = bound([a["held out"] for a in arrays])
@@ -636,76 +587,30 @@ def over_seeds_of(runs: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> d
     return gather(runs) | {"figures": figures}
 
 
-# ---------------------------------------------------------------------------------------- the table
-
-
-def line(values: Any) -> str:
-    return " ".join(f"{value:.2f}" for value in np.asarray(values, dtype=float))
-
-
-def listed(cells: dict[str, Any], digits: int = 2) -> str:
-    return ", ".join(f"{key} {shown(value, digits)}" for key, value in cells.items())
-
-
-def show(name: str, cell: dict[str, Any]) -> None:
-    print(f"\n{name}")
-    print("  " + listed({key: value for key, value in cell.items() if "accuracy" in key}, 3))
-    if "wrong labels" in cell:
-        found = cell["wrong labels"]
-        for n, near in found["nearest"].items():
-            print(f"  1: nearest {n}: {listed(near)}")
-        for quadrant, shares in found["quadrants"].items():
-            print(f"  1: {quadrant}: {listed(shares)}")
-        print(f"  1: suggested label is true: {listed(found['suggested label is true'])}")
-        for score, d in found["found"].items():
-            print(f"  1: {score:32} AP {shown(d['ap'])}, AUROC {shown(d['auroc'])}")
-    for part, found in (("held out", cell["held out"]), ("unseen", cell["unseen"]["consistency"])):
-        for what, value in found.items():
-            print(f"  2: {part}, {what}: {shown(value) if 'mean' in value else listed(value)}")
-        of_bins = cell["figures"][f"bound, {part}"]
-        print(f"  2: {part}, 5 % by depth: {line(of_bins['consensus-consistency, 5 %'])}")
-        print(f"  2: {part}, line through them: {of_bins.get('line through the 5 % quantiles')}")
-    for corner, c in cell["corners"].items():
-        consensus = {key: value for key, value in c.items() if key.startswith("consensus")}
-        print(f"  3: {corner}: {listed(consensus)}; network: {listed(c['network'])}")
-        for kind in ("true", "consensus"):
-            right, votes = (
-                c[f"probes, {what}"][kind]["mean"] for what in ("accuracy", "confidence")
-            )
-            print(f"     probes, {kind}: right {line(right)}; votes {line(votes)}")
-    for rows, c in cell["unseen"]["rows"].items():
-        scalars = {key: value for key, value in c.items() if key != "probes"}
-        print(f"  3: unseen, {rows}: {listed(scalars, 3)}")
-    for kind, parts in cell["estimated training depth"].items():
-        for part, agreement in parts.items():
-            print(f"  4: {kind}, {part}: {listed(agreement)}")
-    for part, m in cell["memorization"].items():
-        print(f"  5: {part}: {listed(m)}")
-
-
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    parser.set_defaults(name="quadrants")
-    parser.add_argument("--rows", type=int, default=2_000, help="training rows of Fashion-MNIST")
-    parser.add_argument("--unseen", type=int, default=1_000, help="unseen rows of Fashion-MNIST")
-    parser.add_argument("--members", type=int, default=20)
-    parser.add_argument("--width", type=int, default=256, help="of the four hidden layers")
+    parser = argument_parser(
+        __doc__,
+        name="quadrants",
+        seeds=5,
+        rows=(2_000, "training rows of Fashion-MNIST"),
+        unseen=(1_000, "unseen rows of Fashion-MNIST"),
+        members=20,
+        width=(256, "of the four hidden layers"),
+    )
     parser.add_argument("--cells", nargs="+", choices=list(FITS), default=list(FITS))
-    args = parser.parse_args()
-    prepare(args)
-    warnings.filterwarnings("ignore", message=".* have no defined difficulty")
+    args = parse(parser)
 
     settings = vars(args) | {"fits": FITS}
-    runs: dict[str, Any] = {name: [] for name in args.cells}
-    results: dict[str, Any] = {}
+    runs: Found = {name: [] for name in args.cells}
+    results: Found = {}
     for seed in range(args.seeds):
         for name in args.cells:
             runs[name].append(one_run(name, seed, args))
             results[name] = over_seeds_of(*(list(part) for part in zip(*runs[name], strict=True)))
-        # After every seed, so that a run that is cut short leaves what it has.
-        write_results(args.name, {"settings": settings, "results": results}, device=args.device)
+        write_results(args, results, settings=settings)
     for name, cell in results.items():
-        show(name, cell)
+        figures = {key: table for key, table in cell["figures"].items() if "figure 7" not in key}
+        show(name, cell | {"figures": figures})
 
 
 if __name__ == "__main__":

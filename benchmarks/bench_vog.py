@@ -16,48 +16,43 @@ process each, at one number of rows for all K.
     python benchmarks/bench_vog.py --device cuda
 """
 
-import json
-import subprocess
-import sys
-import time
-from statistics import median
+from functools import partial
 
 import numpy as np
 import torch
-from _common import added_mib, argument_parser, conv, mlp, prepare, write_results
+from problems import CONV, MLP_784, TIMED, random_rows
+from report import argument_parser, parse, write_results
+from summaries import show
+from timing import SLOW_ROUNDS, added_mib, in_fresh_process, interleaved
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.blocks import rows_per_block
 from sklearn_difficulty.inference.input_gradients import GradientReader, gradient_variance
+from sklearn_difficulty.rows.rows import ArrayRows
 
 CHECKPOINTS = (3, 10, 30)
 BLOCK = 512
 
 
-# maker, rows for K = 3, rows for the memory, shape of a row, target
-NETWORKS = {
-    "mlp 784-256-10": (mlp, 10_000, 4_000, (784,), 1.30),
-    "conv 32-64": (conv, 800, 200, (1, 28, 28), 1.10),
-}
+# rows for K = 3, rows for the memory, target
+SIZES = {MLP_784: (10_000, 4_000, 1.30), CONV: (800, 200, 1.10)}
 
 
 def case(network, n, n_checkpoints, device):
     """Return modules (one per checkpoint), their record, rows and labels."""
-    make, _, _, shape, _ = NETWORKS[network]
+    make, shape = TIMED[network]
     torch.manual_seed(0)
     modules = [make().eval().requires_grad_(False).to(device) for _ in range(n_checkpoints)]
     record = TrainingRecord.from_checkpoints(
         modules[-1], [module.state_dict() for module in modules], classes=range(10)
     )
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n, *shape), dtype=np.float32)
-    return modules, record, X, rng.integers(10, size=n)
+    return modules, record, *random_rows(n, shape)
 
 
 def input_gradients(modules, X, labels, device):
     """Yield the gradients of every block at every checkpoint: the bare loop."""
     labels = torch.from_numpy(labels).to(device)
-    size = rows_per_block(X, BLOCK, torch.device(device))  # the blocks that ours takes
+    size = rows_per_block(ArrayRows(X), BLOCK, torch.device(device))  # the blocks that ours takes
     for start in range(0, len(X), size):
         x = torch.from_numpy(X[start : start + size]).to(device).requires_grad_()
         rows = labels[start : start + size, None]
@@ -75,7 +70,7 @@ def bare(modules, record, X, labels, device):
 
 def ours(modules, record, X, labels, device):
     reader = GradientReader(record, record.checkpoints, target="logit", channel_mean=True, wrt=None)
-    return gradient_variance(reader, X, labels, formula="rms", batch_size=BLOCK).variance
+    return gradient_variance(reader, ArrayRows(X), labels, formula="rms", batch_size=BLOCK).variance
 
 
 def stored(modules, record, X, labels, device):
@@ -95,81 +90,47 @@ def stored(modules, record, X, labels, device):
 WAYS = {"bare": bare, "ours": ours, "stored": stored}
 
 
-def seconds(way, arguments):
-    start = time.perf_counter()
-    WAYS[way](*arguments)
-    return time.perf_counter() - start
-
-
-def peak_of(way, network, n_checkpoints, args):
-    """Return what a way adds to the peak memory of a fresh process, in MiB."""
-    command = [sys.executable, __file__, "--device", args.device, "--threads", str(args.threads)]
-    command += ["--measure", way, network, str(n_checkpoints)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def measure_peak(way, network, n_checkpoints, device):
-    n = NETWORKS[network][2]
-    arguments = (*case(network, n, n_checkpoints, device), device)
+    """Return what a way adds to the peak memory of this process, in MiB."""
+    n = SIZES[network][1]
+    arguments = (*case(network, n, int(n_checkpoints), device), device)
     # Kernels and thread pools are set up once, whatever is computed.
     modules, record, X, labels, _ = arguments
-    WAYS["bare"](modules, record, X[:BLOCK], labels[:BLOCK], device)
+    bare(modules, record, X[:BLOCK], labels[:BLOCK], device)
     return added_mib(lambda: WAYS[way](*arguments), device)
 
 
 def run(network, n_checkpoints, args):
-    _, n, _, _, target = NETWORKS[network]
+    n, _, target = SIZES[network]
     n = n * CHECKPOINTS[0] // n_checkpoints
     arguments = (*case(network, n, n_checkpoints, args.device), args.device)
     np.testing.assert_allclose(ours(*arguments), stored(*arguments), rtol=1e-4)
-    rounds = []
-    for _ in range(args.rounds):
-        rounds.append([seconds(way, arguments) for way in ("bare", "ours", "bare")])
-    times = np.array(rounds)
-    slow = [seconds("stored", arguments) for _ in range(min(3, args.rounds))]
-    ratio = median(times[:, 1] / times[:, 0])
+    works = {way: partial(WAYS[way], *arguments) for way in ("bare", "ours")}
+    times, _ = interleaved(works | {"bare again": works["bare"]}, args.rounds)
+    slow, _ = interleaved({"stored": partial(stored, *arguments)}, min(SLOW_ROUNDS, args.rounds))
+    ratio = times.ratio("ours", "bare")
     return {
         "n": n,
         "checkpoints": n_checkpoints,
         "ours_over_bare": ratio,
-        "bare_over_bare": median(times[:, 2] / times[:, 0]),
+        "bare_over_bare": times.ratio("bare again", "bare"),
         "target": target,
         "meets_target": bool(ratio <= target),
-        "stored_over_ours": median(slow) / median(times[:, 1]),
-        "seconds": {"bare": median(times[:, 0]), "ours": median(times[:, 1])},
-        "rows_per_second": n / median(times[:, 1]),
-        "peak_mib": {way: peak_of(way, network, n_checkpoints, args) for way in WAYS},
+        "stored_over_ours": slow.median("stored") / times.median("ours"),
+        "seconds": {way: times.median(way) for way in works},
+        "rows_per_second": n / times.median("ours"),
+        "peak_mib": {way: in_fresh_process(args, way, network, n_checkpoints) for way in WAYS},
     }
 
 
 def main():
-    parser = argument_parser(__doc__, n_seeds=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--measure", nargs=3, metavar=("WAY", "NETWORK", "K"))
-    args = parser.parse_args()
-    prepare(args)
-    if args.measure:
-        way, network, n_checkpoints = args.measure
-        print(json.dumps(measure_peak(way, network, int(n_checkpoints), args.device)))
-        return
-    header = f"{'network':16}{'K':>4}{'ours/bare':>11}{'bare/bare':>11}{'target':>8}"
-    print(f"{header}{'stored/ours':>13}{'rows/s':>10}   peak MiB: bare, ours, stored")
-    results = {}
-    for network in NETWORKS:
-        results[network] = []
+    args = parse(argument_parser(__doc__, name="vog_speed_{device}", rounds=9), measure_peak)
+    results = {network: [] for network in SIZES}
+    for network, lines in results.items():
         for n_checkpoints in CHECKPOINTS:
-            found = run(network, n_checkpoints, args)
-            results[network].append(found)
-            peaks = ", ".join(f"{value:.0f}" for value in found["peak_mib"].values())
-            print(
-                f"{network:16}{n_checkpoints:4}{found['ours_over_bare']:11.2f}"
-                f"{found['bare_over_bare']:11.2f}{found['target']:8.2f}"
-                f"{found['stored_over_ours']:13.1f}{found['rows_per_second']:10.0f}   {peaks}",
-                flush=True,
-            )
-            # After every line: a run that is cut short keeps what it has measured.
-            name = args.name or f"vog_speed_{args.device}"
-            write_results(name, {"rounds": args.rounds, "results": results}, device=args.device)
+            lines.append(run(network, n_checkpoints, args))
+            show(f"{network}, K = {n_checkpoints}", lines[-1])
+            write_results(args, results, rounds=args.rounds)
 
 
 if __name__ == "__main__":

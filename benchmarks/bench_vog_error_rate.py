@@ -24,43 +24,40 @@ Run: ``python benchmarks/bench_vog_error_rate.py`` (about 25 minutes on one core
 ``--device cuda`` takes all 60,000 training rows and all 10,000 held-out rows unless told otherwise.
 """
 
-import time
 from typing import Any
 
 import numpy as np
 import torch
-from _common import argument_parser, detection, gather, machine, prepare, shown, write_results
-from numpy.typing import NDArray
+from problems import MEMORISED, STOPPED, check_regime, images, last_quarter_slow, mlp_net, net
+from report import argument_parser, parse, write_results
 from scipy.stats import spearmanr
 from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
+from summaries import Array, Found, detection, gather, minus, share, show
+from timing import Stopwatch
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
-from sklearn_difficulty.datasets import load_fashion_mnist
 from sklearn_difficulty.inference.input_gradients import gradient_variance
 from sklearn_difficulty.measures import group_statistics, standardize
 from sklearn_difficulty.metrics import error_rate_by_percentile
-from sklearn_difficulty.training import MLP, ConvNet
+from sklearn_difficulty.rows.rows import ArrayRows
+from sklearn_difficulty.training import ConvNet
 
 WINDOWS = ("early", "late", "all")
 TARGETS = ("logit", "probability", "loss")
-Scores = dict[str, NDArray[Any]]
+Scores = dict[str, Array]
 
 
-def assess(scores: Scores, wrong: NDArray[np.bool_]) -> dict[str, Any]:
+def assess(scores: Scores, wrong: Array) -> Found:
     """Return how every score relates to the errors, and VoG minus its baseline."""
     found = {name: detection(wrong, score) for name, score in scores.items()}
-    result: dict[str, Any] = {
+    result: Found = {
         name: found[name] | {"error_rate": error_rate_by_percentile(score, wrong).error_rate}
         for name, score in scores.items()
     }
     if "vog_raw" in scores:
         for kind in ("class", "raw"):
             vog, magnitude = f"vog_{kind}", f"magnitude_{kind}"
-            result[f"{vog} minus {magnitude}"] = {
-                m: found[vog][m] - found[magnitude][m] for m in ("auroc", "ap")
-            }
+            result[f"{vog} minus {magnitude}"] = minus(found[vog], found[magnitude])
             result[f"spearman of {vog} and {magnitude}"] = float(
                 spearmanr(scores[vog], scores[magnitude]).statistic
             )
@@ -68,7 +65,7 @@ def assess(scores: Scores, wrong: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def read_cell(
-    record: TrainingRecord, checkpoints: str, target: str, data: dict[str, Any], batch_size: int
+    record: TrainingRecord, checkpoints: str, target: str, data: Found, batch_size: int
 ) -> dict[str, Scores]:
     """Return the scores of every reading for one choice of epochs and target."""
     X, y, X_new, y_new, wrong_new = (data[k] for k in ("X", "y", "X_new", "y_new", "wrong_new"))
@@ -78,8 +75,10 @@ def read_cell(
     magnitude_norm = group_statistics(scorer.gradient_magnitude_, y, len(scorer.classes_))
 
     def read(rows: Any, labels: Any) -> Any:
-        reader = scorer._reader()
-        return gradient_variance(reader, rows, labels, formula="rms", batch_size=batch_size)
+        reader = scorer._reader(record)
+        return gradient_variance(
+            reader, ArrayRows(rows), labels, formula="rms", batch_size=batch_size
+        )
 
     def four(vog: Any, magnitude: Any, groups: Any) -> Scores:
         return {
@@ -106,113 +105,69 @@ def read_cell(
     }
 
 
-def network(X: NDArray[np.float32], args: Any) -> NeuralNetClassifier:
+def network(X: Array, args: Any) -> NeuralNetClassifier:
     """Return the untrained net of the regime."""
-    shared = {
-        "module__n_outputs": 10,
-        "module__mean": X.mean(dtype=np.float64),
-        "module__scale": X.std(dtype=np.float64),
-        "criterion": nn.CrossEntropyLoss,
+    mean, scale = X.mean(dtype=np.float64), X.std(dtype=np.float64)
+    settings = {
         "lr": args.lr,
         "batch_size": args.batch_size,
         "max_epochs": args.epochs,
-        "iterator_train__shuffle": True,
-        "train_split": None,
         "device": args.device,
-        "verbose": 0,
     }
-    if args.regime == "stopped early":
-        sgd = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
-        return NeuralNetClassifier(ConvNet, module__n_channels=1, **sgd, **shared)
-    callbacks = []
-    if args.regime == "memorised":
-        step_size = args.epochs * 3 // 4
-        callbacks = [LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=step_size)]
-    for name in ("module__mean", "module__scale"):
-        shared[name] = np.full(X.shape[1], shared[name])
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=X.shape[1],
-        module__hidden_units=(256,) * 4,
-        optimizer=torch.optim.Adam,
-        callbacks=callbacks,
-        **shared,
-    )
+    if args.regime == STOPPED:
+        settings |= {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
+        module = {"n_channels": 1, "n_outputs": 10, "mean": mean, "scale": scale}
+        return net(
+            ConvNet, **{f"module__{key}": value for key, value in module.items()}, **settings
+        )
+    if args.regime == MEMORISED:
+        settings["callbacks"] = last_quarter_slow(args.epochs)
+    for name, value in (("module__mean", mean), ("module__scale", scale)):
+        settings[name] = np.full(X.shape[1], value)
+    return mlp_net(X.shape[1], (256,) * 4, **settings)
 
 
-def one_run(seed: int, args: Any) -> dict[str, Any]:
+def one_run(seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
-    train, test = load_fashion_mnist("train"), load_fashion_mnist("test")
     rng = np.random.RandomState(seed)
-    rows = rng.permutation(len(train.target))[: args.rows]
-    X, y = train.data[rows], train.target[rows]
-    held_out = rng.permutation(len(test.target))[: args.held_out]
-    X_new, y_new = test.data[held_out], test.target[held_out]
-    if args.regime != "stopped early":
+    (X, y), (X_new, y_new) = (
+        images(part, n, rng) for part, n in (("train", args.rows), ("test", args.held_out))
+    )
+    if args.regime != STOPPED:
         X, X_new = X.reshape(len(X), -1), X_new.reshape(len(X_new), -1)
-    net = network(X, args)
-    start = time.perf_counter()
-    record = TrainingRecord.from_fit(net, X, y, checkpoints="all", random_state=seed)
-    trained = time.perf_counter()
+    untrained, watch = network(X, args), Stopwatch()
+    record = TrainingRecord.from_fit(untrained, X, y, checkpoints="all", random_state=seed)
+    seconds_training = watch.lap()
     read = slice(args.read_training)
     probability, probability_new = (record.net.predict_proba(a) for a in (X, X_new))
     wrong, wrong_new = probability.argmax(1) != y, probability_new.argmax(1) != y_new
-    if args.regime == "memorised":
-        assert wrong.mean() < 0.01, f"seed {seed}: {wrong.mean():.3f} not memorised"
     data = {"X": X[read], "y": y[read], "X_new": X_new, "y_new": y_new, "wrong_new": wrong_new}
-    unsure, unsure_new = 1 - probability[read].max(1), 1 - probability_new.max(1)
-    run: dict[str, Any] = {
-        "train accuracy": float(1 - wrong.mean()),
-        "held-out accuracy": float(1 - wrong_new.mean()),
-        "1 - max softmax": {"held-out": assess({"score": unsure_new}, wrong_new)["score"]},
+    marked = {"held-out": wrong_new, "training": wrong[read]}
+    unsure = {"held-out": 1 - probability_new.max(1), "training": 1 - probability[read].max(1)}
+    if args.regime == MEMORISED:
+        check_regime(MEMORISED, share(~wrong), f"seed {seed}")
+        del unsure["training"]  # no errors left to find
+    run: Found = {
+        "train accuracy": share(~wrong),
+        "held-out accuracy": share(~wrong_new),
+        "1 - max softmax": {
+            part: assess({"score": score}, marked[part])["score"] for part, score in unsure.items()
+        },
     }
-    if args.regime != "memorised":
-        run["1 - max softmax"]["training"] = assess({"score": unsure}, wrong[read])["score"]
     for target in TARGETS:
         for window in WINDOWS:
             readings = read_cell(record, window, target, data, args.read_batch_size)
             for reading, scores in readings.items():
-                if reading.startswith("training") and args.regime == "memorised":
-                    continue  # no errors left to find
-                marked = wrong[read] if reading.startswith("training") else wrong_new
-                run.setdefault(reading, {})[f"{target}, {window}"] = assess(scores, marked)
-    run["seconds training"] = trained - start
-    run["seconds reading"] = time.perf_counter() - trained
-    return run
-
-
-def print_table(results: dict[str, Any]) -> None:
-    for key in ("train accuracy", "held-out accuracy"):
-        print(f"{key} {shown(results[key])}")
-    for part, baseline in results["1 - max softmax"].items():
-        curve = baseline["error_rate"]["mean"]
-        print(
-            f"1 - max softmax, {part}: AUROC {shown(baseline['auroc'])}, AP "
-            f"{shown(baseline['ap'])}, error by decile {np.round(curve, 3)}"
-        )
-    for reading in results:
-        if not reading.startswith(("held-out,", "training,")):
-            continue
-        print(
-            f"\n{reading}\n{'':18} {'score':10} {'AUROC':15} {'AP':15} "
-            f"{'AUROC - magnitude':17} {'rho':6} lowest, middle, highest decile's error"
-        )
-        for cell, values in results[reading].items():
-            for kind in ("class", "raw"):
-                vog = values[f"vog_{kind}"]
-                difference = values[f"vog_{kind} minus magnitude_{kind}"]["auroc"]
-                rho = values[f"spearman of vog_{kind} and magnitude_{kind}"]["mean"]
-                low, *_, high = (curve := vog["error_rate"]["mean"])
-                print(
-                    f"{cell:18} vog_{kind:6} {shown(vog['auroc'])}   {shown(vog['ap'])}   "
-                    f"{shown(difference):17} {rho:6.3f} {low:.3f} {np.mean(curve[4:6]):.3f} "
-                    f"{high:.3f}"
-                )
+                part = reading.split(",")[0]
+                if part in unsure:
+                    cell = run.setdefault(reading, {})
+                    cell[f"{target}, {window}"] = assess(scores, marked[part])
+    return run | {"seconds training": seconds_training, "seconds reading": watch.lap()}
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    regimes = ["stopped early", "memorised", "mlp stopped early"]
+    regimes = [STOPPED, MEMORISED, "mlp stopped early"]
+    parser = argument_parser(__doc__, name=None, seeds=5)
     parser.add_argument("--regime", choices=regimes, default=regimes[0])
     for option, meaning in (
         ("--rows", "training rows; 12,000 (other regimes: 4,000), on cuda all"),
@@ -224,30 +179,26 @@ def main() -> None:
         parser.add_argument(option, type=int, help=meaning)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, help="0.02 (other regimes: 0.001)")
-    args = parser.parse_args()
-    prepare(args)
-    early, cuda = args.regime == "stopped early", args.device == "cuda"
+    args = parse(parser)
+    early, cuda = args.regime == STOPPED, args.device == "cuda"
     defaults = {
         "name": "vog_error_rate" if early else f"vog_error_rate_{args.regime.replace(' ', '_')}",
         "rows": 60_000 if cuda else 12_000 if early else 4_000,
         "held_out": 10_000 if cuda else 2_000,
         "read_training": 60_000 if cuda else 1_200,
         "read_batch_size": 4_096 if cuda else 64 if early else 512,
-        "epochs": 15 if early else 80 if args.regime == "memorised" else 6,
+        "epochs": 15 if early else 80 if args.regime == MEMORISED else 6,
         "lr": 0.02 if early else 0.001,
     }
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
 
-    runs: list[dict[str, Any]] = []
+    runs: list[Found] = []
     for seed in range(args.seeds):
         runs.append(one_run(seed, args))
-        print(f"seed {seed}: {machine(args.device)['seconds']} s so far", flush=True)
-        # After every seed, so that a run that is cut short leaves what it has.
-        results = {"settings": vars(args) | {"seeds_done": len(runs)}, "results": gather(runs)}
-        write_results(args.name, results, device=args.device)
-    print_table(gather(runs))
+        write_results(args, gather(runs), settings=vars(args) | {"seeds_done": len(runs)})
+    show(args.name, gather(runs))
 
 
 if __name__ == "__main__":

@@ -21,55 +21,48 @@ over all epochs.
 Run: ``python benchmarks/bench_vog_label_noise.py`` (about 8 minutes on one core).
 """
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from _common import argument_parser, detection, gather, machine, prepare, shown, write_results
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from skorch import NeuralNetClassifier
-from skorch.callbacks import LRScheduler
-from torch import nn
+from problems import MEMORISED, STOPPED, check_regime, last_quarter_slow, load, mlp_net, with_noise
+from report import argument_parser, parse, run_cells
+from summaries import Array, Found, detection, minus, share
 from torch.func import functional_call
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
-from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
 from sklearn_difficulty.measures import group_statistics, standardize
-from sklearn_difficulty.training import MLP
 
 WINDOWS: tuple[Any, ...] = ("early", "late", "all", 10)  # 10 is the default of VoGScorer
 TARGETS = ("logit", "probability", "loss")
 RATE = 0.2
 
 
-def load(name: str, seed: int, args: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def rows(data: str, seed: int, args: Any) -> tuple[Array, Array]:
     """Return rows as vectors, centred and scaled by one number each, and their true labels."""
-    if name == "digits":
-        X, y = load_digits(return_X_y=True)
-    else:
-        train = load_fashion_mnist("train")
-        rows = np.random.RandomState(seed).permutation(len(train.target))[: args.fashion_rows]
-        X, y = train.data[rows].reshape(len(rows), -1), train.target[rows]
-    return ((X - X.mean()) / X.std()).astype(np.float32), y.astype(np.int64)
+    X, y = load(data)
+    if data != "digits":
+        chosen = np.random.RandomState(seed).permutation(len(y))[: args.fashion_rows]
+        X, y = X[chosen], y[chosen]
+    return ((X - X.mean()) / X.std()).astype(np.float32), y
 
 
-def corrupt(
-    y: NDArray[np.int64], noise: str, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+def corrupt(y: Array, noise: str, seed: int) -> tuple[Array, Array, Array]:
     """Return the given labels, which rows were touched, and which are wrong."""
     if noise == "symmetric":
-        given, wrong = make_label_noise(y, RATE, random_state=seed)
+        given, wrong = with_noise(y, "symmetric 20 %", seed)
         return given, wrong, wrong
     rng = np.random.RandomState(seed)
-    rows = rng.permutation(len(y))[: round(RATE * len(y))]
+    chosen = rng.permutation(len(y))[: round(RATE * len(y))]
     given, touched = y.copy(), np.zeros(len(y), dtype=bool)
-    given[rows] = y[rng.permutation(rows)]
-    touched[rows] = True
+    given[chosen] = y[rng.permutation(chosen)]
+    touched[chosen] = True
     return given, touched, given != y
 
 
-def mean_doubt(record: TrainingRecord, X: NDArray[np.float32], given: Any) -> NDArray[np.float64]:
+def mean_doubt(record: TrainingRecord, X: Array, given: Any) -> Array:
     """Return 1 - the probability of the given label, averaged over the recorded epochs."""
     device = next(record.module.parameters()).device
     rows, labels = torch.from_numpy(X).to(device), torch.from_numpy(given).to(device)[:, None]
@@ -82,40 +75,29 @@ def mean_doubt(record: TrainingRecord, X: NDArray[np.float32], given: Any) -> ND
     return (total / len(record.checkpoints)).cpu().numpy()
 
 
-def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[str, Any]:
+def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
-    X, y = load(data, seed, args)
+    X, y = rows(data, seed, args)
     given, touched, wrong = corrupt(y, noise, seed)
-    epochs = args.epochs if regime == "memorised" else args.stop_after[data]
-    net = NeuralNetClassifier(
-        MLP,
-        module__n_inputs=X.shape[1],
-        module__n_outputs=10,
-        module__hidden_units=(256,) * 4,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
+    epochs = args.epochs if regime == MEMORISED else args.stop_after[data]
+    net = mlp_net(
+        X.shape[1],
+        (256,) * 4,
         lr=args.lr,
         batch_size=args.batch_size[data],
         max_epochs=epochs,
-        iterator_train__shuffle=True,
-        train_split=None,
         device=args.device,
-        # At a constant rate Adam keeps jumping, and what the last epoch fits is luck.
-        callbacks=[LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=args.epochs * 3 // 4)],
-        verbose=0,
+        callbacks=last_quarter_slow(args.epochs),
     )
     record = TrainingRecord.from_fit(net, X, given, checkpoints="all", random_state=seed)
     predicted = record.net.predict(X)
-    accuracy = float((predicted == given).mean())
-    if regime == "memorised":
-        assert accuracy > 0.99, f"{data}, {noise}, seed {seed}: only {accuracy:.3f} memorised"
-    else:
-        assert accuracy < 0.90, f"{data}, {noise}, seed {seed}: {accuracy:.3f}, not stopped early"
-    run: dict[str, Any] = {
+    accuracy = share(predicted == given)
+    check_regime(regime, accuracy, f"{data}, {noise}, seed {seed}", stopped_below=0.9)
+    run: Found = {
         "epochs": epochs,
         "train accuracy, given labels": accuracy,
-        "train accuracy, true labels": float((predicted == y).mean()),
-        "wrong labels": float(wrong.mean()),
+        "train accuracy, true labels": share(predicted == y),
+        "wrong labels": share(wrong),
         "mean over epochs of 1 - p(given)": detection(wrong, mean_doubt(record, X, given)),
     }
     for target in TARGETS:
@@ -132,78 +114,48 @@ def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> dict[st
                 "vog_class": found,
                 "vog_raw": detection(wrong, raw),
                 "magnitude_class": baseline,
-                "vog_class minus magnitude_class": {m: found[m] - baseline[m] for m in found},
+                "vog_class minus magnitude_class": minus(found, baseline),
             }
     return run
 
 
-def claims(cell: dict[str, Any]) -> dict[str, int]:
-    """Count the seeds in which the touched rows have the higher mean and the larger spread."""
-    touched, clean = cell["raw_touched"], cell["raw_clean"]
-    return {
-        f"seeds_with_higher_{what}": int(
-            np.sum(touched[f"{what}_score"]["per_seed"] > clean[f"{what}_score"]["per_seed"])
-        )
-        for what in ("mean", "sd")
-    }
-
-
-def print_setting(name: str, result: dict[str, Any], n_seeds: int) -> None:
-    reference = result["mean over epochs of 1 - p(given)"]
-    print(
-        f"\n{name}: {n_seeds} seeds, accuracy on given labels "
-        f"{shown(result['train accuracy, given labels'])}, on true labels "
-        f"{shown(result['train accuracy, true labels'])}; mean over epochs of 1 - p(given): "
-        f"AUROC {shown(reference['auroc'])}, AP {shown(reference['ap'])}"
-    )
-    print(
-        f"{'':18} {'AUROC':15} {'AP':15} {'magnitude AP':15} {'raw: noisy mean, sd':20} "
-        f"{'clean mean, sd':20} seeds with higher mean, sd"
-    )
-    for cell, values in result.items():
-        if not cell.startswith(TARGETS):
-            continue
-        groups = [
-            f"{values[g]['mean_score']['mean']:.4g}, {values[g]['sd_score']['mean']:.4g}"
-            for g in ("raw_touched", "raw_clean")
-        ]
-        print(
-            f"{cell:18} {shown(values['vog_class']['auroc'])}   {shown(values['vog_class']['ap'])}"
-            f"   {shown(values['magnitude_class']['ap'])}   {groups[0]:20} {groups[1]:20} "
-            f"{values['seeds_with_higher_mean']}, {values['seeds_with_higher_sd']}"
-        )
+def count_claims(found: Found) -> None:
+    """Add in how many seeds the touched rows have the higher mean and the larger spread."""
+    for cell in (found[key] for key in found if key.startswith(TARGETS)):
+        for what in ("mean", "sd"):
+            touched, clean = (
+                cell[f"raw_{rows}"][f"{what}_score"]["per_seed"] for rows in ("touched", "clean")
+            )
+            cell[f"seeds_with_higher_{what}"] = int(np.sum(touched > clean))
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=5)
-    parser.set_defaults(name="vog_label_noise")
-    parser.add_argument("--fashion-seeds", type=int, default=3)
-    parser.add_argument("--fashion-rows", type=int, default=4_000)
-    parser.add_argument("--epochs", type=int, default=80, help="of the memorising network")
-    parser.add_argument("--stop-digits", type=int, default=6, help="epochs when stopped early")
-    parser.add_argument("--stop-fashion", type=int, default=6, help="epochs when stopped early")
-    parser.add_argument("--batch-digits", type=int, default=64)
-    parser.add_argument("--batch-fashion", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    args = parser.parse_args()
-    prepare(args)
+    parser = argument_parser(
+        __doc__,
+        name="vog_label_noise",
+        seeds=5,
+        fashion_seeds=3,
+        fashion_rows=4_000,
+        epochs=(80, "of the memorising network"),
+        stop_digits=(6, "epochs when stopped early"),
+        stop_fashion=(6, "epochs when stopped early"),
+        batch_digits=64,
+        batch_fashion=128,
+        lr=1e-3,
+    )
+    args = parse(parser)
     settings = dict(vars(args))
     args.stop_after = {"digits": args.stop_digits, "fashion_mnist": args.stop_fashion}
     args.batch_size = {"digits": args.batch_digits, "fashion_mnist": args.batch_fashion}
 
-    results: dict[str, Any] = {}
-    for data, n_seeds in (("digits", args.seeds), ("fashion_mnist", args.fashion_seeds)):
-        for noise in ("shuffled", "symmetric"):
-            for regime in ("memorised", "stopped early"):
-                name = f"{data}, {noise}, {regime}"
-                runs = [one_run(data, noise, regime, seed, args) for seed in range(n_seeds)]
-                results[name] = gather(runs)
-                for cell, values in results[name].items():
-                    if cell.startswith(TARGETS):
-                        values |= claims(values)
-                print_setting(name, results[name], n_seeds)
-                print(f"({machine(args.device)['seconds']} s so far)", flush=True)
-    write_results(args.name, {"settings": settings, "results": results}, device=args.device)
+    seeds = {"digits": args.seeds, "fashion_mnist": args.fashion_seeds}
+    cells = {
+        f"{data}, {noise}, {regime}": [
+            partial(one_run, data, noise, regime, seed, args) for seed in range(seeds[data])
+        ]
+        for data, noise, regime in product(seeds, ("shuffled", "symmetric"), (MEMORISED, STOPPED))
+    }
+    run_cells(args, cells, settings, count_claims)
 
 
 if __name__ == "__main__":

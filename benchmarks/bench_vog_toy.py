@@ -10,13 +10,16 @@ it the same for the mean absolute gradient, the baseline that VoG must beat.
 Run: ``python benchmarks/bench_vog_toy.py`` (about ten seconds on one core).
 """
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from _common import argument_parser, gather, prepare, shown, write_results
+from problems import net
+from report import argument_parser, parse, run_cells
 from scipy.stats import spearmanr
-from skorch import NeuralNetClassifier
+from summaries import Found, share
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
@@ -36,27 +39,23 @@ class OneHiddenLayer(nn.Module):
         return self.layers(x)
 
 
-def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, Any]:
+def one_run(network: str, separation: float, seed: int, args: Any) -> Found:
     """Train once and return every correlation of this seed."""
     X, y, distance = make_gaussian_toy(args.rows, separation=separation, random_state=seed)
     activation, hidden = NETWORKS[network]
-    net = NeuralNetClassifier(
+    untrained = net(
         OneHiddenLayer,
         module__activation=activation,
         module__hidden=hidden,
-        criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         lr=args.lr,
         batch_size=args.batch_size,
         max_epochs=args.epochs,
-        iterator_train__shuffle=True,
-        train_split=None,
         device=args.device,
-        verbose=0,
     )
-    record = TrainingRecord.from_fit(net, X, y, checkpoints="all", random_state=seed)
+    record = TrainingRecord.from_fit(untrained, X, y, checkpoints="all", random_state=seed)
     windows = {"all": "all", "last 5": list(range(args.epochs - 4, args.epochs + 1))}
-    run: dict[str, Any] = {"train_accuracy": float((record.net.predict(X) == y).mean())}
+    run: Found = {"train_accuracy": share(record.net.predict(X) == y)}
     for target in TARGETS:
         for window, checkpoints in windows.items():
             scorer = VoGScorer(record, checkpoints=checkpoints, target=target).fit(X, y)
@@ -68,37 +67,24 @@ def one_run(network: str, separation: float, seed: int, args: Any) -> dict[str, 
     return run
 
 
-def main() -> None:
-    parser = argument_parser(__doc__, n_seeds=8)
-    parser.set_defaults(name="vog_toy")
-    parser.add_argument("--rows", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.05)
-    args = parser.parse_args()
-    prepare(args)
+def count_negative(found: Found) -> None:
+    """Add the number of seeds in which a correlation is negative."""
+    for correlations in (found[key] for key in found if key != "train_accuracy"):
+        for summary in correlations.values():
+            summary["n_negative"] = int(np.sum(summary["per_seed"] < 0))
 
-    results = {}
-    print("Spearman with the distance to the boundary, mean ± SE; [k] = negative in k seeds")
-    for network in NETWORKS:
-        for separation in SEPARATIONS:
-            cell = gather([one_run(network, separation, s, args) for s in range(args.seeds)])
-            results[f"{network}, separation {separation:g}"] = cell
-            print(
-                f"\n{network}, separation {separation:g}; train accuracy "
-                f"{shown(cell['train_accuracy'])}"
-            )
-            for key, values in cell.items():
-                if key == "train_accuracy":
-                    continue
-                for summary in values.values():
-                    summary["n_negative"] = int(np.sum(summary["per_seed"] < 0))
-                columns = [
-                    f"{name} {shown(summary)} [{summary['n_negative']}]"
-                    for name, summary in values.items()
-                ]
-                print(f"  {key:20}", "   ".join(columns))
-    write_results(args.name, {"settings": vars(args), "results": results}, device=args.device)
+
+def main() -> None:
+    numbers = {"rows": 500, "epochs": 15, "batch_size": 32, "lr": 0.05}
+    args = parse(argument_parser(__doc__, name="vog_toy", seeds=8, **numbers))
+    cells = {
+        f"{network}, separation {separation:g}": [
+            partial(one_run, network, separation, seed, args) for seed in range(args.seeds)
+        ]
+        for network, separation in product(NETWORKS, SEPARATIONS)
+    }
+    print("Spearman with the distance to the boundary, and in how many seeds it is negative")
+    run_cells(args, cells, vars(args), count_negative)
 
 
 if __name__ == "__main__":

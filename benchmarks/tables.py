@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of the user guide, made from the files in results/.
+"""The tables of the user guide and of README.md here, made from the files in results/.
 
-`python benchmarks/tables.py` prints them; a test holds the page to them, so that no figure in the
-documentation is older than its measurement.
+`python benchmarks/tables.py` writes every table below the comment that names it; a test fails where
+a page holds an older one, so that no figure in the documentation is older than its measurement.
 """
 
 import json
-from functools import partial
+import re
+from functools import cache
 from pathlib import Path
+from statistics import fmean, stdev
 
-RESULTS = Path(__file__).parent / "results"
+HERE = Path(__file__).resolve().parent
+PAGES = (HERE / "README.md", *sorted((HERE.parent / "doc" / "user_guide").glob("*.rst")))
+MARK = re.compile(r"^(?:\.\. |<!-- )table of benchmarks/tables\.py: (\w+)", re.MULTILINE)
+PLACE = re.compile(r"<([^<>|]+)\|?([^<>]*)>")
+TABLES = {}
+
+DATA = {"digits": "digits", "Fashion-MNIST": "fashion_mnist"}
+REGIMES = {"stopped": "stopped early", "memorised": "memorised"}
 WINDOWS = ("early", "late", "all")
 TARGETS = ("logit", "probability", "loss")
+CELLS = tuple(f"{target}, {window}" for target in TARGETS for window in WINDOWS)
+ALL_EPOCHS = CELLS[2::3]
 ERROR_RATE = {
     "convolutional": "vog_error_rate",
     "MLP, stopped early": "vog_error_rate_mlp_stopped_early",
     "MLP, memorised": "vog_error_rate_memorised",
 }
 NOISE = {
-    "digits, memorised": "digits, shuffled, memorised",
-    "digits, stopped": "digits, shuffled, stopped early",
-    "Fashion-MNIST, memorised": "fashion_mnist, shuffled, memorised",
-    "Fashion-MNIST, stopped": "fashion_mnist, shuffled, stopped early",
+    f"{shown}, {short}": f"{data}, shuffled, {REGIMES[short]}"
+    for shown, data in DATA.items()
+    for short in ("memorised", "stopped")
 }
 DEPTH_NETWORKS = ("MLP, Fashion-MNIST", "VGG16, Fashion-MNIST", "MLP, digits")
-DEPTH_LOSSES = ("cross-entropy, SGD", "0-hinge, GD")
 DEPTH_SCORES = {
     "neighbour confidence": "neighbours, k = 30",
     "neighbour confidence, k = 5": "neighbours, k = 5",
@@ -37,7 +46,6 @@ DEPTH_SCORES = {
     "input margin": "margin, input",
     "1 − p(given label)": "1 - p(given)",
 }
-
 DYNAMICS_PROBLEMS = {
     "symmetric .2": "symmetric",
     "pair .2": "pair",
@@ -45,8 +53,6 @@ DYNAMICS_PROBLEMS = {
     "ambiguous .1": "ambiguous",
     "misclassified, unseen": "held-out",
 }
-DYNAMICS_DATA = {"digits": "digits", "Fashion-MNIST": "fashion_mnist"}
-REGIMES = {"stopped": "stopped early", "memorised": "memorised"}
 # As they are called in the file, where that is not the name of the measure.
 DYNAMICS_SCORES = {
     "vog": "VoG, logit",
@@ -58,7 +64,6 @@ DYNAMICS_SCORES = {
     "1 - max softmax": "1 − largest softmax",
     "cross-validation": "cross-validation, 5 fits",
 }
-
 QUADRANT_CELLS = {
     "Fashion-MNIST": "Fashion-MNIST, flipped",
     "digits": "digits, flipped",
@@ -67,8 +72,8 @@ QUADRANT_CELLS = {
 }
 QUADRANTS = {
     "easy": "easy",
-    "looks_like_a_different_class": "looks like a different class",
-    "ambiguous_without_label": "ambiguous without label",
+    "looks like a different class": "looks_like_a_different_class",
+    "ambiguous without label": "ambiguous_without_label",
     "ambiguous": "ambiguous",
 }
 QUADRANT_SCORES = {
@@ -81,529 +86,14 @@ QUADRANT_SCORES = {
     "1 − p(given label), held out, last epoch": "1 - p(given), held out, last",
     "distance from easy": "distance from easy",
 }
-
-
-def results(name):
-    return json.loads((RESULTS / f"{name}.json").read_text())["results"]
-
-
-def list_table(header, rows):
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in (header, *rows):
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}".rstrip() for i, cell in enumerate(row)]
-    return "\n".join(lines)
-
-
-def mean_se(summary):
-    return f"{summary['mean']:.2f} ± {summary['se']:.2f}"
-
-
-def toy():
-    """Spearman correlation of VoG with the distance to the boundary."""
-    rows = []
-    for network, found in results("vog_toy").items():
-        cells = [found[f"{target}, all"] for target in ("logit", "probability")]
-        rows.append(
-            [
-                network,
-                *(
-                    f"{cell['vog_raw']['mean']:.2f} ({cell['vog_raw']['n_negative']} of 8)"
-                    for cell in cells
-                ),
-            ]
-        )
-    return list_table(["hidden units, distance of centres", "VoG, logit", "VoG, probability"], rows)
-
-
-def error_rate():
-    """AUROC for misclassified held-out rows, read without labels."""
-    found = {name: results(file) for name, file in ERROR_RATE.items()}
-    held_out = {name: result["held-out, predicted class"] for name, result in found.items()}
-    rows = []
-    for target in TARGETS:
-        for window in WINDOWS:
-            cells = [held_out[name][f"{target}, {window}"]["vog_class"] for name in found]
-            rows.append([f"VoG, {target}, {window}", *(mean_se(cell["auroc"]) for cell in cells)])
-    for target in TARGETS:
-        cells = [held_out[name][f"{target}, all"]["vog_raw"] for name in found]
-        rows.append([f"VoG, {target}, all, raw", *(mean_se(cell["auroc"]) for cell in cells)])
-    for target in TARGETS:
-        cells = [held_out[name][f"{target}, all"]["magnitude_raw"] for name in found]
-        rows.append([f"magnitude, {target}, all, raw", *(mean_se(c["auroc"]) for c in cells)])
-    cells = [result["1 - max softmax"]["held-out"]["auroc"] for result in found.values()]
-    rows.append(["1 − largest softmax", *(mean_se(cell) for cell in cells)])
-    return list_table(["score", *found], rows)
-
-
-def label_noise():
-    """AUROC for wrong labels, and whether shuffled rows have the higher and wider VoG."""
-    found = results("vog_label_noise")
-    columns = [found[name] for name in NOISE.values()]
-    rows = []
-    for target in TARGETS:
-        for window in WINDOWS:
-            cells = []
-            for column in columns:
-                cell = column[f"{target}, {window}"]
-                wins = [cell[f"seeds_with_higher_{what}"] for what in ("mean", "sd")]
-                n = len(cell["vog_class"]["auroc"]["per_seed"])
-                auroc = cell["vog_class"]["auroc"]["mean"]
-                cells.append(f"{auroc:.2f} ({wins[0]}, {wins[1]} of {n})")
-            rows.append([f"VoG, {target}, {window}", *cells])
-    rows.append(
-        [
-            "magnitude, loss, all",
-            *(f"{c['loss, all']['magnitude_class']['auroc']['mean']:.2f}" for c in columns),
-        ]
-    )
-    key = "mean over epochs of 1 - p(given)"
-    rows.append(["mean over epochs of 1 − p", *(f"{c[key]['auroc']['mean']:.2f}" for c in columns)])
-    return list_table(["score", *NOISE], rows)
-
-
-def speed():
-    """Time beside the bare loop and beside storing gradients, and peak memory."""
-    rows = []
-    for network, cases in results("vog_speed_cpu").items():
-        for case in cases:
-            peak = case["peak_mib"]
-            rows.append(
-                [
-                    f"{network}, K = {case['checkpoints']}",
-                    f"{case['ours_over_bare']:.2f}",
-                    f"{case['bare_over_bare']:.2f}",
-                    f"{case['stored_over_ours']:.1f}",
-                    f"{peak['ours']:.0f} / {peak['bare']:.0f} / {peak['stored']:.0f}",
-                ]
-            )
-    return list_table(
-        [
-            "network",
-            "time, ours / bare",
-            "bare / bare (noise)",
-            "stored / ours",
-            "peak MiB: ours / bare / stored",
-        ],
-        rows,
-    )
-
-
-def depth_speed():
-    """Time of the neighbour search beside the bare matrix product and other exact searches."""
-    rows = []
-    for case in results("prediction_depth_speed_cpu")["search"]:
-        others = case["over_ours"]
-        rows.append(
-            [
-                f"{case['width']:,} values",
-                f"{case['ours_over_bare']:.2f}",
-                f"{case['bare_over_bare']:.2f}",
-                *(
-                    f"{others[way]:.1f}" if way in others else "—"
-                    for way in ("naive torch", "scikit-learn", "faiss")
-                ),
-            ]
-        )
-    return list_table(
-        [
-            "width",
-            "time, ours / product",
-            "product / product (noise)",
-            "addmm + topk / ours",
-            "scikit-learn / ours",
-            "faiss / ours",
-        ],
-        rows,
-    )
-
-
-def depth_claims():
-    """The claims about prediction depth, as published and as measured."""
-    found = results("prediction_depth_claims")
-    columns = [found[name] for name in DEPTH_NETWORKS]
-    clean = [column["clean"] for column in columns]
-    rows = [
-        [
-            "accuracy at depth 0; rest of the shallow half; deep half",
-            "falls",
-            *map(_by_depth, clean),
-        ],
-        [
-            "AUROC for misclassified rows (1 − largest softmax)",
-            "—",
-            *(
-                f"{mean_se(c['depth']['auroc'])} ({mean_se(c['1 - max softmax']['auroc'])})"
-                for c in clean
-            ),
-        ],
-    ]
-    for kind, paper in (("output", "−0.70"), ("input", "−0.69")):
-        cells = []
-        for column in columns:
-            means = column["over models"]["clean"][f"mean of log {kind} margin"]
-            of_one = mean_se(column["clean"]["log margin"][kind])
-            cells.append(f"{means:.2f} ({of_one})".replace("-", "−"))
-        rows.append([f"correlation with the log {kind} margin (one model)", paper, *cells])
-    for part in ("training", "held-out"):
-        cells = [
-            "; ".join(mean_se(column[labels][f"{part} depth"]) for labels in ("clean", "mixed"))
-            if "mixed" in column
-            else "—"
-            for column in columns
-        ]
-        rows.append([f"mean depth, {part} rows: images; mixed", "harder data: larger", *cells])
-    cells = [
-        f"{column['random']['probes where the original wins']['mean']:.1f} of "
-        f"{len(column['random']['clean']['mean'])}"
-        for column in columns
-    ]
-    rows.append(["probes that see the original of a random label", "early and middle ones", *cells])
-    for what, key, paper in (
-        ("output margin", "output margin", "16; 0.0002"),
-        ("depth", "training depth, undefined as largest", "0-hinge: larger"),
-        ("training accuracy", "train accuracy, given labels", "—"),
-    ):
-        losses = [found["intervention"][name][key]["mean"] for name in DEPTH_LOSSES]
-        cells = ["; ".join(f"{value:#.2g}".rstrip(".") for value in losses), "—", "—"]
-        rows.append([f"{what}: cross-entropy, SGD; 0-hinge, GD", paper, *cells])
-    for part in ("training", "held-out"):
-        cells = [f"{c[f'{part} undefined']['mean']:.4f}" for c in clean]
-        rows.append([f"share of {part} rows without a depth", "< 0.0001", *cells])
-    for name, key in (("input", "input minus network"), ("middle probe", "middle minus network")):
-        cells = [_signed(c["smallest margins"][key]) for c in clean]
-        rows.append(
-            [f"accuracy, {name} − network, smallest margins", "+0.73, rows chosen by depth", *cells]
-        )
-    return list_table(["claim", "paper", *DEPTH_NETWORKS], rows)
-
-
-def _by_depth(clean):
-    """Return the accuracy of held-out rows of depth 0, in the shallow and in the deep half."""
-    n, right = (clean[f"held-out {what} by depth"]["mean"] for what in ("rows", "right"))
-    half = (len(n) + 1) // 2
-    groups = (slice(0, 1), slice(1, half), slice(half, None))
-    return "; ".join(f"{sum(right[group]) / sum(n[group]):.2f}" for group in groups)
-
-
-def _signed(summary):
-    return f"{summary['mean']:+.2f} ± {summary['se']:.2f}".replace("-", "−")
-
-
-def depth_label_noise():
-    """Average precision (AUROC) for 20 % flipped labels."""
-    found = results("prediction_depth_claims")
-    regimes = {"flipped": "memorised", "stopped": "stopped"}
-    columns = {
-        f"{name}, {regime}": found[name][labels]
-        for name in DEPTH_NETWORKS
-        for labels, regime in regimes.items()
-    }
-    rows = [
-        [
-            shown,
-            *(
-                f"{c[score]['ap']['mean']:.2f} ({c[score]['auroc']['mean']:.2f})"
-                for c in columns.values()
-            ),
-        ]
-        for shown, score in DEPTH_SCORES.items()
-    ]
-    return list_table(["score", *columns], rows)
-
-
-def _dynamics_name(score):
-    return DYNAMICS_SCORES.get(score, f"``{score}``")
-
-
-def dynamics_which_finds_what(data="fashion_mnist"):
-    """Average precision of every score for every problem: stopped early; memorised."""
-    found = results("dynamics_label_noise")
-    columns = [
-        [found[f"{data}, {problem}, {regime}"] for regime in REGIMES.values()]
-        for problem in DYNAMICS_PROBLEMS.values()
-    ]
-    names = dict.fromkeys(name for column in columns for name in column[0]["found"])
-    rows = [
-        ["chance", *("; ".join(f"{c['marked']['mean']:.2f}" for c in column) for column in columns)]
-    ]
-    for name in names:
-        cells = [
-            "; ".join(f"{c['found'][name]['ap']['mean']:.2f}" for c in column)
-            if name in column[0]["found"]
-            else "—"
-            for column in columns
-        ]
-        rows.append([_dynamics_name(name), *cells])
-    return list_table(["score", *DYNAMICS_PROBLEMS], rows)
-
-
-def dynamics_symmetric():
-    """Average precision for 20 % symmetric errors, and what it is above cross-validation."""
-    found = results("dynamics_label_noise")
-    columns = {
-        f"{data}, {regime}": found[f"{DYNAMICS_DATA[data]}, symmetric, {REGIMES[regime]}"]
-        for data in DYNAMICS_DATA
-        for regime in REGIMES
-    }
-    base = "cross-validation"
-    names = dict.fromkeys(name for column in columns.values() for name in column["found"])
-    names = [base, *(name for name in names if name != base)]
-    rows = []
-    for name in names:
-        cells = []
-        for column in columns.values():
-            if name not in column["found"]:
-                cells.append("—")
-                continue
-            cell = f"{column['found'][name]['ap']['mean']:.3f}"
-            if name != base:
-                difference = column[f"minus {base}"][name]["ap"]
-                signed = f"{difference['mean']:+.3f}".replace("-", "−")
-                cell += f" ({signed} ± {difference['se']:.3f})"
-            cells.append(cell)
-        shown = "cross-validation" if name == base else _dynamics_name(name)
-        rows.append([shown, "5" if name == base else "1", *cells])
-    return list_table(["score", "fits", *columns], rows)
-
-
-def dynamics_regimes():
-    """How a network that has memorised its labels shows, from what the record holds."""
-    found = results("dynamics_label_noise")
-    rows = []
-    for data, key in DYNAMICS_DATA.items():
-        for shown, problem in DYNAMICS_PROBLEMS.items():
-            cells = [
-                "; ".join(
-                    f"{found[f'{key}, {problem}, {regime}'][what]['mean']:.3f}"
-                    for regime in REGIMES.values()
-                )
-                for what in (
-                    "train accuracy, given labels",
-                    "mean confidence, last epoch",
-                    "share of rows never learned",
-                )
-            ]
-            trained = "clean labels" if problem == "held-out" else shown
-            rows.append([f"{data}, {trained}", *cells])
-    return list_table(
-        ["training labels", "train accuracy", "mean confidence, last epoch", "never learned"], rows
-    )
-
-
-def dynamics_speed():
-    """What recording costs, the collector beside aum, and GraNd beside an epoch of training."""
-    found = results("dynamics_speed_cpu")
-    rows = []
-    for network, case in found["recording"].items():
-        noise = f"{case['without_over_without']:.2f}"
-        for shown, key, target in (
-            ("recorded / only checkpoints kept", "recorded_over_without", f"{case['target']:.2f}"),
-            ("recorded / no recorder", "recorded_over_no_recorder", "—"),
-            ('``mode="evaluation"`` / only checkpoints', "evaluation_over_without", "—"),
-        ):
-            rows.append([f"{network}, fit: {shown}", f"{case[key]:.2f}", noise, target])
-    case = found["collector"]
-    if "aum_over_ours" in case:
-        work = f"collector, {case['n']:,} rows: aum / ours"
-        rows.append([work, f"{case['aum_over_ours']:.0f}", f"{case['ours_over_ours']:.2f}", "—"])
-    for network, case in found["grand"].items():
-        noise = f"{case['epoch_over_epoch']:.2f}"
-        for name in ("grand", "grand_all"):
-            work = f'{network}, "{name}" at one checkpoint / an epoch of training'
-            rows.append([work, f"{case[f'{name}_over_epoch']:.2f}", noise, "—"])
-    return list_table(["work", "time", "the same twice (noise)", "target"], rows)
-
-
-def quadrants_claims():
-    """What the quadrants are named after and used for, as published and as measured."""
-    found = results("quadrants")
-    cells = [found[name] for name in QUADRANT_CELLS.values()]
-    names, corner = list(QUADRANTS), "looks_like_a_different_class"
-    rows = []
-
-    def claim(what, paper, read):
-        rows.append([what, paper, *(read(cell) or "—" for cell in cells)])
-
-    def of_noise(what, paper, read):
-        claim(what, paper, lambda c: "wrong labels" in c and read(c["wrong labels"]))
-
-    claim(
-        "train accuracy, given labels",
-        "—",
-        lambda c: f"{c['train accuracy, given labels']['mean']:.3f}",
-    )
-    of_noise(
-        "share of wrong labels among the 100; 200 rows nearest that corner",
-        "mislabelled rows are there",
-        lambda w: _several(w["nearest"][n]["precision"] for n in ("100", "200")),
-    )
-    of_noise(
-        "share of the quadrant that has a wrong label",
-        "—",
-        lambda w: mean_se(w["quadrants"][corner]["labels wrong"]),
-    )
-    of_noise(
-        "``suggested_label_`` is true there: label wrong; label right",
-        "—",
-        lambda w: _several(
-            w["suggested label is true"][f"in the quadrant, label {kind}"]
-            for kind in ("wrong", "right")
-        ),
-    )
-    claim(
-        "the networks contradict the label, 100 nearest that corner",
-        "nearly always",
-        lambda c: _complement(c["corners"][corner]["consensus is given"]),
-    )
-    claim(
-        "consensus-consistency, 100 nearest each corner, in the order of the codes",
-        "low for the ambiguous two",
-        lambda c: "; ".join(
-            f"{c['corners'][name]['consensus-consistency']['mean']:.2f}" for name in names
-        ),
-    )
-    claim(
-        "Spearman correlation of depth and consensus-consistency: held out; unseen",
-        "negative",
-        lambda c: _several(
-            part["consensus-consistency"]["spearman"]
-            for part in (c["held out"], c["unseen"]["consistency"])
-        ),
-    )
-    claim(
-        "line through the 5 % quantiles of consensus-consistency by depth, unseen: slope (R²)",
-        "a line bounds it",
-        _bound,
-    )
-    claim(
-        "correlation of depth and consistency, unseen: consensus is the label; is another",
-        "negative; positive",
-        lambda c: _several(
-            c["unseen"]["consistency"][f"consistency, consensus is {kind}"]["pearson"]
-            for kind in ("the label", "another")
-        ),
-    )
-    claim(
-        'accuracy, 100 nearest "ambiguous without label": input; middle probe; network',
-        "—; 0.98; 0.25",
-        lambda c: _probes_and_network(c["corners"]["ambiguous_without_label"]),
-    )
-    claim(
-        "middle probe − network, unseen rows nearest it, placed without labels",
-        "—",
-        lambda c: _signed(
-            c["unseen"]["rows"]["near the corner, labels unknown"]["middle minus network"]
-        ),
-    )
-    claim(
-        "correlation of estimated and measured trained-on depth: given label; predicted class",
-        "—",
-        lambda c: _several(
-            c["estimated training depth"][kind]["all rows"]["pearson"]
-            for kind in ("given label", "predicted class")
-        ),
-    )
-    claim(
-        "the two on the same side of the cut, given label (share below it)",
-        "—",
-        lambda c: _same_side(c["estimated training depth"]["given label"]["all rows"]),
-    )
-    claim(
-        "memorization: wrong labels; right labels",
-        "—",
-        lambda c: "; ".join(
-            mean_se(c["memorization"][kind]["memorization"]) if kind in c["memorization"] else "—"
-            for kind in ("label wrong", "label right")
-        ),
-    )
-    return list_table(["claim", "paper", *QUADRANT_CELLS], rows)
-
-
-def _several(summaries):
-    return "; ".join(map(mean_se, summaries)).replace("-", "−")
-
-
-def _complement(summary):
-    return f"{1 - summary['mean']:.2f} ± {summary['se']:.2f}"
-
-
-def _bound(cell):
-    line = cell["figures"]["bound, unseen"].get("line through the 5 % quantiles")
-    return line and f"{line['slope']:.2f} ({line['r2']:.2f})".replace("-", "−")
-
-
-def _probes_and_network(corner):
-    """Return how often the input, the middle probe and the network see the true class."""
-    probes = corner["probes, accuracy"]["true"]
-    middle = (len(probes["mean"]) - 1) // 2
-    of_probes = ({part: probes[part][i] for part in ("mean", "se")} for i in (0, middle))
-    return _several([*of_probes, corner["network"]["true"]])
-
-
-def _same_side(agreement):
-    share, below = agreement["same side of the cut"], agreement["measured: below the cut"]
-    return f"{mean_se(share)} ({below['mean']:.2f})"
-
-
-def quadrants_label_noise():
-    """Average precision (AUROC) for 20 % flipped labels, of scores of the same networks."""
-    found = results("quadrants")
-    columns = {
-        shown: found[name]
-        for shown, name in QUADRANT_CELLS.items()
-        if "wrong labels" in found[name]
-    }
-    rows = []
-    for shown, score in QUADRANT_SCORES.items():
-        cells = [column["wrong labels"]["found"][score] for column in columns.values()]
-        rows.append([shown, *(f"{mean_se(c['ap'])} ({c['auroc']['mean']:.2f})" for c in cells)])
-    return list_table(["score", *columns], rows)
-
-
-def quadrants_shares():
-    """Where wrong labels are, and where right ones."""
-    found = results("quadrants")
-    columns = {
-        shown: found[name]
-        for shown, name in QUADRANT_CELLS.items()
-        if "wrong labels" in found[name]
-    }
-    kinds = ("share of wrong labels", "share of right labels")
-    rows, left = [], {shown: dict.fromkeys(kinds, 1.0) for shown in columns}
-    for name, quadrant in QUADRANTS.items():
-        cells = []
-        for shown, column in columns.items():
-            shares = [column["wrong labels"]["quadrants"][name][kind]["mean"] for kind in kinds]
-            for kind, share in zip(kinds, shares, strict=True):
-                left[shown][kind] -= share
-            cells.append("; ".join(f"{share:.2f}" for share in shares))
-        rows.append([quadrant, *cells])
-    rows.append(
-        ["none", *("; ".join(f"{abs(rest):.2f}" for rest in of.values()) for of in left.values())]
-    )
-    return list_table(["share of all wrong; of all right labels in", *columns], rows)
-
-
 ENSEMBLE_RUNS = {
     'one by one (``backend="joblib"``)': "joblib",
     "one by one, two processes": "joblib, 2 processes",
     "a loop over skorch's ``fit``": "skorch",
     "a bare torch loop": "bare loop",
+    "the stack with one torch thread": "stacked, 1 thread",
     "the stack again": "stacked again",
 }
-
-
-def quadrants_speed():
-    """Seconds over those of a stack of the same networks."""
-    speed = results("ensemble_speed_cpu")["speed"]
-    ratios = {network: found["seconds_over_stacked"] for network, found in speed.items()}
-    rows = [
-        [shown, *(f"{of_network[run]:.2f}" for of_network in ratios.values())]
-        for shown, run in ENSEMBLE_RUNS.items()
-    ]
-    return list_table(["seconds over those of the stack", *speed], rows)
-
-
 LABEL_ERRORS_NOISE = (
     *("symmetric 5 %", "symmetric 20 %", "symmetric 40 %"),
     *("pair 20 %", "instance 10 %", "instance 30 %", "none"),
@@ -624,138 +114,18 @@ LABEL_ERRORS_CUTS = {
     "cleanlab": "cleanlab",
     "cleanlab, our probabilities": "cleanlab, our probabilities",
 }
-LABEL_ERRORS_TRAINED = {
-    "all rows": "all rows",
-    "ours, dropped": "ours, dropped",
-    "ours, relabelled": "ours, relabelled",
-    "CleanLearning": "CleanLearning",
-    "true labels": "true labels",
+LABEL_ERRORS_GROUPS = {
+    "all cells": {},
+    "digits and Fashion-MNIST": {"data": ("digits", "fashion_mnist")},
+    "breast cancer": {"data": ("breast_cancer",)},
+    "letter recognition": {"data": ("letter",)},
+    "symmetric": {"noise": "symmetric"},
+    "pair": {"noise": "pair"},
+    "instance": {"noise": "instance"},
+    "stopped early": {"regime": "stopped early"},
+    "memorised": {"regime": "memorised"},
 }
-
-
-def _label_error_cells(data=None, noise=None, regime=None):
-    """Return the cells of some data sets, kinds of noise and regimes; None for all."""
-    return [
-        cell
-        for name, cell in results("label_errors").items()
-        for d, n, r in [name.split(", ")]
-        if (data is None or d in data)
-        and (noise is None or n.startswith(noise))
-        and regime in (None, r)
-    ]
-
-
-def _seeds(cells, *path):
-    """Return a number of every seed of every cell."""
-    values = []
-    for cell in cells:
-        for key in path:
-            cell = cell[key]
-        values += [float("nan") if v is None else v for v in cell["per_seed"]]
-    return values
-
-
-def _mean(values):
-    """Return the mean of what is defined."""
-    defined = [v for v in values if v == v]
-    return sum(defined) / len(defined) if defined else float("nan")
-
-
-def label_error_mean(*path, data=None, noise=None, regime=None):
-    """Return the mean of a number over data sets, kinds of noise, regimes and seeds."""
-    return _mean(_seeds(_label_error_cells(data, noise, regime), *path))
-
-
-def _by_regime(noise, *path, digits=2):
-    means = [label_error_mean(*path, noise=noise, regime=regime) for regime in REGIMES.values()]
-    return "; ".join("—" if m != m else f"{m:.{digits}f}" for m in means)
-
-
-def _gain(cells, ours, theirs, measure):
-    """Return the mean paired difference over cells and seeds, with its standard error."""
-    pairs = zip(
-        _seeds(cells, "found", ours, measure), _seeds(cells, "found", theirs, measure), strict=True
-    )
-    gains = [a - b for a, b in pairs if a == a and b == b]
-    mean = sum(gains) / len(gains)
-    variance = sum((g - mean) ** 2 for g in gains) / (len(gains) - 1)
-    return f"{mean:+.3f} ± {(variance / len(gains)) ** 0.5:.3f}".replace("-", "−")
-
-
-def label_errors_ranking():
-    """Average precision by kind of noise, stopped; memorised, mean over data sets and seeds."""
-    kinds = LABEL_ERRORS_NOISE[:-1]
-    rows = [
-        [shown, *(_by_regime(kind, "found", who, "ap") for kind in kinds)]
-        for shown, who in LABEL_ERRORS_RANKINGS.items()
-    ]
-    return list_table(["score", *kinds], rows)
-
-
-def label_errors_cuts():
-    """F1 of the default cut by kind of noise, stopped; memorised; for none the share dropped."""
-    rows = []
-    for shown, who in LABEL_ERRORS_CUTS.items():
-        cells = [_by_regime(kind, "found", who, "f1") for kind in LABEL_ERRORS_NOISE[:-1]]
-        none = _by_regime("none", "found", who, "flagged", digits=3)
-        rows.append([shown, *cells, none])
-    rows.append(
-        [
-            "estimated share",
-            *(_by_regime(kind, "found", "ours", "rate") for kind in LABEL_ERRORS_NOISE[:-1]),
-            _by_regime("none", "found", "ours", "rate", digits=3),
-        ]
-    )
-    return list_table(["F1 of the cut", *LABEL_ERRORS_NOISE[:-1], "none: share dropped"], rows)
-
-
-def label_errors_gains():
-    """Paired gains over cleanlab, with standard errors over cells and seeds."""
-    groups = {
-        "all cells": _label_error_cells(),
-        "digits and Fashion-MNIST": _label_error_cells(("digits", "fashion_mnist")),
-        "breast cancer": _label_error_cells(("breast_cancer",)),
-        "letter recognition": _label_error_cells(("letter",)),
-        "symmetric": _label_error_cells(noise="symmetric"),
-        "pair": _label_error_cells(noise="pair"),
-        "instance": _label_error_cells(noise="instance"),
-        "stopped early": _label_error_cells(regime="stopped early"),
-        "memorised": _label_error_cells(regime="memorised"),
-    }
-    rows = [
-        [
-            shown,
-            *(
-                _gain(cells, "ours", theirs, measure)
-                for measure in ("ap", "f1")
-                for theirs in ("cleanlab", "cleanlab, our probabilities")
-            ),
-        ]
-        for shown, cells in groups.items()
-    ]
-    return list_table(
-        [
-            "ours − theirs",
-            "AP − cleanlab",
-            "AP − cleanlab, our probabilities",
-            "F1 − cleanlab",
-            "F1 − cleanlab, our probabilities",
-        ],
-        rows,
-    )
-
-
-def label_errors_accuracy():
-    """Accuracy on held-out rows after training again, by kind of noise and regime."""
-    rows = []
-    for kind in LABEL_ERRORS_NOISE:
-        for shown, regime in REGIMES.items():
-            cells = _label_error_cells(noise=kind, regime=regime)
-            means = [_mean(_seeds(cells, "accuracy", how)) for how in LABEL_ERRORS_TRAINED.values()]
-            rows.append([f"{kind}, {shown}", *(f"{m:.3f}" for m in means)])
-    return list_table(["noise, network", *LABEL_ERRORS_TRAINED], rows)
-
-
+TRAINED = ("all rows", "ours, dropped", "ours, relabelled", "CleanLearning", "true labels")
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
     "``LabelErrorScorer``": "ours",
@@ -764,65 +134,580 @@ RARE_FILTERS = {
 }
 
 
-def filter_rare():
-    """Share of a rare group that is dropped where a share of the wrong labels has been found."""
-    found = results("rare_subgroup")
-    recalls = ("0.25", "0.50", "0.70")
-    rows = []
-    for shown, who in RARE_FILTERS.items():
-        cells = [
-            "; ".join(
-                _mean_or_dash(found[regime]["rare rows dropped at recall"][who][recall])
-                for regime in REGIMES.values()
-            )
-            for recall in recalls
-        ]
-        cut = [found[regime]["default cut"].get(who) for regime in REGIMES.values()]
-        for what in ("recall", "rare rows dropped"):
-            cells.append("; ".join(_mean_or_dash(c and c[what]) for c in cut))
-        rows.append([shown, *cells])
-    return list_table(
+# ----------------------------------------------------------------------------- figures as they read
+
+
+@cache
+def results(name):
+    return json.loads((HERE / "results" / f"{name}.json").read_text())["results"]
+
+
+def look_up(cell, path):
+    """Return what is at a path of keys, "clean/depth/auroc"; None where there is nothing."""
+    for key in path.split("/"):
+        cell = cell[int(key)] if isinstance(cell, list) else (cell or {}).get(key)
+    return cell
+
+
+def figure(found, spec):
+    """Return a mean (or a number) as ``spec`` says, or a dash where there is none.
+
+    ".3" are three digits, without them two; "+" shows the sign, "±" adds the standard error, and
+    "n" is the number of seeds. Where some seed has no number the mean of the others would flatter.
+    """
+    value = found["mean"] if isinstance(found, dict) else found
+    if value is None:
+        return "—"
+    if spec == "n":
+        return str(len(found["per_seed"]))
+    form = spec.replace("±", "") or ".2"
+    text = f"{value:{form if form.endswith('g') else form + 'f'}}".rstrip(".").replace("-", "−")
+    return f"{text} ± {found['se']:{form.lstrip('+')}f}" if "±" in spec else text
+
+
+def fill(template, cell):
+    """Return a text whose ``<path|spec>`` are the figures of a cell; a dash if it has none."""
+    if callable(template):
+        return template(cell)
+    figures = [figure(look_up(cell, path), spec) for path, spec in PLACE.findall(template)]
+    if set(figures) == {"—"}:
+        return "—"
+    left = iter(figures)
+    return PLACE.sub(lambda _: next(left), template)
+
+
+def of_regimes(template):
+    """Return a template for both regimes: stopped; memorised."""
+    return "; ".join(template.replace("<", f"<{regime}/") for regime in REGIMES)
+
+
+# ----------------------------------------------------------------------------------- tables as such
+
+
+def table(function):
+    """Make a function, which returns header and rows, known by its name."""
+    TABLES[function.__name__] = function
+    return function
+
+
+def grid(corner, rows, columns):
+    """Return header and rows; either the rows or the columns are cells that fill the others."""
+    by_column = isinstance(next(iter(columns.values())), dict)
+    body = [
+        [shown, *(fill(row, c) if by_column else fill(c, row) for c in columns.values())]
+        for shown, row in rows.items()
+    ]
+    for shown, *figures in body:
+        assert set(figures) != {"—"}, f"{corner}: the files have nothing for {shown}"
+    return [corner, *columns], body
+
+
+def beside(header, rows, i, shown, column):
+    """Put a column into a table."""
+    found = [[*row[:i], cell, *row[i:]] for row, cell in zip(rows, column, strict=True)]
+    return [*header[:i], shown, *header[i:]], found
+
+
+def for_each(names, template):
+    """Return the template for every name, which takes the place of its stars."""
+    names = names if isinstance(names, dict) else dict(zip(names, names, strict=True))
+    return {shown: template.replace("*", name) for shown, name in names.items()}
+
+
+def claims(cells, found):
+    """Return header and rows of {claim: (what a paper says, the template of what cells say)}."""
+    templates = {claim: template for claim, (_, template) in found.items()}
+    papers = (paper for paper, _ in found.values())
+    return beside(*grid("claim", templates, cells), 1, "paper", papers)
+
+
+def one_by_one(template, *names):
+    """Return the template for one name after the other."""
+    return "; ".join(template.replace("*", name) for name in names)
+
+
+def list_table(header, rows):
+    text = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (header, *rows):
+        text += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return text
+
+
+def pipe_table(header, rows):
+    text = [f"| {' | '.join(row)} |".replace("``", "`") for row in (header, *rows)]
+    return [text[0], "|---" * len(header) + "|", *text[1:]]
+
+
+def with_tables(page):
+    """Return the text of a page, with every table that it names made anew."""
+    text, render = [], pipe_table if page.suffix == ".md" else list_table
+    is_table = re.compile(r"$|\||   |\.\. list-table::").match
+    old = iter(page.read_text().splitlines())
+    for line in old:
+        text.append(line)
+        if mark := MARK.match(line):
+            text += ["", *render(*TABLES[mark[1]]()), ""]
+            text += next(([line] for line in old if not is_table(line)), [])
+    return "\n".join(text).rstrip() + "\n"
+
+
+# --------------------------------------------------------------------------- variance of gradients
+
+
+@table
+def toy():
+    seeds = "<*> (<*/n_negative|.0> of <*|n>)"
+    templates = {
+        f"{shown}, {target}": seeds.replace("*", f"{target}, all/{score}")
+        for target in ("logit", "probability")
+        for shown, score in (("VoG", "vog_raw"), ("magnitude", "magnitude"))
+    }
+    return grid("hidden units, distance of centres", results("vog_toy"), templates)
+
+
+@table
+def error_rate():
+    cells = {name: results(file) for name, file in ERROR_RATE.items()}
+    of_window = "<held-out, predicted class/{}/{}/auroc|±.2>".format
+    rows = {f"VoG, {w}": of_window(w, "vog_class") for w in CELLS}
+    rows |= {f"VoG, {w}, raw": of_window(w, "vog_raw") for w in ALL_EPOCHS}
+    rows |= {f"magnitude, {w}, raw": of_window(w, "magnitude_raw") for w in ALL_EPOCHS}
+    rows["1 − largest softmax"] = "<1 - max softmax/held-out/auroc|±.2>"
+    return grid("score", rows, cells)
+
+
+@table
+def error_rate_and_magnitude():
+    """Return `error_rate` with the gain over the magnitude, and the outermost tenths' errors."""
+    errors = "<{0}/error_rate/mean/0|.3>, <{0}/error_rate/mean/-1|.3>".format
+    found = {}
+    for suffix, kind, windows in (("", "class", CELLS), (", raw", "raw", ALL_EPOCHS)):
+        for window in windows:
+            path = f"held-out, predicted class/{window}/vog_{kind}"
+            auroc = f"<{path}/auroc|.3> (<{path} minus magnitude_{kind}/auroc|±+.3>)"
+            found[f"{window}{suffix}"] = auroc, errors(path)
+    softmax = "1 - max softmax/held-out"
+    found["1 − max softmax"] = f"<{softmax}/auroc|.3>", errors(softmax)
+    networks = [results(file) for file in ERROR_RATE.values()]
+    rows = [
+        [shown, *(fill(template, cell) for cell in networks for template in both)]
+        for shown, both in found.items()
+    ]
+    return ["target, epochs", *(f"{x}{what}" for x in "ABC" for what in ("", ", error"))], rows
+
+
+@table
+def label_noise():
+    cells = {shown: results("vog_label_noise")[name] for shown, name in NOISE.items()}
+    wins = "<{0}/vog_class/auroc> (<{0}/seeds_with_higher_mean|.0>, <{0}/seeds_with_higher_sd|.0>"
+    rows = {f"VoG, {w}": f"{wins} of <{{0}}/vog_class/auroc|n>)".format(w) for w in CELLS}
+    rows["magnitude, loss, all"] = "<loss, all/magnitude_class/auroc|.3>"
+    rows["mean over epochs of 1 − p"] = "<mean over epochs of 1 - p(given)/auroc|.3>"
+    return grid("score", rows, cells)
+
+
+@table
+def speed():
+    templates = {
+        "time, ours / bare": "<ours_over_bare>",
+        "bare / bare (noise)": "<bare_over_bare>",
+        "stored / ours": "<stored_over_ours|.1>",
+        "peak MiB: ours / bare / stored": (
+            "<peak_mib/ours|.0> / <peak_mib/bare|.0> / <peak_mib/stored|.0>"
+        ),
+    }
+    cells = {
+        f"{network}, K = {case['checkpoints']}": case
+        for network, cases in results("vog_speed_cpu").items()
+        for case in cases
+    }
+    return grid("network", cells, templates)
+
+
+# -------------------------------------------------------------------------------- prediction depth
+
+
+@table
+def depth_speed():
+    templates = {
+        "time, ours / product": "<ours_over_bare>",
+        "product / product (noise)": "<bare_over_bare>",
+        "addmm + topk / ours": "<over_ours/naive torch|.1>",
+        "scikit-learn / ours": "<over_ours/scikit-learn|.1>",
+        "faiss / ours": "<over_ours/faiss|.1>",
+    }
+    cases = results("prediction_depth_speed_cpu")["search"]
+    return grid("width", {f"{c['width']:,} values": c for c in cases}, templates)
+
+
+@table
+def depth_claims():
+    found = results("prediction_depth_claims")
+    cells = {name: found[name] for name in DEPTH_NETWORKS}
+    # For one network only.
+    cells[DEPTH_NETWORKS[0]] = found[DEPTH_NETWORKS[0]] | {"losses": found["intervention"]}
+    losses = "<losses/cross-entropy, SGD/{0}|#.2g>; <losses/0-hinge, GD/{0}|#.2g>".format
+    margins = "<over models/clean/mean of log {0} margin> (<clean/log margin/{0}|±.2>)".format
+    depths = "<clean/{0} depth|±.2>; <mixed/{0} depth|±.2>".format
+    gain = "<clean/smallest margins/{} minus network|±+.2>".format
+    errors = "<clean/depth/auroc|±.2> (<clean/1 - max softmax/auroc|±.2>)"
+    which, chosen = "cross-entropy, SGD; 0-hinge, GD", "+0.73, rows chosen by depth"
+
+    def by_depth(cell):
+        """Return the accuracy of held-out rows of depth 0, in the shallow and in the deep half."""
+        n, right = (look_up(cell, f"clean/held-out {w} by depth/mean") for w in ("rows", "right"))
+        half = (len(n) + 1) // 2
+        groups = (slice(0, 1), slice(1, half), slice(half, None))
+        return "; ".join(figure(sum(right[group]) / sum(n[group]), "") for group in groups)
+
+    def original_wins(cell):
+        n_probes = len(cell["random"]["clean"]["mean"])
+        return fill(f"<random/probes where the original wins|.1> of {n_probes}", cell)
+
+    found = {
+        "accuracy at depth 0; rest of the shallow half; deep half": ("falls", by_depth),
+        "AUROC for misclassified rows (1 − largest softmax)": ("—", errors),
+        "correlation with the log output margin (one model)": ("−0.70", margins("output")),
+        "correlation with the log input margin (one model)": ("−0.69", margins("input")),
+        "mean depth, training rows: images; mixed": ("harder data: larger", depths("training")),
+        "mean depth, held-out rows: images; mixed": ("harder data: larger", depths("held-out")),
+        "probes that see the original of a random label": ("early and middle ones", original_wins),
+        f"output margin: {which}": ("16; 0.0002", losses("output margin")),
+        f"depth: {which}": ("0-hinge: larger", losses("training depth, undefined as largest")),
+        f"training accuracy: {which}": ("—", losses("train accuracy, given labels")),
+        "share of training rows without a depth": ("< 0.0001", "<clean/training undefined|.4>"),
+        "share of held-out rows without a depth": ("< 0.0001", "<clean/held-out undefined|.4>"),
+        "accuracy, input − network, smallest margins": (chosen, gain("input")),
+        "accuracy, middle probe − network, smallest margins": (chosen, gain("middle")),
+    }
+    return claims(cells, found)
+
+
+@table
+def depth_label_noise():
+    cells = {
+        f"{name}, {regime}": results("prediction_depth_claims")[name][labels]
+        for name in DEPTH_NETWORKS
+        for labels, regime in (("flipped", "memorised"), ("stopped", "stopped"))
+    }
+    return grid("score", for_each(DEPTH_SCORES, "<*/ap> (<*/auroc>)"), cells)
+
+
+# ------------------------------------------------------------------------------- training dynamics
+
+
+def dynamics_cell(data, problem):
+    found = results("dynamics_label_noise")
+    return {short: found[f"{data}, {problem}, {regime}"] for short, regime in REGIMES.items()}
+
+
+def dynamics_names(cells):
+    """Return {as shown: in the file} of all scores of some cells."""
+    scores = dict.fromkeys(score for cell in cells for score in cell["found"])
+    return {DYNAMICS_SCORES.get(score, f"``{score}``"): score for score in scores}
+
+
+@table
+def dynamics_which(data="fashion_mnist"):
+    cells = {shown: dynamics_cell(data, name) for shown, name in DYNAMICS_PROBLEMS.items()}
+    rows = {"chance": of_regimes("<marked>")}
+    names = dynamics_names(cell["stopped"] for cell in cells.values())
+    rows |= for_each(names, of_regimes("<found/*/ap>"))
+    return grid("score", rows, cells)
+
+
+@table
+def dynamics_which_digits():
+    return dynamics_which("digits")
+
+
+@table
+def dynamics_symmetric():
+    cells = {
+        f"{shown}, {short}": cell
+        for shown, data in DATA.items()
+        for short, cell in dynamics_cell(data, "symmetric").items()
+    }
+    names = dynamics_names(cells.values())
+    del names[DYNAMICS_SCORES["cross-validation"]]
+    above = "<found/*/ap|.3> (<minus cross-validation/*/ap|±+.3>)"
+    rows = {"cross-validation": "<found/cross-validation/ap|.3>"} | for_each(names, above)
+    fits = ["5", *("1" for _ in names)]
+    return beside(*grid("score", rows, cells), 1, "fits", fits)
+
+
+@table
+def dynamics_regimes():
+    templates = {
+        "train accuracy": of_regimes("<train accuracy, given labels|.3>"),
+        "mean confidence, last epoch": of_regimes("<mean confidence, last epoch|.3>"),
+        "never learned": of_regimes("<share of rows never learned|.3>"),
+    }
+    trained = {name: shown for shown, name in DYNAMICS_PROBLEMS.items()}
+    trained["held-out"] = "clean labels"
+    cells = {
+        f"{shown}, {labels}": dynamics_cell(data, problem)
+        for shown, data in DATA.items()
+        for problem, labels in trained.items()
+    }
+    return grid("training labels", cells, templates)
+
+
+@table
+def dynamics_speed():
+    found, same, again = (
+        results("dynamics_speed_cpu"),
+        "<without_over_without>",
+        "<epoch_over_epoch>",
+    )
+    collector = f"collector, {found['collector']['n']:,} rows: aum / ours"
+    epoch = "at one checkpoint / an epoch of training"
+    of_fit = {
+        "fit: recorded / only checkpoints kept": ("<recorded_over_without>", same, "<target>"),
+        "fit: recorded / no recorder": ("<recorded_over_no_recorder>", same, "—"),
+        'fit: ``mode="evaluation"`` / only checkpoints': ("<evaluation_over_without>", same, "—"),
+    }
+    of_grand = {f'"{x}" {epoch}': (f"<{x}_over_epoch>", again, "—") for x in ("grand", "grand_all")}
+    cells = [
+        *((f"{name}, ", case, of_fit) for name, case in found["recording"].items()),
+        ("", found["collector"], {collector: ("<aum_over_ours|.0>", "<ours_over_ours>", "—")}),
+        *((f"{name}, ", case, of_grand) for name, case in found["grand"].items()),
+    ]
+    rows = [
+        [f"{name}{work}", *(fill(template, case) for template in templates)]
+        for name, case, works in cells
+        for work, templates in works.items()
+    ]
+    return ["work", "time", "the same twice (noise)", "target"], rows
+
+
+# --------------------------------------------------------------------------------------- quadrants
+
+
+def quadrant_cells(*, with_wrong_labels=False):
+    cells = {shown: results("quadrants")[name] for shown, name in QUADRANT_CELLS.items()}
+    return {s: c for s, c in cells.items() if not with_wrong_labels or "wrong labels" in c}
+
+
+@table
+def quadrants_claims():
+    corner, unsure = "looks_like_a_different_class", "corners/ambiguous_without_label"
+    trained = "estimated training depth/*/all rows"
+    of_label = trained.replace("*", "given label")
+
+    def contradicted(cell):
+        agrees = look_up(cell, f"corners/{corner}/consensus is given")
+        return figure(agrees | {"mean": 1 - agrees["mean"]}, "±.2")
+
+    def bound(cell):
+        line = cell["figures"]["bound, unseen"].get("line through the 5 % quantiles", {})
+        return fill("<slope> (<r2>)", line)
+
+    def probes_and_network(cell):
+        """Return how often the input, the middle probe and the network see the true class."""
+        probes = look_up(cell, f"{unsure}/probes, accuracy/true")
+        middle = (len(probes["mean"]) - 1) // 2
+        of_probes = ({part: probes[part][i] for part in ("mean", "se")} for i in (0, middle))
+        found = (*of_probes, look_up(cell, f"{unsure}/network/true"))
+        return "; ".join(figure(of_true, "±.2") for of_true in found)
+
+    found = {
+        "train accuracy, given labels": ("—", "<train accuracy, given labels|.3>"),
+        "share of wrong labels among the 100; 200 rows nearest that corner": (
+            "mislabelled rows are there",
+            one_by_one("<wrong labels/nearest/*/precision|±.2>", "100", "200"),
+        ),
+        "share of the quadrant that has a wrong label": (
+            "—",
+            f"<wrong labels/quadrants/{corner}/labels wrong|±.2>",
+        ),
+        "``suggested_label_`` is true there: label wrong; label right": (
+            "—",
+            one_by_one(
+                "<wrong labels/suggested label is true/in the quadrant, label *|±.2>",
+                *("wrong", "right"),
+            ),
+        ),
+        "the networks contradict the label, 100 nearest that corner": (
+            "nearly always",
+            contradicted,
+        ),
+        "consensus-consistency, 100 nearest each corner, in the order of the codes": (
+            "low for the ambiguous two",
+            one_by_one("<corners/*/consensus-consistency>", *QUADRANTS.values()),
+        ),
+        "Spearman correlation of depth and consensus-consistency: held out; unseen": (
+            "negative",
+            one_by_one("<*/consensus-consistency/spearman|±.2>", "held out", "unseen/consistency"),
+        ),
+        "line through the 5 % quantiles of consensus-consistency by depth, unseen: slope (R²)": (
+            "a line bounds it",
+            bound,
+        ),
+        "correlation of depth and consistency, unseen: consensus is the label; is another": (
+            "negative; positive",
+            one_by_one(
+                "<unseen/consistency/consistency, consensus is */pearson|±.2>",
+                *("the label", "another"),
+            ),
+        ),
+        'accuracy, 100 nearest "ambiguous without label": input; middle probe; network': (
+            "—; 0.98; 0.25",
+            probes_and_network,
+        ),
+        "middle probe − network, unseen rows nearest it, placed without labels": (
+            "—",
+            "<unseen/rows/near the corner, labels unknown/middle minus network|±+.2>",
+        ),
+        "correlation of estimated and measured trained-on depth: given label; predicted class": (
+            "—",
+            one_by_one(f"<{trained}/pearson|±.2>", "given label", "predicted class"),
+        ),
+        "the two on the same side of the cut, given label (share below it)": (
+            "—",
+            f"<{of_label}/same side of the cut|±.2> (<{of_label}/measured: below the cut>)",
+        ),
+        "memorization: wrong labels; right labels": (
+            "—",
+            one_by_one("<memorization/label */memorization|±.2>", "wrong", "right"),
+        ),
+    }
+    return claims(quadrant_cells(), found)
+
+
+@table
+def quadrants_label_noise():
+    cells = quadrant_cells(with_wrong_labels=True)
+    template = "<wrong labels/found/*/ap|±.2> (<wrong labels/found/*/auroc>)"
+    return grid("score", for_each(QUADRANT_SCORES, template), cells)
+
+
+@table
+def quadrants_shares():
+    cells = quadrant_cells(with_wrong_labels=True)
+    kinds = ("share of wrong labels", "share of right labels")
+
+    def none(cell):
+        quadrants = cell["wrong labels"]["quadrants"].values()
+        left = (abs(1 - sum(q[kind]["mean"] for q in quadrants)) for kind in kinds)
+        return "; ".join(figure(share, "") for share in left)
+
+    template = "; ".join(f"<wrong labels/quadrants/*/{kind}>" for kind in kinds)
+    rows = for_each(QUADRANTS, template) | {"none": none}
+    return grid("share of all wrong; of all right labels in", rows, cells)
+
+
+@table
+def quadrants_speed():
+    cells = results("ensemble_speed_cpu")["speed"]
+    template = "<seconds_over_stacked/*> (<processor_seconds_over_stacked/*>)"
+    corner = "seconds (processor seconds) over those of the stack"
+    return grid(corner, for_each(ENSEMBLE_RUNS, template), cells)
+
+
+# --------------------------------------------------------------------------- label errors, filters
+
+
+def label_errors(data=None, noise=None, regime=None):
+    """Return all seeds of some data sets, kinds of noise and regimes as one cell; None for all."""
+    return pooled(
         [
-            "filter",
-            *(f"rare rows lost, {float(r):.0%} of wrong labels found" for r in recalls),
-            "default cut: wrong labels found",
-            "default cut: rare rows lost",
-        ],
-        rows,
+            cell
+            for name, cell in results("label_errors").items()
+            for d, n, r in [name.split(", ")]
+            if (data is None or d in data)
+            and (noise is None or n.startswith(noise))
+            and regime in (None, r)
+        ]
     )
 
 
-def _mean_or_dash(summary):
-    # Where some seed never reaches a recall, the mean of the others would flatter.
-    known = summary and summary["mean"] is not None
-    return f"{summary['mean']:.2f}" if known else "—"
+def pooled(cells):
+    """Return what single numbers of cells are over all their seeds that have one."""
+    if "per_seed" not in cells[0]:
+        return {key: pooled([cell[key] for cell in cells]) for key in cells[0]}
+    values = [value for cell in cells for value in cell["per_seed"]]
+    defined = [value for value in values if value is not None]
+    return {"mean": fmean(defined) if defined else None, "per_seed": values}
 
 
-TABLES = {
-    "TOY": toy,
-    "ERROR_RATE": error_rate,
-    "NOISE": label_noise,
-    "SPEED": speed,
-    "DEPTH_SPEED": depth_speed,
-    "DEPTH_CLAIMS": depth_claims,
-    "DEPTH_LABEL_NOISE": depth_label_noise,
-    "DYNAMICS_WHICH": dynamics_which_finds_what,
-    "DYNAMICS_WHICH_DIGITS": partial(dynamics_which_finds_what, "digits"),
-    "DYNAMICS_SYMMETRIC": dynamics_symmetric,
-    "DYNAMICS_REGIMES": dynamics_regimes,
-    "DYNAMICS_SPEED": dynamics_speed,
-    "QUADRANTS_CLAIMS": quadrants_claims,
-    "QUADRANTS_SHARES": quadrants_shares,
-    "QUADRANTS_LABEL_NOISE": quadrants_label_noise,
-    "QUADRANTS_SPEED": quadrants_speed,
-    "LABEL_RANKING": label_errors_ranking,
-    "LABEL_CUTS": label_errors_cuts,
-    "LABEL_GAINS": label_errors_gains,
-    "FILTER_ACCURACY": label_errors_accuracy,
-    "FILTER_RARE": filter_rare,
-}
+def label_errors_of_regimes(noise):
+    return {short: label_errors(noise=noise, regime=regime) for short, regime in REGIMES.items()}
+
+
+@table
+def label_errors_ranking():
+    cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE[:-1]}
+    template = of_regimes("<found/*/ap>")
+    return grid("score", for_each(LABEL_ERRORS_RANKINGS, template), cells)
+
+
+@table
+def label_errors_cuts():
+    cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE}
+    none = cells.pop("none")
+    rows = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/f1>"))
+    rows["estimated share"] = of_regimes("<found/ours/rate>")
+    of_none = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/flagged|.3>"))
+    of_none["estimated share"] = of_regimes("<found/ours/rate|.3>")
+    shares = (fill(template, none) for template in of_none.values())
+    header, rows = grid("F1 of the cut", rows, cells)
+    return beside(header, rows, len(header), "none: share dropped", shares)
+
+
+@table
+def label_errors_gains():
+    def gain(theirs, measure):
+        def of_cell(cell):
+            """Return the mean paired difference over cells and seeds, with its standard error."""
+            pairs = (cell["found"][who][measure]["per_seed"] for who in ("ours", theirs))
+            gains = [a - b for a, b in zip(*pairs, strict=True) if None not in (a, b)]
+            error = stdev(gains) / len(gains) ** 0.5
+            return figure({"mean": fmean(gains), "se": error}, "±+.3")
+
+        return of_cell
+
+    templates = {
+        f"{measure.upper()} − {theirs}": gain(theirs, measure)
+        for measure in ("ap", "f1")
+        for theirs in ("cleanlab", "cleanlab, our probabilities")
+    }
+    cells = {shown: label_errors(**which) for shown, which in LABEL_ERRORS_GROUPS.items()}
+    return grid("ours − theirs", cells, templates)
+
+
+@table
+def filter_accuracy():
+    templates = for_each(TRAINED, "<accuracy/*|.3>")
+    cells = {
+        f"{noise}, {short}": cell
+        for noise in LABEL_ERRORS_NOISE
+        for short, cell in label_errors_of_regimes(noise).items()
+    }
+    return grid("noise, network", cells, templates)
+
+
+@table
+def filter_rare():
+    found = results("rare_subgroup")
+    both = {short: found[regime] for short, regime in REGIMES.items()}
+    lost, at = "rare rows lost", "rare rows dropped at recall"
+    columns = {
+        f"{lost}, {float(recall):.0%} of wrong labels found": f"<{at}/*/{recall}>"
+        for recall in ("0.25", "0.50", "0.70")
+    }
+    columns["default cut: wrong labels found"] = "<default cut/*/recall>"
+    columns[f"default cut: {lost}"] = "<default cut/*/rare rows dropped>"
+    rows = [
+        [shown, *(fill(of_regimes(c.replace("*", who)), both) for c in columns.values())]
+        for shown, who in RARE_FILTERS.items()
+    ]
+    return ["filter", *columns], rows
+
 
 if __name__ == "__main__":
-    for table in TABLES.values():
-        doc = getattr(table, "func", table).__doc__
-        print(doc, table(), sep="\n\n", end="\n\n")
+    for page in PAGES:
+        text = with_tables(page)
+        if text != page.read_text():
+            page.write_text(text)
+            print(f"written: {page.relative_to(HERE.parent)}")
