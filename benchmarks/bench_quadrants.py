@@ -413,7 +413,9 @@ def estimate(
         rows = np.concatenate([X[out], X[out], X_new])
         labels = np.concatenate([given[out], ensemble.predictions_[k, out], predicted[k]])
         where = np.concatenate([out, n + out, np.arange(2 * n, found.shape[1])])
-        found[k, where] = quadrants._estimated(ensemble.record(k), trained_on, rows, labels)
+        found[k, where] = quadrants._estimated(
+            ensemble.record(k), trained_on, ArrayRows(rows), labels
+        )
     means = nan_mean(found)
     return means[: 2 * n].reshape(2, n), means[2 * n :]
 
