@@ -98,7 +98,7 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
     rows = np.flatnonzero(mask)
     watcher = _HeldOut(take_rows(pool.view, np.flatnonzero(~mask)))
-    with _TRAINING, one_thread():
+    with training_turn():
         record = train_record(
             pool.net,
             take_rows(pool.X, rows),
@@ -110,6 +110,13 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             callbacks=[("held_out", watcher)],
         )
         return read_member(pool, record, mask, watcher.mean())
+
+
+@contextmanager
+def training_turn() -> Iterator[None]:
+    """Wait until no other thread of this process trains, and then let torch use a single thread."""
+    with _TRAINING, one_thread():
+        yield
 
 
 @contextmanager
