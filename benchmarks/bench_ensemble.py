@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What an ensemble costs: a stack of networks beside one network after the other.
 
-- Speed: `ResampledEnsemble` with ``backend="stacked"``, and the same with one torch thread, beside
-  ``backend="joblib"`` one by one and with two processes (one torch thread each), beside skorch (a
-  loop over ``fit`` on each member's rows) and a bare torch loop (no skorch, the same weights and
-  batches, checked against the ensemble's predictions). The ensembles also ask each member about the
+- Speed: `ResampledEnsemble` with ``backend="stacked"`` beside ``backend="joblib"`` one by one and
+  with two processes (one torch thread each), beside skorch (a loop over ``fit`` on each member's
+  rows) and a bare torch loop (no skorch, the same weights and batches, checked against the
+  ensemble's predictions), both with all threads. The ensembles also ask each member about the
   rows it was not trained on after every epoch, and about all rows in the end; skorch and the bare
   loop only train. Each round runs all of them and the stack once more, whose ratio to the first is
   the yardstick for the noise of the machine; the table shows medians of ratios over the rounds.
@@ -15,10 +15,15 @@
 - Growth: 5, 10, 20 and 30 members, and the exponent with which the time of the stack grows.
 - Memory: what a fit adds to the peak memory of a fresh process under several budgets
   (``working_memory``), and one by one.
+- Jobs: stacks beside members one by one with the same number of jobs, while nothing else runs and
+  beside a process that multiplies matrices on one core. Pairs take turns, with the order of the two
+  turned around in every other one, and the same stacks once more are the yardstick. CPU only,
+  written to a file of its own.
 
     python benchmarks/bench_ensemble.py            # on two cores (17 minutes on a loaded machine)
     python benchmarks/bench_ensemble.py --quick    # small, writes nothing
     python benchmarks/bench_ensemble.py --device cuda
+    python benchmarks/bench_ensemble.py --parts jobs    # 6 minutes on two free cores
 """
 
 import json
@@ -26,7 +31,9 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -51,10 +58,25 @@ MEMBERS = (5, 10, 20, 30)
 BUDGETS = (16, 64, 1024)  # MiB
 SLOW_ROUNDS = 3
 PARTS = ("speed", "stack_size", "growth", "memory")
+JOBS = (1, 2)
+# Started by this script, which ends it; it ends by itself if the script is killed.
+BUSY = """
+import os, torch
+torch.set_num_threads(1)
+parent, a = os.getppid(), torch.randn(512, 512)
+while os.getppid() == parent:
+    a @ a
+"""
 
 
 def small_mlp():
     return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def deep_mlp():
+    widths = (30, 128, 128, 128, 4)
+    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 def resnet():
@@ -86,9 +108,23 @@ CASES = {
     },
 }
 
+JOBS_CASES = {
+    "mlp 64-64-10": CASES["cpu"]["mlp 64-64-10"],
+    "mlp 30-128-128-128-4": Case(deep_mlp, (30,), 1_000, 3, 30, 3.0),
+    "mlp 784-256-10": CASES["cpu"]["mlp 784-256-10"],
+}
+
 
 def data(case):
-    """Return Fashion-MNIST; for 64 inputs the middle 24 x 24 pixels, averaged by threes."""
+    """Return Fashion-MNIST; for 64 inputs the middle 24 x 24 pixels, averaged by threes.
+
+    For 30 inputs and four classes four Gaussian blobs.
+    """
+    if case.shape == (30,):
+        rng = np.random.default_rng(0)
+        y = np.arange(case.n) % 4
+        X = rng.standard_normal((case.n, 30)) + np.eye(4, 30)[y]
+        return X.astype(np.float32), y
     images, y = (load_fashion_mnist()[key][: case.n] for key in ("data", "target"))
     if case.shape == (64,):
         images = images[:, 0, 2:26, 2:26].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4))
@@ -119,19 +155,15 @@ def ensemble(case, device, backend, **parameters):
 # -------------------------------------------------------------------------------------- the clocks
 
 
-def timed(work, threads=None):
+def timed(work):
     """Return wall-clock and processor seconds of a work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter(), time.process_time()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    found = time.perf_counter() - start[0], time.process_time() - start[1]
-    torch.set_num_threads(before)
-    return found
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def ratio(times, name, of):
@@ -188,25 +220,24 @@ def speed(name, case, args):
         STACKED: lambda: ensemble(case, device, "stacked").fit(X, y),
         "joblib": lambda: ensemble(case, device, "joblib").fit(X, y),
     }
-    works = {STACKED: (fit[STACKED], None)}
+    works = {STACKED: fit[STACKED]}
     if device == "cpu":
-        works["stacked, 1 thread"] = (fit[STACKED], 1)
         two = ensemble(case, device, "joblib", n_jobs=2)
-        works["joblib, 2 processes"] = (lambda: two.fit(X, y), None)
+        works["joblib, 2 processes"] = lambda: two.fit(X, y)
         # The processes start and import what they need before they are timed.
         ensemble(case, device, "joblib", n_jobs=2, n_members=4).fit(X, y)
     works |= {
-        "joblib": (fit["joblib"], None),
-        "skorch": (partial(skorch_loop, case, device, X, y, masks), None),
-        "bare loop": (partial(bare_loop, case, device, X, y, masks, seeds), None),
-        AGAIN: (fit[STACKED], None),
+        "joblib": fit["joblib"],
+        "skorch": partial(skorch_loop, case, device, X, y, masks),
+        "bare loop": partial(bare_loop, case, device, X, y, masks, seeds),
+        AGAIN: fit[STACKED],
     }
     wall, processor = ({work: [] for work in works} for _ in range(2))
     loads = []
     for _ in range(args.rounds):
         loads.append(os.getloadavg()[0])
-        for work, (run, threads) in works.items():
-            for clock, seconds in zip((wall, processor), timed(run, threads), strict=True):
+        for work, run in works.items():
+            for clock, seconds in zip((wall, processor), timed(run), strict=True):
                 clock[work].append(seconds)
     others = [work for work in works if work != STACKED]
     gain = ratio(wall, "skorch", STACKED)
@@ -233,34 +264,90 @@ def speed(name, case, args):
     }
 
 
+# -------------------------------------------------------------------------------------------- jobs
+
+
+@contextmanager
+def neighbour(is_there):
+    """Keep one core busy by another process."""
+    if not is_there:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        time.sleep(3)  # it imports torch first
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def jobs(name, case, args):
+    """Time stacks and members one by one with the same number of jobs, idle and busy."""
+    X, y = data(case)
+    found = {}
+    for n_jobs in args.jobs:
+        fits = {
+            backend: ensemble(case, "cpu", backend, n_jobs=n_jobs)
+            for backend in ("stacked", "joblib")
+        }
+        # Both give the same answers, and the processes import what they need before they are timed.
+        stacked, joblib = (fit.fit(X, y) for fit in fits.values())
+        assert stacked.backend_ == "stacked"
+        assert np.mean(stacked.predictions_ == joblib.predictions_) > 0.99
+        automatic = ensemble(case, "cpu", "auto", n_jobs=n_jobs, n_members=2).fit(X, y).backend_
+        for state in ("idle", "busy"):
+            times = {STACKED: [], "joblib": [], AGAIN: []}
+            works = [(STACKED, stacked), ("joblib", joblib), (AGAIN, stacked)]
+            loads = []
+            with neighbour(state == "busy"):
+                for round_ in range(args.rounds):
+                    loads.append(os.getloadavg()[0])
+                    for work, fit in works if round_ % 2 else works[::-1]:
+                        times[work].append(timed(lambda fit=fit: fit.fit(X, y))[0])
+            gain = ratio(times, "joblib", STACKED)
+            found[f"{state}, n_jobs={n_jobs}"] = {
+                "joblib_over_stacked": gain,
+                "smallest_and_largest": [
+                    extreme(np.divide(times["joblib"], times[STACKED])) for extreme in (min, max)
+                ],
+                "stacked_again_over_stacked": ratio(times, AGAIN, STACKED),
+                "target": case.target,
+                "meets_target": bool(gain >= case.target),
+                "seconds": {work: median(of_rounds) for work, of_rounds in times.items()},
+                "load_before_each_round": loads,
+                "seconds_per_round": times,
+            }
+    return {
+        "n": case.n,
+        "epochs": case.epochs,
+        "members": case.members,
+        "rounds": args.rounds,
+        "auto": automatic,
+        "states": found,
+    }
+
+
 # ------------------------------------------------------------------ stack size, growth, memory
 
 
 def by_size(name, case, args):
-    """Time stacks of several sizes, with all threads and with one."""
+    """Time stacks of several sizes."""
     X, y = data(case)
     sizes = [size for size in STACK_SIZES if size <= case.members]
-    threads = (args.threads, 1) if args.device == "cpu" else (args.threads,)
-    times = {(t, size): [] for t in threads for size in sizes}
-    processor = {key: [] for key in times}
+    times, processor = ({size: [] for size in sizes} for _ in range(2))
     for _ in range(args.rounds_sizes):
-        for t, size in times:
+        for size in sizes:
             run = ensemble(case, args.device, "stacked", stack_size=size)
-            seconds = timed(lambda run=run: run.fit(X, y), t)
-            times[t, size].append(seconds[0])
-            processor[t, size].append(seconds[1])
+            seconds = timed(lambda run=run: run.fit(X, y))
+            times[size].append(seconds[0])
+            processor[size].append(seconds[1])
     return {
         "rounds": args.rounds_sizes,
         "stack_size": sizes,
-        **{
-            f"{label}, {t} threads": [summary(clock[t, size]) for size in sizes]
-            for t in threads
-            for label, clock, summary in (
-                ("seconds", times, median),
-                ("least seconds", times, min),
-                ("processor seconds", processor, median),
-            )
-        },
+        "seconds": [median(times[size]) for size in sizes],
+        "least seconds": [min(times[size]) for size in sizes],
+        "processor seconds": [median(processor[size]) for size in sizes],
     }
 
 
@@ -316,7 +403,13 @@ def memory(name, case, args):
 
 # ----------------------------------------------------------------------------------------- the run
 
-MEASURED = {"speed": speed, "stack_size": by_size, "growth": growth, "memory": memory}
+MEASURED = {
+    "speed": speed,
+    "stack_size": by_size,
+    "growth": growth,
+    "memory": memory,
+    "jobs": jobs,
+}
 
 
 def print_speed(name, found):
@@ -332,6 +425,21 @@ def print_speed(name, found):
         print(f"    {work:22}{over:8.2f}{shown}", flush=True)
 
 
+def print_jobs(name, found):
+    print(
+        f"{name}, {found['members']} members, n = {found['n']:,}, {found['epochs']} epochs, "
+        f"{found['rounds']} rounds; auto takes {found['auto']}"
+    )
+    for state, cell in found["states"].items():
+        low, high = cell["smallest_and_largest"]
+        print(
+            f"    {state:16} one by one over stacked {cell['joblib_over_stacked']:.2f} "
+            f"({low:.2f} to {high:.2f}; target {cell['target']}), stacked again "
+            f"{cell['stacked_again_over_stacked']:.2f}; stacked {cell['seconds'][STACKED]:.2f} s",
+            flush=True,
+        )
+
+
 def print_other(name, found):
     for line in found if isinstance(found, list) else [found]:
         print(f"{name}: {line}", flush=True)
@@ -342,7 +450,8 @@ def main():
     parser.set_defaults(threads=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rounds-sizes", type=int, default=SLOW_ROUNDS)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=(*PARTS, "jobs"), default=list(PARTS))
+    parser.add_argument("--jobs", type=int, nargs="+", default=list(JOBS))
     parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
     parser.add_argument("--measure", nargs=3, help="used by the script itself")
     args = parser.parse_args()
@@ -351,14 +460,17 @@ def main():
         name, backend, budget = args.measure
         measure_peak(name, backend, int(budget), args.device)
         return
-    cases = CASES[args.device]
+    cases, jobs_cases = CASES[args.device], JOBS_CASES
     if args.quick:
         args.rounds, args.rounds_sizes = 2, 1
         args.parts = [part for part in args.parts if part != "memory"]  # has sizes of its own
-        cases = {
-            name: case._replace(n=300, epochs=2, members=min(5, case.members))
-            for name, case in cases.items()
-        }
+        cases, jobs_cases = (
+            {
+                name: case._replace(n=300, epochs=2, members=min(5, case.members))
+                for name, case in some.items()
+            }
+            for some in (cases, jobs_cases)
+        )
     results = {part: {} for part in args.parts}
 
     def keep(part, name, found):
@@ -373,16 +485,17 @@ def main():
                 "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
             }
             write_results(
-                args.name or f"ensemble_{args.device}",
+                args.name or f"ensemble{'_jobs' * (args.parts == ['jobs'])}_{args.device}",
                 {"settings": settings, "results": results},
                 device=args.device,
             )
 
     for part in args.parts:
         # Of stacks of large networks only the speed is measured.
-        for name in list(cases) if part == "speed" else list(cases)[:2]:
-            found = MEASURED[part](name, cases[name], args)
-            (print_speed if part == "speed" else print_other)(name, found)
+        names = list(cases) if part == "speed" else list(cases)[:2]
+        for name in list(jobs_cases) if part == "jobs" else names:
+            found = MEASURED[part](name, (jobs_cases if part == "jobs" else cases)[name], args)
+            {"speed": print_speed, "jobs": print_jobs}.get(part, print_other)(name, found)
             keep(part, name, found)
 
 

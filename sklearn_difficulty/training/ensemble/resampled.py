@@ -34,7 +34,7 @@ from ..record import TrainingRecord, targets_for
 from ..recorder import RecordTraining
 from ..skorch_net import collate_fn, is_regression, output_kind
 from .cache import MemberStore
-from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities
+from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities, training_turn
 from .runs import Plan, train_members
 from .splits import draw_masks
 from .stack_checks import drawback, obstacle, stack_size, stacks_at_a_time
@@ -305,21 +305,22 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             keep_members=self.keep_members,
             verbose=max(0, self.verbose - 1),
         )
-        self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
-        size, n_jobs = 1, self.n_jobs
-        if self.backend_ == "stacked":
-            n_jobs = stacks_at_a_time(pool, self.n_jobs)
-            size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
-            if self.stack_size is None and self.cache_dir is not None:
-                size = min(size, _STACK_TO_LOSE)
+        with training_turn():
+            self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
+            size, n_jobs = 1, self.n_jobs
+            if self.backend_ == "stacked":
+                n_jobs = stacks_at_a_time(pool, self.n_jobs)
+                size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
+                if self.stack_size is None and self.cache_dir is not None:
+                    size = min(size, _STACK_TO_LOSE)
+            untrained = _untrained_record(net, classes)
+            rehearse = getattr(self.readout, "rehearse", None)
+            if rehearse is not None:
+                # A module that a callback shapes when training begins cannot be asked yet.
+                with suppress(RuntimeError):
+                    rehearse(untrained, take_rows(view, slice(2)))
         numbers = list(range(self.n_members))
         stacks = [numbers[k : k + size] for k in numbers[::size]]
-        untrained = _untrained_record(net, classes)
-        rehearse = getattr(self.readout, "rehearse", None)
-        if rehearse is not None:
-            # A module that a callback shapes when training begins cannot be asked yet.
-            with suppress(RuntimeError):
-                rehearse(untrained, take_rows(view, slice(2)))
         members = train_members(
             pool,
             Plan(masks, seeds, self.backend_, stacks),

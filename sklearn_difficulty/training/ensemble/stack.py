@@ -200,7 +200,7 @@ class Stack:
         self._targets = _as_tensor(targets).to(self.device)
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
-        self._takes_batches = len(nets) > 1 and self._try_batches()
+        self._takes_batches = len(nets) > 1 and self._try_batches(len(nets))
 
     def _on_device(self, X: Rows) -> Any:
         if isinstance(X, dict):
@@ -238,11 +238,10 @@ class Stack:
                 return torch.stack([self._loss_of(*member) for member in members])
             return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
 
-    def _try_batches(self) -> bool:
+    def _try_batches(self, n_members: int) -> bool:
         """Tell whether the network makes of all members' batches what it makes of each alone."""
         if self.device.type != "cpu":  # where one loss after the other takes longer than `vmap`
             return False
-        n_members = len(next(iter(self.parameters.values())))
         n_batch = 3 if n_members == 2 else 2  # axes of one length could be taken for each other
         rows = torch.arange(n_members * n_batch).reshape(n_members, n_batch) % n_rows(self._X)
         inputs = take_rows(self._X, rows)
