@@ -46,7 +46,8 @@ class ConsistencyScorer(BaseEnsembleScorer):
     backend : {"auto", "stacked", "joblib"}, default="auto"
         How members are trained, see `ResampledEnsemble`.
     n_jobs : int, default=None
-        Members trained at a time with backend "joblib".
+        Stacks of members, or members one by one, that are trained side by side, each with one torch
+        thread. What it may change is said in `ResampledEnsemble`.
     cache_dir : path-like, default=None
         Where finished members are kept, so that an interrupted fit can go on.
     keep_members : bool, default=True
@@ -55,6 +56,8 @@ class ConsistencyScorer(BaseEnsembleScorer):
         What stands for rows that were never held out: NaN, or the largest score of the others.
     random_state : int, RandomState or None, default=None
         Seeds the splits, and initialisation, row order and dropout of every member.
+        An int gives the same scores bit for bit for the same backend, torch thread count and stack
+        grouping.
     verbose : int, default=0
         1 prints how many members are finished and about how long the rest takes.
 

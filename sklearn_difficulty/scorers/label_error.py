@@ -91,7 +91,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     backend : {"auto", "stacked", "joblib"}, default="auto"
         How members are trained, see `ResampledEnsemble`.
     n_jobs : int, default=None
-        Members trained at a time with backend "joblib".
+        Stacks of members, or members one by one, that are trained side by side, each with one torch
+        thread. What it may change is said in `ResampledEnsemble`.
     cache_dir : path-like, default=None
         Where finished members are kept, so that an interrupted fit can go on.
     keep_members : bool, default=True
@@ -106,6 +107,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         such as the only row of a class: NaN, or the largest score.
     random_state : int, RandomState or None, default=None
         Seeds the splits, and initialisation, row order and dropout of every network.
+        An int gives the same scores bit for bit for the same backend, torch thread count and stack
+        grouping.
     verbose : int, default=0
         1 prints how many members are finished and about how long the rest takes.
 

@@ -22,7 +22,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
-from ..._randomness import draw_seed, isolated_rng
+from ..._randomness import draw_seed, isolated_rng, one_thread
 from ..._warnings import warn_caller
 from ...networks.forward import plain_module
 from ...rows.labels import codes_of
@@ -35,7 +35,7 @@ from .cache import MemberStore
 from .member import READOUT, STATE, Arrays, Pool, Readout, probabilities
 from .runs import Plan, train_members
 from .splits import draw_masks
-from .stack_checks import drawback, obstacle, stack_size
+from .stack_checks import drawback, obstacle, stack_size, stacks_at_a_time
 
 __all__ = ["ResampledEnsemble"]
 
@@ -67,17 +67,18 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     stratify : bool, default=False
         Whether every part keeps the shares of the classes.
     backend : {"auto", "stacked", "joblib"}, default="auto"
-        "stacked" trains members together, their parameters stacked, in one process; "joblib" trains
-        them one by one, or `n_jobs` at a time, each with one torch thread. "auto" takes "stacked"
-        where it is possible and faster, see Notes.
+        "stacked" trains members together, their parameters stacked; "joblib" trains them one by
+        one. "auto" takes "stacked" where it is possible and faster, see Notes.
     stack_size : int, default=None
-        Members in a stack. None takes as many as fit scikit-learn's ``working_memory``, or half of
-        a GPU's memory, and with `cache_dir` ten at most, since a stack is written when it is
-        finished.
+        Members in a stack. None takes eight on a CPU, see Notes for when it takes fewer, and on a
+        GPU as many as fit half of its memory, with `cache_dir` ten at most, since a stack is
+        written when it is finished.
     n_jobs : int, default=None
-        For backend "joblib"; None means 1 unless in a ``joblib.parallel_config`` context. It
-        changes no result. Threads of one process share torch's random generators and train one
-        member at a time: use processes.
+        How many stacks, or members one by one, are trained side by side, each with one torch
+        thread; None means 1 unless in a ``joblib.parallel_config`` context. It changes no result
+        as long as it leaves the stacks as they are, see Notes. Threads of one process share torch's
+        random generators and train one after the other: use processes. On a GPU one stack is
+        trained at a time, in this process.
     cache_dir : path-like, default=None
         Where every member is written as soon as it is finished. Another fit with the same network,
         data, split, seed and readout takes it from there, also if the process was killed meanwhile.
@@ -85,14 +86,15 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         ``readout(record, X, codes, trained_on)`` is called once for every member with its
         `TrainingRecord`, all rows, the positions of their labels in `classes_`, and which of them
         it was trained on, a boolean (n_samples,). It returns a dict of arrays of numbers. With
-        "joblib" it must be picklable. Records hold the final network; for checkpoints and
+        `n_jobs` it must be picklable. Records hold the final network; for checkpoints and
         trajectories put a `RecordTraining` into the callbacks of the net, whose members are then
         trained one by one.
     keep_members : bool, default=False
         Whether the weights of the members are kept, so that they can be asked about other rows.
     random_state : int, RandomState or None, default=None
-        Seeds the splits, and every member's initialisation, row order and dropout. The first
-        members do not depend on `n_members`.
+        Seeds the splits, and every member's initialisation, row order and dropout. An int gives the
+        same results bit for bit for the same backend, torch thread count and stack grouping. The
+        first members do not depend on `n_members`.
     verbose : int, default=0
         1 prints how many members are finished and about how long the rest takes; 2 lets the
         networks print what they are set to print, too.
@@ -157,8 +159,14 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     They can be stacked if the optimiser is SGD, Adam or AdamW, learning-rate schedules are those of
     torch (but not ReduceLROnPlateau), and the network has no dropout, no batch normalisation, no
     recurrent layers, no callbacks and no training step of its own; otherwise they are trained one
-    by one, and `why_not_stacked_` says why. "auto" also trains one by one where a stack is slower,
-    with convolutions on a CPU, and in the context of a distributed joblib backend.
+    by one, and `why_not_stacked_` says why. "auto" also trains one by one where a stack is not
+    faster, on a CPU with convolutions or more than a million weights, and in the context of a
+    distributed joblib backend.
+
+    On a CPU a stack has eight members whatever `n_jobs` is, so that `n_jobs` changes nothing and
+    finds what lies in `cache_dir`, with two exceptions: ``ceil(n_members / n_jobs)`` if that is
+    less, or jobs would have nothing to do, and fewer where the stacks that are trained side by side
+    would not all fit scikit-learn's ``working_memory``. Set `stack_size` to rule these out.
 
     Examples
     --------
@@ -171,9 +179,6 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     >>> ensemble.out_of_sample_probability().shape
     (178, 3)
     """
-
-    _is_trained_source = True  # scorers read it without training
-    _provides: tuple[str, ...] = ()  # of what filters read
 
     _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [NeuralNet, None],
@@ -299,24 +304,26 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
             keep_members=self.keep_members,
             verbose=max(0, self.verbose - 1),
         )
-        self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
-        size = 1
-        if self.backend_ == "stacked":
-            size = self.stack_size or stack_size(pool, self.n_members)
-            if self.stack_size is None and self.cache_dir is not None:
-                size = min(size, _STACK_TO_LOSE)
+        with one_thread():
+            self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
+            size, n_jobs = 1, self.n_jobs
+            if self.backend_ == "stacked":
+                n_jobs = stacks_at_a_time(pool, self.n_jobs)
+                size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
+                if self.stack_size is None and self.cache_dir is not None:
+                    size = min(size, _STACK_TO_LOSE)
+            untrained = _untrained_record(net, classes)
+            rehearse = getattr(self.readout, "rehearse", None)
+            if rehearse is not None:
+                # A module that a callback shapes when training begins cannot be asked yet.
+                with suppress(RuntimeError):
+                    rehearse(untrained, view.take(slice(2)))
         numbers = list(range(self.n_members))
         stacks = [numbers[k : k + size] for k in numbers[::size]]
-        untrained = _untrained_record(net, classes)
-        rehearse = getattr(self.readout, "rehearse", None)
-        if rehearse is not None:
-            # A module that a callback shapes when training begins cannot be asked yet.
-            with suppress(RuntimeError):
-                rehearse(untrained, view.take(slice(2)))
         members = train_members(
             pool,
             Plan(masks, seeds, self.backend_, stacks),
-            n_jobs=self.n_jobs,
+            n_jobs=n_jobs,
             store=None if self.cache_dir is None else MemberStore(Path(self.cache_dir)),
             verbose=self.verbose,
             progress=progress,
@@ -469,8 +476,8 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, dict of arrays, or Dataset
+            Rows of the kind that `fit` was given.
         y : array-like or None
             Labels that the ensemble knows; None reads those of a Dataset.
 

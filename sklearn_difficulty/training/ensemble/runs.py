@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The members of an ensemble trained, or found on disk: in stacks, or as jobs of joblib."""
+"""The members of an ensemble trained, or found on disk: in stacks or one by one, as joblib's jobs.
+
+Everything is trained with one torch thread: at the small products of a stack several threads wait
+for each other, and on cores that other programs use, too, that takes many times as long. More cores
+are used by more jobs.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,12 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from joblib.parallel import ThreadingBackend, get_active_backend
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..._progress import Task
+from ..._randomness import one_thread
 from ...rows.rows import Rows
 from ..config_hash import fingerprint, net_fingerprint
 from .cache import MemberStore
@@ -92,7 +98,7 @@ def train_members(
     plan : Plan
         What tells them apart.
     n_jobs : int or None
-        For joblib.
+        Stacks, or members one by one, that are trained side by side.
     store : MemberStore or None
         Where members are looked for, and written as soon as they are finished.
     verbose : int
@@ -114,9 +120,10 @@ def train_members(
     # A stack is the unit of work: what is missing of it is not trained in other company.
     todo = [stack for stack in plan.stacks if any(k not in members for k in stack)]
     report = _Report(len(plan.seeds), sum(map(len, todo)), verbose)
-    train = _one_by_one(pool, plan, todo, n_jobs, report)
-    if plan.backend == "stacked":
-        train = _in_stacks(pool, plan, todo, report)
+    if plan.backend == "stacked" and min(len(todo), effective_n_jobs(n_jobs)) < 2:
+        train = _one_after_the_other(pool, plan, todo, report)
+    else:
+        train = _side_by_side(pool, plan, todo, n_jobs, report)
     for _ in range(sum(map(len, todo))):
         with progress.subtask("member"):
             k, members[k] = next(train)
@@ -125,42 +132,10 @@ def train_members(
     return [members[k] for k in range(len(plan.seeds))]
 
 
-def _one_by_one(
-    pool: Pool,
-    plan: Plan,
-    todo: Sequence[Sequence[int]],
-    n_jobs: int | None,
-    report: _Report,
-) -> Iterator[tuple[int, Arrays]]:
-    jobs = (delayed(_train_one)(pool, k, plan.masks[k], plan.seeds[k]) for [k] in todo)
-    for n_finished, (k, arrays) in enumerate(_as_they_come(jobs, n_jobs), start=1):
-        report(n_finished, 0, 1.0)
-        yield k, arrays
-
-
-def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[tuple[int, Arrays]]:
-    """Yield the results of jobs early, so that a finished member is not lost with the others."""
-    active, _ = get_active_backend()
-    if isinstance(active, ThreadingBackend):
-        n_jobs = 1  # members would wait for one another, and for a fold that they belong to
-    if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-        return
-    while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
-        yield from Parallel(n_jobs=n_jobs)(chunk)
-
-
-def _train_one(pool: Pool, k: int, mask: NDArray[np.bool_], seed: int) -> tuple[int, Arrays]:
-    try:
-        return k, train_member(pool, mask, seed)
-    except Exception as error:
-        error.add_note(f"This happened in member {k} of the ensemble.")
-        raise
-
-
-def _in_stacks(
+def _one_after_the_other(
     pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], report: _Report
 ) -> Iterator[tuple[int, Arrays]]:
+    """Train stacks in this process, where they can say how far they are."""
     n_finished = 0
     for stack in todo:
         trained = train_stack(
@@ -170,8 +145,58 @@ def _in_stacks(
             numbers=stack,
             tell=partial(report, n_finished, len(stack)),
         )
-        yield from zip(stack, trained, strict=True)
+        for k in stack:
+            with one_thread():
+                arrays = next(trained)
+            yield k, arrays
         n_finished += len(stack)
+
+
+def _side_by_side(
+    pool: Pool,
+    plan: Plan,
+    todo: Sequence[Sequence[int]],
+    n_jobs: int | None,
+    report: _Report,
+) -> Iterator[tuple[int, Arrays]]:
+    train = _train_stack if plan.backend == "stacked" else _train_one
+    jobs = (
+        delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
+        for stack in todo
+    )
+    n_finished = 0
+    for trained in _as_they_come(jobs, n_jobs):
+        n_finished += len(trained)
+        report(n_finished, 0, 1.0)
+        yield from trained
+
+
+def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tuple[int, Arrays]]]:
+    """Yield the results of jobs early, so that a finished member is not lost with the others."""
+    active, _ = get_active_backend()
+    if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+        return
+    while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
+        yield from Parallel(n_jobs=n_jobs)(chunk)
+
+
+def _train_stack(
+    pool: Pool, stack: Sequence[int], masks: NDArray[np.bool_], seeds: Sequence[int]
+) -> list[tuple[int, Arrays]]:
+    with one_thread():
+        return list(zip(stack, train_stack(pool, masks, seeds, numbers=stack), strict=True))
+
+
+def _train_one(
+    pool: Pool, stack: Sequence[int], masks: NDArray[np.bool_], seeds: Sequence[int]
+) -> list[tuple[int, Arrays]]:
+    [k], [mask], [seed] = stack, masks, seeds
+    try:
+        return [(k, train_member(pool, mask, seed))]
+    except Exception as error:
+        error.add_note(f"This happened in member {k} of the ensemble.")
+        raise
 
 
 class _Report:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Many small networks trained as one: their parameters stacked, and `vmap` over the members.
+"""Many small networks trained as one: their parameters stacked, one operation for all members.
+
+Networks whose layers take the batches of all members as they are, which is found by a trial, are
+called on them; for others, and on a GPU, `vmap` maps the network and its loss over the members.
 
 Every member starts from the weights, sees the batches and takes the steps that it would by itself.
 The losses are summed, so that the gradient of each member's slice is its own, and the optimiser,
@@ -194,16 +197,14 @@ class Stack:
             for name, _ in self.module.named_buffers()
         }
         _, targets = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
-        self._targets = torch.from_numpy(targets).to(self.device)
+        self._targets = _as_tensor(targets).to(self.device)
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
+        self._takes_batches = len(nets) > 1 and self._try_batches(len(nets))
 
     def _on_device(self, X: Rows) -> Any:
         dtype = module_dtype(self.module)
-        with warnings.catch_warnings():
-            # Rows are copied before a module sees them, so those of a memory map are only read.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            tensors = map_inputs(torch.from_numpy, cast_floats(X.data, dtype))
+        tensors = map_inputs(_as_tensor, cast_floats(X.data, dtype))
         return cast_floats(map_inputs(lambda tensor: tensor.to(self.device), tensors), dtype)
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -230,12 +231,44 @@ class Stack:
         if len(rows) == 1:  # nothing to map over, and the plain operations are faster
             return self._loss(*self._state(0), *(take_rows(part, 0) for part in batch))[None]
         with SingleLayerProducts():
+            if self._takes_batches:
+                outputs = self._of_batches(batch[0])
+                members = ((o, *(take_rows(b, k) for b in batch)) for k, o in enumerate(outputs))
+                return torch.stack([self._loss_of(*member) for member in members])
             return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
+
+    def _try_batches(self, n_members: int) -> bool:
+        """Tell whether the network makes of all members' batches what it makes of each alone."""
+        if self.device.type != "cpu":  # where one loss after the other takes longer than `vmap`
+            return False
+        n_batch = 3 if n_members == 2 else 2  # axes of one length could be taken for each other
+        rows = torch.arange(n_members * n_batch).reshape(n_members, n_batch) % n_rows(self._X)
+        inputs = take_rows(self._X, rows)
+
+        def is_same() -> bool:
+            expected = vmap(self._call)(self.parameters, self.buffers, inputs)
+            return torch.equal(self._of_batches(inputs), expected)
+
+        try:
+            with torch.no_grad(), SingleLayerProducts():
+                if not is_same():
+                    return False
+                with evaluation_mode(self.module):
+                    return is_same()
+        except Exception:  # a layer that knows a single member's batch only
+            return False
+
+    def _of_batches(self, inputs: Inputs) -> Any:
+        """Return the outputs for (n_members, n_batch, ...) without mapping over the members."""
+        buffers = {name: buffer[:, None] for name, buffer in self.buffers.items()}
+        return self._call(self.parameters, buffers, inputs)
 
     def _loss(
         self, parameters: Tensors, buffers: Tensors, inputs: Inputs, targets: torch.Tensor
     ) -> torch.Tensor:
-        outputs = self._call(parameters, buffers, inputs)
+        return self._loss_of(self._call(parameters, buffers, inputs), inputs, targets)
+
+    def _loss_of(self, outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
         if self.head.compares_shapes:
             outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
@@ -276,6 +309,11 @@ class Stack:
                 inputs = take_rows(self._view, block)
                 if len(rows) == 1:
                     found.append(of_member(*self._state(0), take_rows(inputs, 0))[None])
+                elif self._takes_batches:
+                    of_members = self._of_batches(inputs)
+                    found.append(
+                        torch.stack([self.head.probabilities(o) for o in of_members])
+                    )
                 else:
                     found.append(vmap(of_member)(self.parameters, self.buffers, inputs))
         return torch.cat(found, dim=1).float().cpu().numpy()
@@ -311,6 +349,14 @@ class Stack:
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 tensor.copy_({**parameters, **buffers}[name])
         return module
+
+
+def _as_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return a tensor that shares the array's memory, also that of a memory map."""
+    with warnings.catch_warnings():
+        # Rows are copied before a module sees them, so that they are only read here.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _bytes_of(inputs: Inputs) -> int:

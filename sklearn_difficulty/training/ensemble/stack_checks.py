@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import skorch.dataset
 import torch
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn import get_config
 from skorch import NeuralNet
@@ -78,6 +79,12 @@ _TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
 
 
 _CUDA_SHARE = 0.5
+
+
+_CPU_STACK = 8  # members
+
+
+_MAX_CPU_WEIGHTS = 1_000_000  # beyond, the products take all the time
 
 
 _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
@@ -207,14 +214,54 @@ def _states_of_generators(device: torch.device) -> list[Any]:
 def drawback(pool: Pool) -> str | None:
     """Say why a stack would take longer than a plain loop, None if it does not."""
     net = initialized(pool, seed=0)
-    is_convolutional = any(isinstance(m, nn.modules.conv._ConvNd) for m in net.module_.modules())
-    if is_convolutional and module_device(net.module_).type == "cpu":
+    if module_device(net.module_).type != "cpu":
+        return None
+    if any(isinstance(m, nn.modules.conv._ConvNd) for m in net.module_.modules()):
         return "on a CPU, convolutions take longer in a stack than in a plain loop"
+    if sum(p.numel() for p in net.module_.parameters()) > _MAX_CPU_WEIGHTS:
+        return (
+            f"on a CPU, a network of more than {_MAX_CPU_WEIGHTS:,} weights gains nothing from a "
+            "stack"
+        )
     return None
 
 
-def stack_size(pool: Pool, n_members: int) -> int:
-    """Return how many members are trained at a time, within the memory budget.
+def stacks_at_a_time(pool: Pool, n_jobs: int | None) -> int:
+    """Return how many stacks are trained side by side: on a GPU one, which keeps it busy."""
+    device = module_device(initialized(pool, seed=0).module_)
+    return effective_n_jobs(n_jobs) if device.type == "cpu" else 1
+
+
+def stack_size(pool: Pool, n_members: int, n_at_a_time: int = 1) -> int:
+    """Return how many members are trained together.
+
+    On a CPU larger stacks save next to nothing, and small ones leave work for many jobs. How many
+    jobs there are counts only where there are too few members to keep them busy, or where not all
+    stacks that are trained side by side would fit the memory.
+
+    Parameters
+    ----------
+    pool : Pool
+        What the members have in common.
+    n_members : int
+        How many there are.
+    n_at_a_time : int, default=1
+        As `stacks_at_a_time` returns it.
+
+    Returns
+    -------
+    size : int
+        At least one.
+    """
+    net = initialized(pool, seed=0)
+    fitting = members_that_fit(pool)
+    if module_device(net.module_).type == "cpu":
+        fitting = min(_CPU_STACK, fitting // n_at_a_time)
+    return max(1, min(fitting, -(-n_members // n_at_a_time)))
+
+
+def members_that_fit(pool: Pool) -> int:
+    """Return how many members can be trained at a time within the memory budget.
 
     The budget is scikit-learn's ``working_memory``, on a GPU half of what it has: not of what is
     free, so that a fit that is taken up again makes the same stacks.
@@ -235,4 +282,4 @@ def stack_size(pool: Pool, n_members: int) -> int:
     if stack.device.type == "cuda":
         total = torch.cuda.get_device_properties(stack.device).total_memory
         budget = int(_CUDA_SHARE * total) - stack.bytes_of_rows()
-    return min(n_members, max(1, budget // (of_weights + of_batch)))
+    return budget // (of_weights + of_batch)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The linear layers of a stack, computed as each would be by itself.
 
+They get all members' batches and weights, either as they are or inside a ``vmap`` over the members.
+
 `vmap` adds the bias after the product and leaves the gradient of the weights transposed, which
 costs a copy of all weights in every step and rounds otherwise than a single layer does. Here the
 bias goes into the product, and the gradient comes out as the weights lie in memory.
@@ -16,15 +18,17 @@ from torch.overrides import TorchFunctionMode
 
 
 class SingleLayerProducts(TorchFunctionMode):
-    """Computes linear layers inside a ``vmap`` over members; leaves other operations alone."""
+    """Computes the linear layers of stacked members; leaves other operations alone."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Return what a torch function returns."""
-        is_plain = func is functional.linear and len(args) == 3 and not kwargs
-        if is_plain and args[0].ndim == 2 and args[2] is not None:
-            return _OfOneMember.apply(*args)
+        if func is functional.linear and len(args) == 3 and not kwargs and args[2] is not None:
+            if args[0].ndim == 2:
+                return _OfOneMember.apply(*args)
+            if args[0].ndim == args[1].ndim == 3:
+                return _OfStack.apply(*args)
         return func(*args, **(kwargs or {}))
 
 
@@ -52,13 +56,11 @@ class _OfStack(torch.autograd.Function):
     """y = x W^T + b for (members, rows, inputs), (members, outputs, inputs), (members, outputs)."""
 
     @staticmethod
-    def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)  # here, since a `setup_context` takes longer to call
         return torch.baddbmm(bias[:, None], x, weight.mT)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        x, weight, _ = inputs
-        ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:

@@ -17,8 +17,13 @@ from sklearn_difficulty.training import MLP, ConvNet
 from sklearn_difficulty.training.ensemble import runs as member_runs
 from sklearn_difficulty.training.ensemble.member import Pool, train_member
 from sklearn_difficulty.training.ensemble.resampled import ResampledEnsemble
-from sklearn_difficulty.training.ensemble.stack import train_stack
-from sklearn_difficulty.training.ensemble.stack_checks import drawback, obstacle, stack_size
+from sklearn_difficulty.training.ensemble.stack import Stack, initialized, train_stack
+from sklearn_difficulty.training.ensemble.stack_checks import (
+    drawback,
+    members_that_fit,
+    obstacle,
+    stack_size,
+)
 
 WIDE = {"module__n_inputs": 784, "module__n_outputs": 3, "module__hidden_units": (256, 64)}
 MASKS = np.arange(40) % 4 != np.arange(4)[:, None]
@@ -211,30 +216,48 @@ def test_drawback():
     images = np.zeros((40, 1, 8, 8), dtype=np.float32)
     net = net_of(ConvNet, module__n_channels=1, module__n_outputs=3)
     assert "convolutions" in drawback(pool_of(net, images))
+    assert drawback(pool_of(net_of(module__n_hidden=40_000))) is None
+    assert "1,000,000 weights" in drawback(pool_of(net_of(module__n_hidden=60_000)))
 
 
 # ------------------------------------------------------------------------------- size of stacks
 
 
-def size(megabytes, n_members=1000, **settings):
+def fitting(megabytes, **settings):
     with config_context(working_memory=megabytes):
-        return stack_size(pool_of(net_of(**settings)), n_members)
+        return members_that_fit(pool_of(net_of(**settings)))
+
+
+def size(megabytes, n_members, n_at_a_time=1, **settings):
+    with config_context(working_memory=megabytes):
+        return stack_size(pool_of(net_of(**settings)), n_members, n_at_a_time)
 
 
 def test_stack_fits_the_memory():
     # 8,192 hidden units: 164 k weights, of which there are gradients and steps, too.
     wide = {"module__n_hidden": 8192}
     n_bytes = 4 * (8192 * (16 + 1) + 3 * (8192 + 1))
-    assert 1 < size(100, **wide) * 2 * n_bytes < 100 * 2**20
-    assert size(100, **wide) >= 100 * 2**20 // (20 * n_bytes)
+    assert 1 < fitting(100, **wide) * 2 * n_bytes < 100 * 2**20
+    assert fitting(100, **wide) >= 100 * 2**20 // (20 * n_bytes)
     # Twice the memory, twice the members.
-    assert abs(size(200, **wide) - 2 * size(100, **wide)) <= 1
+    assert abs(fitting(200, **wide) - 2 * fitting(100, **wide)) <= 1
 
 
-def test_stack_has_a_member_at_least_and_no_more_than_there_are():
-    assert size(1, module__n_hidden=100_000) == 1
-    assert size(1024) == 1000
-    assert size(1024, n_members=3) == 3
+def test_stack_has_a_member_at_least_and_eight_at_most():
+    assert size(1, 1000, module__n_hidden=100_000) == 1
+    assert size(1024, 1000) == 8
+    assert size(1024, 3) == 3
+
+
+def test_jobs_leave_stacks_alone_unless_some_would_have_none():
+    assert [size(1024, 30, jobs) for jobs in (1, 2, 4, 5, 30, 100)] == [8, 8, 8, 6, 1, 1]
+
+
+def test_stacks_fit_the_memory_side_by_side():
+    wide = {"module__n_hidden": 8192}
+    n = fitting(50, **wide)
+    assert 4 < n < 16
+    assert [size(50, 1000, jobs, **wide) for jobs in (2, 3, 100)] == [n // 2, n // 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -248,11 +271,11 @@ def test_stack_has_a_member_at_least_and_no_more_than_there_are():
     ids=str,
 )
 def test_what_takes_memory(less, more):
-    assert size(1, **less) > size(1, **more)
+    assert fitting(1, **less) > fitting(1, **more)
 
 
 def test_batches_larger_than_the_data_take_no_more():
-    assert size(1, batch_size=40) == size(1, batch_size=10_000)
+    assert fitting(1, batch_size=40) == fitting(1, batch_size=10_000)
 
 
 @pytest.mark.parametrize("megabytes", [2, 1024])
@@ -358,15 +381,50 @@ def test_long_trainings_are_reported_meanwhile(monkeypatch, capsys):
     assert [line.split(" are trained")[0] for line in lines] == ["0 of 4 members", "4 of 4 members"]
 
 
-@pytest.mark.parametrize(("cache", "n_stacks"), [(False, 1), (True, 2)])
-def test_stacks_are_small_if_they_are_kept_on_disk(cache, n_stacks, tmp_path, capsys):
-    pool = pool_of()
-    ensemble = ResampledEnsemble(
-        net_of(max_epochs=1),
-        n_members=12,
-        cache_dir=tmp_path if cache else None,
-        random_state=0,
-        verbose=1,
-    )
-    ensemble.fit(pool.X, pool.targets)
-    assert len(capsys.readouterr().out.splitlines()) == n_stacks
+class FlattensRows(Layers):
+    def forward(self, x):
+        return super().forward(x.flatten(1))
+
+
+class CentresBatches(Layers):
+    """Looks at all rows of a batch; of one member's, not of all."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean(dim=0))
+
+
+class ScalesBySize(Layers):
+    def forward(self, x):
+        return super().forward(x / len(x))
+
+
+class CentresBatchesInTraining(Layers):
+    def forward(self, x):
+        return super().forward(x - x.mean(dim=0) if self.training else x)
+
+
+class CentresColumnsInTheEnd(Layers):
+    def forward(self, x):
+        return super().forward(x if self.training else x - x.mean(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("module", "takes_batches"),
+    [
+        (Layers, True),
+        (FlattensRows, False),
+        (CentresBatches, False),
+        (ScalesBySize, False),
+        (CentresBatchesInTraining, False),
+        (CentresColumnsInTheEnd, False),
+    ],
+)
+@pytest.mark.parametrize("n_members", [2, 3])
+def test_layers_that_take_all_batches_at_once(module, takes_batches, n_members):
+    # Batches of as many rows as there are members.
+    pool = pool_of(net_of(module, batch_size=n_members, lr=0.01))
+    stack = Stack(pool, [initialized(pool, seed) for seed in range(n_members)])
+    assert stack._takes_batches is takes_batches
+    for k, arrays in enumerate(train_stack(pool, MASKS[:n_members], range(n_members))):
+        for name, expected in train_member(pool, MASKS[k], k).items():
+            assert_allclose(arrays[name], expected, rtol=1e-4, atol=1e-6, err_msg=name)
