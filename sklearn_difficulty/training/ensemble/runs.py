@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from joblib.parallel import get_active_backend
+from joblib.parallel import ThreadingBackend, get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -174,6 +174,8 @@ def _side_by_side(
 def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tuple[int, Arrays]]]:
     """Yield the results of jobs early, so that a finished member is not lost with the others."""
     active, _ = get_active_backend()
+    if isinstance(active, ThreadingBackend):
+        n_jobs = 1  # members would wait for one another, and for a fold that they belong to
     if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
         yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
         return
