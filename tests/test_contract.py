@@ -32,6 +32,7 @@ from sklearn_difficulty import (
     TrainingRecord,
     VoGScorer,
 )
+from sklearn_difficulty.estimator_checks._fits import check_surroundings_untouched
 from sklearn_difficulty.estimator_checks._material import forward_passes
 from sklearn_difficulty.scorers._base_ensemble import BaseEnsembleScorer
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, default_network
@@ -196,11 +197,13 @@ def test_regressors_are_refused_before_training(scorer, rows):
     if isinstance(scorer, VoGScorer):
         return  # which has a score for them
     X, y = rows[0], rows[0][:, :1]
-    settings = {"cls": NeuralNetRegressor, "criterion": nn.MSELoss, "module__n_outputs": 1}
-    with pytest.raises(ValueError, match=r"regressor|no measure 'confidence'"):
-        on(make_net(**settings, callbacks=[NeverTrain()]), scorer).fit(X, y)
+    settings = {"criterion": nn.MSELoss, "module__n_outputs": 1}
+    for cls in (NeuralNet, NeuralNetRegressor):
+        net = make_net(cls, **settings, callbacks=[NeverTrain()])
+        with pytest.raises(ValueError, match=r"regressor|no measure 'confidence'"):
+            on(net, scorer).fit(X, y)
     if scorer in OF_TRAININGS:
-        record = TrainingRecord.from_fit(make_net(**settings), X, y, keep_logits=True)
+        record = TrainingRecord.from_fit(net.set_params(callbacks=None), X, y, keep_logits=True)
         with pytest.raises(ValueError, match=r"regressor|no measure 'confidence'"):
             on(record, scorer).fit(X, y)
 
@@ -456,6 +459,32 @@ def test_unseen_rows_need_the_members(scorer, rows):
     assert not hasattr(on(lost.ensemble_, scorer, keep_members=True), "transform")
 
 
+@pytest.mark.parametrize("undefined", ["nan", "max"])
+@of_ensembles
+def test_undefined_scores(scorer, rows, undefined):
+    size = {"train_size": 0.8} if hasattr(scorer, "train_size") else {"validation_size": 0.2}
+    reader = on(make_net(), scorer, n_members=2, undefined=undefined, **size)
+    with pytest.warns(UserWarning, match="have no defined") as caught:
+        reader.fit(*rows)
+    assert [w.filename for w in caught] == [__file__]
+    expected = on(reader.ensemble_, scorer, undefined="nan").fit(*rows).difficulty_
+    bad = np.isnan(expected)
+    text = "NaN" if undefined == "nan" else "the largest score"
+    said = (
+        f"{bad.sum()} row(s) have no defined difficulty, first {np.flatnonzero(bad)[:5].tolist()}"
+    )
+    assert f"{said}: {text} is returned" in str(caught[0].message)
+    assert reader.n_undefined_ == bad.sum() > 0
+    assert_array_equal(reader.difficulty_[~bad], expected[~bad])
+    largest = np.sqrt(2) if "validation_size" in size else np.nanmax(expected)
+    stand_in = np.nan if undefined == "nan" else largest
+    assert_allclose(reader.difficulty_[bad], stand_in)
+    if hasattr(reader, "score_samples") and "validation_size" not in size:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # all members can be asked about unseen rows
+            assert np.isfinite(reader.score_samples(*rows)).all()
+
+
 @scorers
 def test_scoring_view(scorer, rows):
     X, y = rows
@@ -513,6 +542,7 @@ def test_networks_to_tune(scorer, rows):
     tuned = clone(scorer).set_params(estimator=net, estimator__lr=0.3).fit(*rows)
     assert net.lr == tuned.estimator_.lr == 0.3
     assert not net.initialized_
+    check_surroundings_untouched(on(make_net(module__n_inputs=5), scorer))
     assert type(scorer).__name__ in tuned._repr_html_()
     of = trained(tuned)
     with pytest.raises(ValueError, match=r"diverged|became"):

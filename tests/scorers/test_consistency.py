@@ -149,25 +149,14 @@ def test_finds_wrong_labels_of_digits():
 # --------------------------------------------------------------- rows that were never held out
 
 
-@pytest.mark.parametrize(
-    ("undefined", "text"), [("nan", "NaN is returned"), ("max", "the largest score is returned")]
-)
-def test_rows_that_no_member_held_out(flowers, undefined, text):
+def test_rows_that_no_member_held_out(flowers):
     X, y = flowers
-    scorer = ConsistencyScorer(
-        make_net(), n_members=2, train_size=0.7, undefined=undefined, random_state=0
-    )
-    with pytest.warns(UserWarning, match=text) as caught:
-        scorer.fit(X, y)
-    assert [w.filename for w in caught] == [__file__]
+    scorer = ConsistencyScorer(make_net(), n_members=2, train_size=0.7, random_state=0)
+    scorer.fit(X, y)
     never = scorer.ensemble_.masks_.all(axis=0)
     assert 40 < never.sum() < 110
-    assert f"{never.sum()} row(s) have no defined difficulty" in str(caught[0].message)
-    assert scorer.n_undefined_ == never.sum()
     assert_array_equal(scorer.n_held_out_ == 0, never)
-    stand_in = np.nan if undefined == "nan" else scorer.difficulty_[~never].max()
-    assert_array_equal(scorer.difficulty_[never], np.full(never.sum(), stand_in))
-    assert np.isfinite(scorer.difficulty_[~never]).all()
+    assert_array_equal(np.isnan(scorer.difficulty_), never)
     assert_array_equal(np.isnan(scorer.consistency_), never)
     assert_array_equal(np.isnan(scorer.consensus_consistency_), never)
     assert scorer.consensus_class_.dtype == object
