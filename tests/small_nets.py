@@ -7,6 +7,8 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_difficulty.training import MLP
+
 
 class Tiny(nn.Module):
     """Four inputs, eight hidden units; logits unless another last layer is given."""
@@ -105,6 +107,20 @@ def make_net(cls=NeuralNetClassifier, **settings):
 def codebook(n_inputs):
     """Return a net that learns one-hot rows by heart, and only them."""
     return make_net(module=Codebook, module__n_inputs=n_inputs, lr=1, batch_size=-1)
+
+
+def memorising(n_inputs, n_outputs, **settings):
+    """Return a net that learns small data by heart."""
+    defaults = {
+        "module": MLP,
+        "module__n_inputs": n_inputs,
+        "module__n_outputs": n_outputs,
+        "module__hidden_units": (128, 64),
+        "optimizer__momentum": 0.9,
+        "lr": 0.05,
+        "max_epochs": 40,
+    }
+    return make_net(**{**defaults, **settings})
 
 
 def codes_of(y):

@@ -23,10 +23,12 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_difficulty import (
+    DifficultyQuadrantClassifier,
     DifficultyScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
+    NeighborConfidenceScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
@@ -56,6 +58,9 @@ OF_TRAJECTORIES += [ONE_FIT]
 READINGS = ["score_samples", "transform", "predict", "depths", "influence", "high_influence_pairs"]
 READINGS += ["inference_curve", "gradient_maps"]
 NEED_LABELS = ["influence", "high_influence_pairs", "inference_curve"]
+READ_THE_PREDICTED = (MarginScorer, NeighborConfidenceScorer, TrainingDynamicsScorer, VoGScorer)
+# Of labels these ignore or take no side.
+WITHOUT_A_SIDE = (VoGScorer, PredictionDepthScorer, DifficultyQuadrantClassifier)
 NAMES = {
     "ConsistencyScorer": ["inconsistency"],
     "DifficultyQuadrantClassifier": ["distance_from_easy", "validation_depth", "train_depth"],
@@ -165,11 +170,15 @@ def test_one_logit(scorer, rows):
     X, y = rows
     y = np.where(y == 0, "malignant", "benign")
     settings = {"cls": NeuralNetBinaryClassifier, "criterion": nn.BCEWithLogitsLoss}
+    settings["max_epochs"] = 20
     column = on(make_net(**settings, module__n_outputs=1), scorer).fit(X, y)
     flat = on(make_net(**settings, module=FlatLogit), scorer).fit(X, y == "malignant")
     assert column.classes_.tolist() == ["benign", "malignant"]
     assert np.isnan(column.difficulty_).sum() == column.n_undefined_ < 40
     assert flat.classes_.dtype == bool
+    if hasattr(flat, "score_samples") and type(scorer) not in WITHOUT_A_SIDE:
+        right, wrong = flat.score_samples(X, y == "malignant"), flat.score_samples(X, y == "benign")
+        assert right.mean() < wrong.mean()
     assert_same_scores(flat, column, X, X, y, y == "malignant")
 
 
@@ -206,6 +215,30 @@ def test_regressors_are_refused_before_training(scorer, rows):
         record = TrainingRecord.from_fit(net.set_params(callbacks=None), X, y, keep_logits=True)
         with pytest.raises(ValueError, match=r"regressor|no measure 'confidence'"):
             on(record, scorer).fit(X, y)
+
+
+@scorers
+def test_images(scorer):
+    y = np.arange(48) % 3
+    X = np.random.default_rng(0).normal(size=(48, 2, 5, 5)) + y[:, None, None, None]
+    fitted = on(None, scorer).fit(X, y)
+    assert np.isnan(fitted.difficulty_).sum() == fitted.n_undefined_ < 40
+    if hasattr(fitted, "score_samples"):
+        assert fitted.transform(X[:5]).shape == (5, len(fitted.get_feature_names_out()))
+        with pytest.raises(ValueError, match=r"shape \(5, 5, 2\).*\(2, 5, 5\)"):
+            fitted.score_samples(np.moveaxis(X, 1, 3))
+
+
+@pytest.mark.parametrize("scorer", [s for s in ALL if isinstance(s, READ_THE_PREDICTED)], ids=str)
+def test_without_labels_the_predicted_class_is_read(scorer, rows):
+    X, y = rows
+    fitted = on(make_net(max_epochs=2), scorer).fit(X, y)
+    with torch.no_grad():
+        predicted = fitted.record_.module(torch.from_numpy(X)).argmax(dim=1).numpy()
+    assert (predicted != y).any()
+    without = fitted.score_samples(X)
+    assert_allclose(without, fitted.score_samples(X, predicted), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(without, fitted.score_samples(X, y))
 
 
 @scorers

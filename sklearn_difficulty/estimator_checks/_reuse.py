@@ -40,8 +40,10 @@ def check_survives_pickle(scorer: Any) -> None:
         "difficulty_ does not survive pickling."
     )
     if reads_unseen_rows(scorer):
-        scores = (fitted.score_samples(X, y) for fitted in (scorer, copy))
-        assert np.array_equal(*scores, equal_nan=True), "score_samples does not survive pickling."
+        before, after = (fitted.score_samples(X, y) for fitted in (scorer, copy))
+        assert np.array_equal(before, after, equal_nan=True), (
+            "score_samples does not survive pickling."
+        )
     if scorer.estimator is None:
         if "pickle_bank" in scorer.get_params(deep=False):
             scorer.set_params(pickle_bank=False)

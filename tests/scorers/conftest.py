@@ -8,6 +8,7 @@ from small_nets import make_net
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
+from sklearn_difficulty.estimator_checks._material import forward_passes
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.probes import find_probes
 
@@ -43,3 +44,10 @@ def overflowing(record_of, flowers):
     """Return a record of a network of which rows above 1e8 become infinite inside, and rows."""
     X, y = flowers
     return record_of(Exponential(), np.unique(y)), (X - X.mean(axis=0)) * np.float32(1e-30), y
+
+
+@pytest.fixture
+def passes():
+    """Note of every forward pass of a network whether it is being trained."""
+    with forward_passes() as seen:
+        yield seen

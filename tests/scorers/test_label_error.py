@@ -116,17 +116,6 @@ def made(flowers):
     return make
 
 
-@pytest.fixture
-def passes():
-    """Note of every forward pass whether its module was being trained."""
-    seen = []
-    hook = torch.nn.modules.module.register_module_forward_hook(
-        lambda module, inputs, outputs: seen.append(module.training)
-    )
-    yield seen
-    hook.remove()
-
-
 def slow_votes(record, bank, codes, X, *, is_bank=False):
     """Return the shares of the classes among the nearest of a bank, by a loop over rows."""
     probes = find_probes(record, bank)

@@ -12,13 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import comb
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
-from skorch import NeuralNetClassifier
-from small_nets import codebook, make_net
-from torch import nn
+from small_nets import codebook, make_net, memorising
 
 from sklearn_difficulty import ConsistencyScorer, MemorizationScorer
 from sklearn_difficulty.measures import memorization
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.training import ResampledEnsemble
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "seeded"),
@@ -49,21 +47,6 @@ def unseen(flowers):
     X, y = flowers
     rng = np.random.default_rng(1)
     return X[:40] + rng.normal(scale=0.3, size=(40, 4)).astype(np.float32), y[5:45]
-
-
-def memorising(n_inputs, n_outputs, **settings):
-    """Return a net that learns small data by heart."""
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=n_outputs,
-        module__hidden_units=(128, 64),
-        criterion=nn.CrossEntropyLoss,
-        optimizer__momentum=0.9,
-        iterator_train__shuffle=True,
-        verbose=0,
-        **{"lr": 0.05, "batch_size": 32, "max_epochs": 40, **settings},
-    )
 
 
 def influence_by_hand(masks, correct):

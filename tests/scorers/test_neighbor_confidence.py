@@ -56,16 +56,6 @@ def test_unseen_rows_equal_a_slow_loop(flowers, scorer, flower_embeddings):
     assert not np.allclose(scorer.score_samples(X, y), scorer.score_samples(X, other))
 
 
-def test_without_labels_the_predicted_class_is_asked_for(flowers, flower_record, scorer):
-    X, y = flowers
-    with torch.no_grad():
-        codes = flower_record.module(torch.from_numpy(X)).argmax(dim=1).numpy()
-    predicted = scorer.classes_[codes]
-    assert (predicted != y).any()
-    assert_array_equal(scorer.score_samples(X), scorer.score_samples(X, predicted))
-    assert_array_equal(scorer.transform(X, y)[:, 0], scorer.score_samples(X, y))
-
-
 @pytest.mark.parametrize(("label", "expected"), [("ant", 0), ("bee", 1), ("cat", 1)])
 def test_bounds(record_of, label, expected):
     module = nn.Linear(3, 3, bias=False)

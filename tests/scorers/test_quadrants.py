@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
-from small_nets import FlatLogit
+from small_nets import FlatLogit, memorising
 from torch import nn
 
 from sklearn_difficulty import (
@@ -27,7 +27,7 @@ from sklearn_difficulty import (
     PredictionDepthScorer,
 )
 from sklearn_difficulty.measures import corner_distances, difficulty_quadrants, otsu_threshold
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.training import ResampledEnsemble
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "seeded"),
@@ -534,18 +534,6 @@ def test_scoring_view(rows):
 
 
 # ----------------------------------------------------------------------------------- what it finds
-
-
-def memorising(n_inputs, n_outputs, **settings):
-    """Return a net that learns small data by heart."""
-    return make_net(
-        module=MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=n_outputs,
-        module__hidden_units=(128, 64),
-        optimizer__momentum=0.9,
-        **{"lr": 0.05, "batch_size": 32, "max_epochs": 40, **settings},
-    )
 
 
 def test_flipped_labels_of_separate_blobs():
