@@ -198,7 +198,9 @@ def test_networks_that_end_in_softmax(scorer, rows, cls, last):
     if isinstance(scorer, DifficultyScorer):
         found.set_params(scores=["confidence"])
     scores = [scorer.fit(*rows).difficulty_ for scorer in (found, logits)]
-    assert np.isclose(*scores, rtol=1e-3, atol=1e-4, equal_nan=True).mean() > 0.95
+    is_smooth = isinstance(scorer, (MarginScorer, TrainingDynamicsScorer)) or scorer is ONE_FIT
+    close = np.isclose(*scores, rtol=1e-3, atol=1e-4, equal_nan=True)
+    assert close.mean() >= (1 if is_smooth else 0.95)  # a tie may be broken elsewise
 
 
 @scorers

@@ -8,6 +8,7 @@ import warnings
 from collections import UserDict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from joblib import Memory
@@ -229,6 +230,20 @@ def test_quadrants(wine):
 # ------------------------------------------------------------------------- what the rows may be
 
 
+def test_weights_go_with_their_rows():
+    kept, index = [1, 3, 4, 5], [9, 7, 5, 3, 1, 0]
+    frame, series = pd.DataFrame(X6, index=index), pd.Series(Y6, index=index)
+    weight = pd.Series(W6, index=index)
+    found = fit6(X=frame, y=series, metadata={"sample_weight": weight})
+    pd.testing.assert_series_equal(found.estimator_.sample_weight_, weight.iloc[kept])
+    found = fit6(X=X6.tolist(), y=Y6.tolist(), metadata={"sample_weight": W6.tolist()})
+    assert found.estimator_.sample_weight_ == W6[kept].tolist()
+    # Two arrays and two rows to drop: counting keys for rows would misalign the weights.
+    found = fit6(X={"x": X6, "z": W6}, metadata={"sample_weight": W6})
+    assert_array_equal(found.estimator_.X_["z"], W6[kept])
+    assert_array_equal(found.estimator_.sample_weight_, W6[kept])
+
+
 def test_images_and_a_network_as_estimator():
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
@@ -316,6 +331,16 @@ def test_fitting_again_forgets():
     assert len(found.dropped_indices_) == 0
     found.set_params(action="weight").fit(X6, Y6)
     assert len(found.relabelled_indices_) == 0
+
+
+def test_an_estimator_that_fails_leaves_none_of_an_earlier_fit():
+    found = fit6()
+    with pytest.raises(TypeError, match="unexpected"):
+        found.fit(X6[::-1], Y6[::-1], nonsense=1)  # of which the estimator knows nothing
+    assert_array_equal(found.difficulty_, X6[::-1, 0])
+    assert not hasattr(found, "estimator_")
+    with pytest.raises(NotFittedError):
+        found.predict(X6)
 
 
 # ------------------------------------------------------------------------------------- metadata

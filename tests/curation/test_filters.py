@@ -16,6 +16,7 @@ from scripted import Recorder, Scripted
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -103,6 +104,10 @@ def test_names_copies_and_a_second_fit(cls, flowers):
     assert scorer.estimator.lr == 0.1
     assert not hasattr(again, "sample_indices_")
     assert again.fit(X, y).scorer_.estimator_.lr == 0.5
+    if cls is FilteredClassifier:
+        found.set_params(estimator=LogisticRegression()).fit(frame, y)
+        with pytest.raises(ValueError, match="feature names"):
+            found.predict(frame[list("dcba")])
     assert not hasattr(found.fit(X, y), "feature_names_in_")
 
 
