@@ -46,7 +46,7 @@ LOSS = TrainingDynamicsScorer(
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {
     ConsistencyScorer: [
-        ConsistencyScorer(n_members=4, train_size=0.5),
+        ConsistencyScorer(n_members=2, train_size=0.5),
         ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
     ],
     DifficultyFilter: [
@@ -86,7 +86,7 @@ INSTANCES = {
         MarginScorer(kind="input"),
         MarginScorer(kind="input", log=True, undefined="max"),
     ],
-    MemorizationScorer: [MemorizationScorer(n_members=4, train_size=0.5)],
+    MemorizationScorer: [MemorizationScorer(n_members=2, train_size=0.5)],
     NeighborConfidenceScorer: [
         NeighborConfidenceScorer(n_neighbors=3),
         NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
