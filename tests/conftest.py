@@ -4,24 +4,14 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_iris
 from skorch import NeuralNetClassifier
+from small_nets import Tiny
 from torch import nn
 from torch.utils.data import Dataset
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty._randomness import isolated_rng
-
-
-class Tiny(nn.Module):
-    """Four inputs, eight hidden units; logits unless another last layer is given."""
-
-    def __init__(self, n_inputs=4, n_outputs=3, dropout=0.0, last=None):
-        super().__init__()
-        layers = [nn.Linear(n_inputs, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, n_outputs)]
-        self.layers = nn.Sequential(*layers, *([] if last is None else [last]))
-
-    def forward(self, x):
-        return self.layers(x)
 
 
 class Ragged(Dataset):
@@ -81,6 +71,18 @@ def data():
     X = (rng.normal(size=(48, 4)) + 2 * np.eye(3, 4)[y]).astype(np.float32)
     X.flags.writeable = y.flags.writeable = False
     return X, y
+
+
+@pytest.fixture(scope="session")
+def flowers():
+    """Return iris in mixed order and without ties, its labels as strings, a tenth of them wrong."""
+    X, y = load_iris(return_X_y=True)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(150)
+    X = X + rng.normal(scale=0.02, size=X.shape)
+    codes = y[order]
+    codes[::10] = (codes[::10] + 1) % 3
+    return X[order].astype(np.float32), np.array(["setosa", "versicolor", "virginica"])[codes]
 
 
 @pytest.fixture(scope="session")

@@ -10,124 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import HuberRegressor
+from instances import ALL, INSTANCES, SCORERS, SMALLEST_SCORERS
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
-from skorch import NeuralNetRegressor
 
 import sklearn_difficulty
-from sklearn_difficulty import (
-    ConsistencyScorer,
-    DifficultyFilter,
-    DifficultyQuadrantClassifier,
-    DifficultyScorer,
-    FilteredClassifier,
-    FilteredRegressor,
-    LabelErrorScorer,
-    MarginScorer,
-    MemorizationScorer,
-    NeighborConfidenceScorer,
-    PredictionDepthScorer,
-    TrainingDynamicsScorer,
-    TrainingRecord,
-    VoGScorer,
-    estimator_checks,
-)
+from sklearn_difficulty import ConsistencyScorer, TrainingRecord, VoGScorer, estimator_checks
 from sklearn_difficulty._randomness import isolated_rng
-from sklearn_difficulty.scorers._base import BaseDifficultyScorer
-from sklearn_difficulty.scorers._ensemble_source import EnsembleTraining
-from sklearn_difficulty.training import MLP, ResampledEnsemble
-
-FEW_MEMBERS = LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, random_state=0)
-
-
-class AdaptingNet(NeuralNetRegressor):
-    """Has as many inputs and outputs as its training rows."""
-
-    def fit(self, X, y, **fit_params):
-        self.set_params(module__n_inputs=X.shape[1], module__n_outputs=y[0].size)
-        return super().fit(X, y, **fit_params)
-
-    def __repr__(self):  # skorch's own differs from process to process, and names the tests
-        return "AdaptingNet()"
-
-
-LOSS = TrainingDynamicsScorer(
-    AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0),
-    measure="loss",
-    random_state=0,
-)
-
-# The one table of small instances; a public estimator without an entry fails the first test.
-INSTANCES = {
-    ConsistencyScorer: [
-        ConsistencyScorer(n_members=4, train_size=0.5),
-        ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
-    ],
-    DifficultyFilter: [
-        DifficultyFilter(TrainingDynamicsScorer(), drop=0.1),
-        DifficultyFilter(
-            DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
-            quadrants=("looks_like_a_different_class",),
-        ),
-    ],
-    DifficultyQuadrantClassifier: [
-        DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
-    ],
-    DifficultyScorer: [
-        DifficultyScorer(scores=["confidence", "forgetting", VoGScorer(checkpoints=2)]),
-        DifficultyScorer(
-            scores=[("depth", PredictionDepthScorer(n_neighbors=2)), "input_margin", "aum"],
-            undefined="max",
-        ),
-    ],
-    FilteredClassifier: [
-        FilteredClassifier(),
-        FilteredClassifier(scorer=FEW_MEMBERS, action="weight"),
-        FilteredClassifier(LinearDiscriminantAnalysis(), scorer=FEW_MEMBERS, action="relabel"),
-    ],
-    FilteredRegressor: [
-        FilteredRegressor(scorer=LOSS),
-        FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
-    ],
-    LabelErrorScorer: [
-        LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
-        LabelErrorScorer(n_members=2, n_neighbors=None, keep_members=False, undefined="max"),
-        LabelErrorScorer(method="one_fit"),
-        LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
-    ],
-    MarginScorer: [
-        MarginScorer(),
-        MarginScorer(kind="input"),
-        MarginScorer(kind="input", log=True, undefined="max"),
-    ],
-    MemorizationScorer: [MemorizationScorer(n_members=4, train_size=0.5)],
-    NeighborConfidenceScorer: [
-        NeighborConfidenceScorer(n_neighbors=3),
-        NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
-    ],
-    PredictionDepthScorer: [
-        PredictionDepthScorer(n_neighbors=3),
-        PredictionDepthScorer(n_neighbors=2, metric="cosine", normalize=True, undefined="max"),
-        PredictionDepthScorer(n_neighbors=2, probes=["layers.0"], include_input=False),
-    ],
-    ResampledEnsemble: [ResampledEnsemble(n_members=2, train_size=0.5)],
-    TrainingDynamicsScorer: [
-        TrainingDynamicsScorer(),
-        TrainingDynamicsScorer(measure="aum", mode="evaluation", checkpoints="late"),
-        TrainingDynamicsScorer(measure="entropy", undefined="max"),
-        TrainingDynamicsScorer(measure="forgetting"),
-        TrainingDynamicsScorer(measure="grand", checkpoints=2),
-    ],
-    VoGScorer: [
-        VoGScorer(checkpoints=2),
-        VoGScorer(checkpoints="late", target="loss", formula="mean_std", normalize="dataset"),
-        VoGScorer(checkpoints=[0, 20], target="probability", formula="cvpr", normalize=None),
-    ],
-}
-ALL = [instance for instances in INSTANCES.values() for instance in instances]
-SCORERS = [instance for instance in ALL if isinstance(instance, BaseDifficultyScorer)]
+from sklearn_difficulty.estimator_checks._material import seeded
+from sklearn_difficulty.training import default_network
 
 
 def public_estimators():
@@ -161,11 +52,28 @@ def test_parameter_constraints(estimator):
     check_param_validation(type(estimator).__name__, estimator)
 
 
+CHECKS = {check.__name__: check for check in estimator_checks._CHECKS}
+# The checks that fit often see one instance of each class.
+EXPENSIVE = {
+    "check_rows_in_any_container",
+    "check_fit_forgets_the_one_before",
+    "check_labels_are_routed",
+    "check_works_in_a_search",
+    "check_estimator_is_left_reusable",
+}
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("check", estimator_checks._CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("scorer", SCORERS, ids=str)
+@pytest.mark.parametrize(
+    ("scorer", "check"),
+    [
+        pytest.param(scorer, check, id=f"{scorer}-{name}")
+        for name, check in CHECKS.items()
+        for scorer in (SMALLEST_SCORERS if name in EXPENSIVE else SCORERS)
+    ],
+)
 def test_difficulty_checks(scorer, check):
-    check(estimator_checks._seeded(scorer))
+    check(seeded(scorer))
 
 
 # ------------------------------------------------- the checks themselves must be able to fail
@@ -229,6 +137,50 @@ def seeded_init(
 def print_epoch(self, X, y):
     print("epoch 1")
     return X, y
+
+
+def draw_from_the_order_in_memory(self, X, y):
+    return (X[::-1] if np.isfortran(np.asarray(X)) else X), y
+
+
+def half_of_a_score(self, X, y=None):
+    return VoGScorer.score_samples(self, X, y) / (2 if isinstance(X, list) else 1)
+
+
+def count_fits(self, X):
+    if hasattr(self, "_first"):
+        self._second = True
+    self._first = True
+
+
+def keep_scores(self, X, y=None, **metadata):
+    before = dict(vars(self))
+    try:
+        return VoGScorer.fit(self, X, y, **metadata)
+    except ValueError:
+        vars(self).update(before)
+        raise
+
+
+def read_again_and_again(self, X):
+    if isinstance(self.estimator, TrainingRecord):
+        self.record_.module.train()(torch.from_numpy(X))
+        self.record_.module.eval()
+
+
+def train_on(self, X, y, view, groups, progress):
+    targets = ConsistencyScorer._train(self, X, y, view, groups, progress)
+    if self.estimator is not None:
+        clone(self.estimator_).fit(X, targets)
+    return targets
+
+
+def leave_another_network(self, X):
+    self.estimator_ = default_network(X, np.arange(60) % 3).set_params(lr=0.5)
+
+
+def leave_a_module(self, X):
+    self.estimator_ = self.record_.module
 
 
 def draw(self, X, y):
@@ -295,6 +247,10 @@ def keep_rows(dtype):
 
 def forgetting_state(self):
     return {**VoGScorer.__getstate__(self), "difficulty_": np.zeros(60, np.float32)}
+
+
+def forgetting_scale(self):
+    return {**VoGScorer.__getstate__(self), "raw_mean_": np.ones(3)}
 
 
 def ignore_labels(self, X, y=None):
@@ -367,6 +323,19 @@ MUTANTS = [
         {"fit": fit_after(lambda self, X, y: (X if y.dtype == int else X**3, y))},
         "Encode the labels",
     ),
+    (
+        "rows_in_any_container",
+        {"fit": fit_after(draw_from_the_order_in_memory)},
+        "in Fortran's order gets other",
+    ),
+    ("rows_in_any_container", {"score_samples": half_of_a_score}, "a list gets other scores"),
+    ("fit_forgets_the_one_before", {"fit": fit_before(count_fits)}, "differs in {'_second'}"),
+    ("fit_forgets_the_one_before", {"fit": keep_scores}, "A fit that fails must not leave"),
+    (
+        "fit_forgets_the_one_before",
+        {"__sklearn_clone__": copy},
+        "A clone must not be fitted",
+    ),
     ("surroundings_untouched", {"fit": fit_after(draw)}, "the generator of numpy"),
     ("surroundings_untouched", {"fit": fit_after(set_benchmark)}, "cudnn.benchmark"),
     ("surroundings_untouched", {"fit": fit_after(write)}, "wrote to X"),
@@ -397,6 +366,16 @@ MUTANTS = [
         "must be score_samples",
     ),
     (
+        "labels_are_routed",
+        {"_Broken__metadata_request__transform": {"y": None}},
+        "Request y for transform",
+    ),
+    (
+        "labels_are_routed",
+        {"transform": lambda self, X, y=None: VoGScorer.transform(self, X)},
+        "in a pipeline too",
+    ),
+    (
         "rows_do_not_see_each_other",
         unseen(lambda s: (s - s.mean()) / (s.std() + 1e-3)),
         "on the other rows",
@@ -404,6 +383,7 @@ MUTANTS = [
     ("given_labels_matter", {"score_samples": ignore_labels}, "the same for every y"),
     ("unknown_labels_are_refused", {"score_samples": replace_unknown_labels}, "label 99"),
     ("survives_pickle", {"__getstate__": forgetting_state}, "does not survive"),
+    ("survives_pickle", {"__getstate__": forgetting_scale}, "score_samples does not survive"),
     ("survives_pickle", keep_rows(np.float64), "seems to hold X"),
     ("survives_pickle", keep_rows(np.float16), "seems to hold X"),
     ("survives_pickle", keep_rows(np.int8), "seems to hold X"),
@@ -417,6 +397,8 @@ MUTANTS = [
     ("scores_stand_in_the_order_of_rows", scored(np.sort), "score of row i"),
     ("reads_a_record", {"fit": fit_before(train_further)}, "changed its weights"),
     ("reads_a_record", {"fit": fit_before(copy_record)}, "must keep that record"),
+    ("reads_a_record", {"fit": fit_before(read_again_and_again)}, "a record trained again"),
+    ("reads_a_record", {"_compare_rows": lambda *_: None}, "other rows must be refused"),
     (
         "reads_an_ensemble",
         {"__sklearn_clone__": BaseEstimator.__sklearn_clone__},
@@ -424,6 +406,15 @@ MUTANTS = [
     ),
     ("reads_an_ensemble", {"_train": train_another_ensemble}, "must keep that one"),
     ("reads_an_ensemble", {"_trained_source": read_any_rows}, "must be refused"),
+    ("reads_an_ensemble", {"_train": train_on}, "an ensemble trained again"),
+    (
+        "works_in_a_search",
+        {"fit": fit_after(lambda self, X, y: (setattr(self, "estimator", None) or X, y))},
+        "does not reach the network",
+    ),
+    ("works_in_a_search", scored(lambda s: np.where(s > 0, s, np.inf)), "not finite"),
+    ("estimator_is_left_reusable", {"fit": fit_before(leave_a_module)}, "fit cannot use what"),
+    ("estimator_is_left_reusable", {"fit": fit_before(leave_another_network)}, "the same scores"),
 ]
 
 
@@ -445,20 +436,19 @@ def test_difficulty_checks_catch(check, overrides, message, monkeypatch):
     scorer = broken(base, **overrides).set_params(random_state=0)
     monkeypatch.setitem(globals(), "Broken", type(scorer))
     with pytest.raises(AssertionError, match=message):
-        getattr(estimator_checks, f"check_{check}")(scorer)
+        CHECKS[f"check_{check}"](scorer)
 
 
 def test_every_difficulty_check_can_fail():
-    checks = {check.__name__ for check in estimator_checks._CHECKS}
+    checks = set(CHECKS)
     assert {f"check_{check}" for check, *_ in MUTANTS} == checks
-    defined = {name for name in vars(estimator_checks) if name.startswith("check_")}
-    assert defined - {"check_difficulty_scorer"} == checks
+    assert checks >= EXPENSIVE
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_scores_without_labels_say_so():
     scorer = broken(score_samples=ignore_labels, _ignores_labels_of_unseen_rows=True)
-    estimator_checks.check_given_labels_matter(scorer.set_params(random_state=0))
+    CHECKS["check_given_labels_matter"](scorer.set_params(random_state=0))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -468,7 +458,7 @@ def test_scorers_that_need_the_very_rows_are_not_given_others():
             return replace(super()._needs(), same_rows=True)
 
     scorer = Strict(checkpoints=2, random_state=0)
-    estimator_checks.check_scores_stand_in_the_order_of_rows(scorer)
+    CHECKS["check_scores_stand_in_the_order_of_rows"](scorer)
     record = scorer.record_
     with pytest.raises(ValueError, match=r"trained on other rows \(another X\); pass the net"):
         Strict(record, checkpoints=2).fit(np.ones((60, 5)), np.arange(60) % 3)

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import small_nets
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,24 +17,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 callback = pytest.importorskip("sklearn.callback")
 
 
-class Watch:
-    """Lists the tasks that begin and end; asks to stop at the end of an epoch."""
+class Watch(small_nets.Watch):
+    """Also counts how often it is torn down, and asks to stop at the end of an epoch."""
 
     def __init__(self, stop_after=None):
-        self.stop_after = stop_after
-        self.begun, self.ended, self.torn_down = [], [], 0
-
-    def setup(self, estimator, context):
-        pass
+        super().__init__()
+        self.stop_after, self.torn_down = stop_after, 0
 
     def teardown(self, estimator, context):
         self.torn_down += 1
 
-    def on_fit_task_begin(self, estimator, context):
-        self.begun.append(context.task_name)
-
     def on_fit_task_end(self, estimator, context):
-        self.ended.append(context.task_name)
+        super().on_fit_task_end(estimator, context)
         return context.task_name == "epoch" and self.ended.count("epoch") == self.stop_after
 
 

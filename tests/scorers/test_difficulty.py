@@ -8,12 +8,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from small_nets import Watch, codes_of, make_net
 from torch.utils.data import DataLoader
 
 from sklearn_difficulty import (
@@ -36,7 +33,7 @@ MIXED = ["confidence", "forgetting", ("depth", PredictionDepthScorer(n_neighbors
 
 
 @pytest.fixture(scope="module")
-def record(flowers, make_net):
+def record(flowers):
     return TrainingRecord.from_fit(make_net(), *flowers, keep_logits=True, random_state=0)
 
 
@@ -80,7 +77,7 @@ def test_every_column_is_that_of_the_single_scorer(record, flowers):
     assert_array_equal(scorer.score_samples(X[:20], y[:20]), scorer.transform(X[:20], y[:20])[:, 0])
 
 
-def test_own_training_gives_what_the_record_gives(make_net, flowers, record):
+def test_own_training_gives_what_the_record_gives(flowers, record):
     own = read(make_net(), MIXED, flowers, random_state=0)
     assert_array_equal(own.difficulties_, read(record, MIXED, flowers).difficulties_)
     assert own.difficulties_.dtype == np.float32
@@ -99,7 +96,7 @@ class CountFits(Callback):
 
 
 @pytest.mark.parametrize("mode", ["training", "evaluation"])
-def test_trains_exactly_once(make_net, flowers, mode):
+def test_trains_exactly_once(flowers, mode):
     CountFits.events.clear()
     dynamics = [
         (name, TrainingDynamicsScorer(measure=name, mode=mode)) for name in ("aum", "entropy")
@@ -114,7 +111,7 @@ def test_trains_exactly_once(make_net, flowers, mode):
     assert len(CountFits.events) == 6
 
 
-def test_needs_are_merged(make_net, flowers):
+def test_needs_are_merged(flowers):
     own = [VoGScorer(checkpoints=[0, 2]), TrainingDynamicsScorer(measure="entropy", checkpoints=1)]
     scorer = read(make_net(), own, flowers)
     assert [c.epoch for c in scorer.record_.checkpoints] == [0, 2, 5]
@@ -156,7 +153,7 @@ def test_names(record, flowers):
         ([("a", "aum"), ("b", TrainingDynamicsScorer(mode="evaluation"))], "both are asked for"),
     ],
 )
-def test_refused_before_training(make_net, flowers, scores, message):
+def test_refused_before_training(flowers, scores, message):
     CountFits.events.clear()
     net = make_net(callbacks=[CountFits()])
     with pytest.raises(ValueError, match=message):
@@ -164,7 +161,7 @@ def test_refused_before_training(make_net, flowers, scores, message):
     assert "epoch" not in CountFits.events
 
 
-def test_many_scorers_in_one_are_not_a_score(make_net, flowers):
+def test_many_scorers_in_one_are_not_a_score(flowers):
     with pytest.raises(ValueError, match="DifficultyScorer"):
         DifficultyScorer(make_net(), scores=[DifficultyScorer()]).fit(*flowers)
 
@@ -198,35 +195,6 @@ def test_frame_has_the_index_of_X(record, flowers):
     assert not hasattr(DifficultyScorer(), "difficulty_frame_")
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_set_output(record, flowers, library):
-    pytest.importorskip(library)
-    scorer = read(record, MIXED, flowers).set_output(transform=library)
-    frame = scorer.transform(flowers[0])
-    assert list(frame.columns) == ["confidence", "depth", "vog"]
-    scorer.set_output(transform="default")
-    assert_array_equal(frame.to_numpy(), scorer.transform(flowers[0]))
-
-
-@pytest.mark.parametrize("pickle_bank", [True, False])
-def test_pickle_bank(make_net, flowers, pickle_bank):
-    X, y = np.tile(flowers[0], (20, 1)), np.tile(flowers[1], 20)
-    net = make_net(max_epochs=2, batch_size=512)
-    scores = [PredictionDepthScorer(n_neighbors=5), "vog"]
-    scorer = DifficultyScorer(net, scores=scores, pickle_bank=pickle_bank, random_state=0)
-    scorer.fit(X, y)
-    expected = scorer.transform(X[:5])
-    pickled = pickle.dumps(scorer)
-    again = pickle.loads(pickled)
-    assert (X.tobytes()[:400] in pickled) == pickle_bank
-    assert_array_equal(again.difficulties_, scorer.difficulties_)
-    if pickle_bank:
-        assert_array_equal(again.transform(X[:5]), expected)
-    else:
-        with pytest.raises(Exception, match="pickle_bank"):
-            again.transform(X[:5])
-
-
 def test_undefined_is_passed_on_to_names(record):
     assert DifficultyScorer(record)._members()["aum"].undefined == "nan"
     members = DifficultyScorer(record, scores=["aum", VoGScorer()], undefined="max")._members()
@@ -249,7 +217,7 @@ def test_undefined_rows_of_each_score(flowers):
     assert largest[7] == np.nanmax(scorer.difficulty_)
 
 
-def test_scoring_view_reaches_all_scores(make_net, flowers):
+def test_scoring_view_reaches_all_scores(flowers):
     X, y = flowers
     scores = ["output_margin", "confidence", "vog"]
     plain = DifficultyScorer(make_net(), scores=scores, random_state=0).fit(X, y)
@@ -271,74 +239,13 @@ def test_other_rows_are_refused_if_a_score_reads_trajectories(record, flowers):
         read(record, ["vog"], (X[::-1], y))
 
 
-def test_frozen_net(make_net, flowers):
-    X, y = flowers[0], np.unique(flowers[1], return_inverse=True)[1]
-    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(X, y)
-    scorer = DifficultyScorer(FrozenEstimator(net), scores=["vog", "aum"]).fit(X, y)
-    assert_array_equal(
-        scorer.difficulties_[:, 0], VoGScorer(FrozenEstimator(net)).fit(X, y).difficulty_
-    )
-    assert scorer.estimator_ is net
-
-
-def test_clone_and_refit(make_net, flowers):
-    scorer = read(make_net(), MIXED, flowers, random_state=0)
-    again = clone(scorer)
-    assert not hasattr(again, "scorers_")
-    assert_array_equal(again.fit(*flowers).difficulties_, scorer.difficulties_)
-    scorer.set_params(scores=["aum"]).fit(*flowers)
-    assert list(scorer.scorers_) == ["aum"]
-    assert scorer.difficulties_.shape == (150, 1)
-
-
-def test_pickle(make_net, flowers):
-    scorer = read(make_net(), MIXED, flowers, random_state=0)
-    again = pickle.loads(pickle.dumps(scorer))
-    assert_array_equal(again.transform(flowers[0]), scorer.transform(flowers[0]))
-
-
-def test_pipeline_and_grid_search(make_net, flowers):
-    scorer = DifficultyScorer(make_net(max_epochs=2), scores=["aum", "vog"], random_state=0)
-    pipeline = Pipeline([("scale", StandardScaler()), ("score", scorer), ("svc", LinearSVC())])
-    grid = {"score__scores": [["aum", "vog"], ["confidence", "forgetting"]]}
-    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(*flowers)
-    assert len(search.cv_results_["params"]) == 2
-    names = make_pipeline(StandardScaler(), clone(scorer)).fit(*flowers).get_feature_names_out()
-    assert names.tolist() == ["aum", "vog"]
-
-
-def test_default_scores(make_net, flowers):
+def test_default_scores(flowers):
     scorer = DifficultyScorer(make_net()).fit(*flowers)
     assert scorer.score_names_.tolist() == ["vog", "prediction_depth", "confidence", "aum"]
     assert np.isfinite(scorer.difficulties_[:, [0, 2, 3]]).all()
 
 
-def test_progress_shows_training_and_scores(make_net, flowers):
-    pytest.importorskip("sklearn.callback")
-    begun, ended = [], []
-
-    class Watch:
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            begun.append(context.task_name)
-
-        def on_fit_task_end(self, estimator, context):
-            ended.append(context.task_name)
-
-    scorer = DifficultyScorer(make_net(max_epochs=3), scores=["aum", "vog"])
-    scorer.set_callbacks(Watch()).fit(*flowers)
-    assert begun.count("epoch") == 3
-    for name in ("train", "scores", "aum", "vog"):
-        assert begun.count(name) == 1
-    assert sorted(begun) == sorted(ended)
-
-
-def test_seed_reaches_the_scores(make_net, flowers):
+def test_seed_reaches_the_scores(flowers):
     scores = [PredictionDepthScorer(n_neighbors=5, max_bank=50)]
     banks = []
     for _ in range(2):
@@ -349,15 +256,15 @@ def test_seed_reaches_the_scores(make_net, flowers):
     assert_array_equal(*banks)
 
 
-def test_held_out_rows_are_warned_of_though_a_trajectory_knows_them(make_net, flowers):
-    X, y = flowers[0], np.unique(flowers[1], return_inverse=True)[1]
+def test_held_out_rows_are_warned_of_though_a_trajectory_knows_them(flowers):
+    X, y = flowers[0], codes_of(flowers[1])
     net = make_net(callbacks=[RecordTraining()], train_split=ValidSplit(5)).fit(X, y)
     scorer = DifficultyScorer(FrozenEstimator(net), scores=["prediction_depth", "confidence"])
     with pytest.warns(UserWarning, match="trained on other rows"):
         scorer.fit(X, y)
 
 
-def test_training_that_cannot_be_recorded_is_refused_before_it(make_net, flowers):
+def test_training_that_cannot_be_recorded_is_refused_before_it(flowers):
     class Batches:
         def __init__(self, dataset, batch_size, shuffle=False):
             self.loader = DataLoader(dataset, batch_size=batch_size)
@@ -376,3 +283,12 @@ def test_training_that_cannot_be_recorded_is_refused_before_it(make_net, flowers
         DifficultyScorer(net, scores=["confidence"]).fit(*flowers)
     assert seen == []
     assert VoGScorer(net).fit(*flowers).difficulty_.shape == (len(flowers[1]),)
+
+
+def test_progress_shows_training_and_scores(flowers):
+    pytest.importorskip("sklearn.callback")
+    watch = Watch()
+    DifficultyScorer(make_net(), scores=["aum", "vog"]).set_callbacks(watch).fit(*flowers)
+    assert watch.begun.count("epoch") == 5
+    for name in ("train", "scores", "aum", "vog"):
+        assert watch.begun.count(name) == 1

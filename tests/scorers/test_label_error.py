@@ -20,9 +20,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetRegressor
+from small_nets import codes_of, make_net
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from sklearn_difficulty import (
     DifficultyScorer,
@@ -46,7 +45,6 @@ from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, defau
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 N, K = 150, 5
-HIDDEN = ("transform", "fit_transform", "score_samples")
 ESTIMATES = (
     "difficulty_",
     "error_probability_",
@@ -65,10 +63,6 @@ def few(estimator=None, **params):
     """Return a scorer of four members that fits small data."""
     settings = {"n_members": 4, "train_size": 0.5, "n_neighbors": K, "random_state": 0}
     return LabelErrorScorer(estimator, **{**settings, **params})
-
-
-def codes_of(y):
-    return np.unique(y, return_inverse=True)[1]
 
 
 def noisy_world(rate=0.2, n=1500, n_classes=3, seed=0):
@@ -106,13 +100,13 @@ def digits_scorer(digits):
 
 
 @pytest.fixture(scope="module")
-def pool(make_net, flowers):
+def pool(flowers):
     """Return a fitted ensemble that asked neighbours and kept its members; it is only read."""
     return few(make_net()).fit(*flowers).ensemble_
 
 
 @pytest.fixture(scope="module")
-def made(make_net, flowers):
+def made(flowers):
     """Return a function that makes an ensemble of the same members as `pool`."""
 
     def make(**settings):
@@ -120,17 +114,6 @@ def made(make_net, flowers):
         return ResampledEnsemble(make_net(), **same, **settings).fit(*flowers)
 
     return make
-
-
-@pytest.fixture
-def passes():
-    """Note of every forward pass whether its module was being trained."""
-    seen = []
-    hook = torch.nn.modules.module.register_module_forward_hook(
-        lambda module, inputs, outputs: seen.append(module.training)
-    )
-    yield seen
-    hook.remove()
 
 
 def slow_votes(record, bank, codes, X, *, is_bank=False):
@@ -189,7 +172,7 @@ def errors_by_formula(model, probabilities, codes=None):
 # ----------------------------------------------------------------------------- networks held out
 
 
-def test_out_of_sample_by_hand(make_net, flowers):
+def test_out_of_sample_by_hand(flowers):
     X, y = flowers
     codes = codes_of(y)
     scorer = few(make_net()).fit(X, y)
@@ -214,7 +197,7 @@ def test_out_of_sample_by_hand(make_net, flowers):
     assert not hasattr(scorer, "record_")
 
 
-def test_without_neighbors_only_the_networks_are_asked(make_net, flowers, passes):
+def test_without_neighbors_only_the_networks_are_asked(flowers, passes):
     X, y = flowers
     scorer = few(make_net(), n_neighbors=None).fit(X, y)
     ensemble = scorer.ensemble_
@@ -253,20 +236,13 @@ def test_unseen_rows_by_hand(pool, flowers):
     assert scorer.get_feature_names_out().tolist() == ["label_error"]
 
 
-@pytest.mark.parametrize(
-    ("undefined", "text"), [("nan", "NaN is returned"), ("max", "the largest score is returned")]
-)
-def test_rows_that_no_member_held_out(make_net, flowers, undefined, text):
+def test_rows_that_no_member_held_out(flowers):
     X, y = flowers
-    scorer = few(make_net(), n_members=2, train_size=0.8, undefined=undefined)
-    with pytest.warns(UserWarning, match=text) as caught:
+    scorer = few(make_net(), n_members=2, train_size=0.8)
+    with pytest.warns(UserWarning, match=r"held them out \(train more members\)"):
         scorer.fit(X, y)
-    assert [w.filename for w in caught] == [__file__]
-    assert "held them out (train more members)" in str(caught[0].message)
     never = scorer.ensemble_.masks_.all(axis=0)
     assert never.sum() == 90 == scorer.n_undefined_
-    stand_in = np.nan if undefined == "nan" else scorer.difficulty_[~never].max()
-    assert_array_equal(scorer.difficulty_[never], np.full(90, stand_in))
     assert_array_equal(np.isnan(scorer.error_probability_), never)
     assert_array_equal(np.isnan(scorer.suggested_label_confidence_), never)
     assert_array_equal(np.isnan(scorer.probabilities_), np.tile(never[:, None], 3))
@@ -499,7 +475,7 @@ def test_precomputed_input_that_cannot_be_read(world, prepare, message):
 # ---------------------------------------------------------------------------- a single training
 
 
-def test_one_fit_by_hand(flowers, make_net):
+def test_one_fit_by_hand(flowers):
     X, y = flowers
     codes = codes_of(y)
     scorer = LabelErrorScorer(make_net(), method="one_fit", random_state=0).fit(X, y)
@@ -605,7 +581,7 @@ def test_auto_takes_what_a_record_without_a_network_can_give(flowers):
 
 
 @pytest.mark.parametrize("method", ["auto", "one_fit"])
-def test_one_fit_reads_epochs_of_either_mode(make_net, flowers, method):
+def test_one_fit_reads_epochs_of_either_mode(flowers, method):
     X, y = flowers
     net = make_net(max_epochs=2)
     record = TrainingRecord.from_fit(net, X, y, mode="evaluation", keep_logits=True, random_state=0)
@@ -615,7 +591,7 @@ def test_one_fit_reads_epochs_of_either_mode(make_net, flowers, method):
     assert_allclose(scorer.probabilities_, expected, atol=1e-6)
 
 
-def test_an_unseen_row_that_is_not_finite_inside_is_undefined(overflowing, make_net):
+def test_an_unseen_row_that_is_not_finite_inside_is_undefined(overflowing):
     record, X, y = overflowing
     net = make_net(module=type(record.module))
     scorer = few(net, n_members=2).fit(X, y)
@@ -627,7 +603,7 @@ def test_an_unseen_row_that_is_not_finite_inside_is_undefined(overflowing, make_
         assert np.isnan(scores[1])
 
 
-def test_a_member_does_not_judge_a_class_that_it_has_not_seen(make_net, flowers):
+def test_a_member_does_not_judge_a_class_that_it_has_not_seen(flowers):
     X, y = flowers
     groups = np.where(y == y[-1], 1000, np.arange(len(y)))  # all rows of a class in one fold
     scorer = few(make_net(max_epochs=15), n_members=2, undefined="nan")
@@ -660,14 +636,14 @@ def test_labels_that_may_be_numbered_from_one_are_pointed_out():
         LabelErrorScorer("precomputed").fit(probabilities, codes)  # 2 does not occur
 
 
-def test_a_net_that_records_in_evaluation_mode_is_read_so(make_net, flowers):
+def test_a_net_that_records_in_evaluation_mode_is_read_so(flowers):
     recorder = RecordTraining(mode="evaluation", keep_logits=True)
     net = make_net(max_epochs=2, callbacks=[recorder])
     scorer = few(net, method="one_fit").fit(*flowers)
     assert scorer.record_.trajectory.mode == "evaluation"
 
 
-def test_auto_trains_an_ensemble(make_net, pool, flowers):
+def test_auto_trains_an_ensemble(pool, flowers):
     for estimator, given in ((make_net(), False), (pool, True)):
         scorer = few(estimator).fit(*flowers)
         assert scorer.method_ == "out_of_sample"
@@ -677,7 +653,7 @@ def test_auto_trains_an_ensemble(make_net, pool, flowers):
 
 
 @pytest.mark.parametrize(("keep_logits", "expected"), [(True, "one_fit"), (False, "neighbors")])
-def test_a_frozen_net_is_read_without_training(make_net, flowers, passes, keep_logits, expected):
+def test_a_frozen_net_is_read_without_training(flowers, passes, keep_logits, expected):
     X, y = flowers
     codes = codes_of(y)
     recorder = RecordTraining(keep_logits=keep_logits)
@@ -692,7 +668,7 @@ def test_a_frozen_net_is_read_without_training(make_net, flowers, passes, keep_l
         few(FrozenEstimator(net), method="out_of_sample").fit(X, codes)
 
 
-def test_methods_that_do_not_fit_the_estimator(world, make_net, pool, flowers, flower_record):
+def test_methods_that_do_not_fit_the_estimator(world, pool, flowers, flower_record):
     probabilities, labels, _ = world
     for method in ("out_of_sample", "one_fit", "neighbors"):
         with pytest.raises(ValueError, match=rf"method='{method}' trains; precomputed"):
@@ -711,19 +687,6 @@ def test_methods_that_do_not_fit_the_estimator(world, make_net, pool, flowers, f
         few("distances").fit(*flowers)
 
 
-@pytest.mark.parametrize("method", ["auto", "out_of_sample", "one_fit", "neighbors"])
-def test_regressors_are_refused(make_net, flowers, passes, method):
-    X, _ = flowers
-    net = make_net(NeuralNetRegressor, criterion=nn.MSELoss, module__n_outputs=1)
-    with pytest.raises(ValueError, match="The network is a regressor"):
-        few(net, method=method).fit(X, X[:, :1])
-    assert not any(passes)
-    if method != "out_of_sample":
-        record = TrainingRecord.from_fit(net, X, X[:, :1], keep_logits=True)
-        with pytest.raises(ValueError, match="The network is a regressor"):
-            few(record, method=method).fit(X, X[:, :1])
-
-
 @pytest.mark.parametrize(
     ("params", "n_bank"),
     [
@@ -732,9 +695,7 @@ def test_regressors_are_refused(make_net, flowers, passes, method):
         ({"n_neighbors": 150, "method": "neighbors"}, 149),
     ],
 )
-def test_more_neighbors_than_rows_are_refused_before_training(
-    make_net, flowers, passes, params, n_bank
-):
+def test_more_neighbors_than_rows_are_refused_before_training(flowers, passes, params, n_bank):
     message = rf"n_neighbors={n_bank + 1} is more than the {n_bank} rows .* n_samples=150"
     with pytest.raises(ValueError, match=message):
         few(make_net(), **params).fit(*flowers)
@@ -742,7 +703,7 @@ def test_more_neighbors_than_rows_are_refused_before_training(
     few(make_net(max_epochs=1), **{**params, "n_neighbors": n_bank}).fit(*flowers)
 
 
-def test_probes_that_are_not_there_are_refused_before_training(make_net, flowers, passes):
+def test_probes_that_are_not_there_are_refused_before_training(flowers, passes):
     for method in ("out_of_sample", "neighbors"):
         with pytest.raises(ValueError, match=r"probes names \['body'\]"):
             few(make_net(), method=method, probes=["body"], backend="joblib").fit(*flowers)
@@ -752,7 +713,7 @@ def test_probes_that_are_not_there_are_refused_before_training(make_net, flowers
 # ------------------------------------------------------------------------------ given ensembles
 
 
-def test_ensembles_of_every_kind_say_the_same(make_net, pool, made, flowers, passes):
+def test_ensembles_of_every_kind_say_the_same(pool, made, flowers, passes):
     expected = few(make_net()).fit(*flowers)
     passes.clear()
     scorer = few(pool).fit(*flowers)
@@ -792,26 +753,7 @@ def test_readout(flowers):
     assert arrays != few(probes=["0"], batch_size=9).readout()
 
 
-def test_networks_of_an_ensemble_cannot_be_tuned(pool, made, make_net, flowers):
-    X, y = flowers
-    scorer = few(pool)
-    with pytest.raises(ValueError, match=r"estimator__lr cannot be set: .* already trained"):
-        scorer.set_params(estimator__lr=1)
-    again = clone(few(pool, undefined="max").fit(X, y))
-    assert again.estimator is pool
-    assert not hasattr(again, "ensemble_")
-    assert again.fit(X, y).undefined == "max"
-    scorer.set_params(estimator=make_net(), estimator__lr=0.3)
-    assert scorer.fit(X, y).ensemble_.estimator_.lr == 0.3
-    with pytest.raises(ValueError, match="splits"):
-        few(pool).fit(X, y, groups=np.arange(N))
-    with pytest.raises(ValueError, match=r"other rows \(other labels\)"):
-        few(pool).fit(X, np.roll(y, 1))
-    with pytest.raises(NotFittedError, match="Fit it first"):
-        few(ResampledEnsemble(make_net())).fit(X, y)
-
-
-def test_one_of_several_scores(make_net, flowers):
+def test_one_of_several_scores(flowers):
     X, y = flowers
     reading = few(method="neighbors")
     scorer = DifficultyScorer(make_net(), scores=[reading, "confidence"], random_state=0)
@@ -945,7 +887,7 @@ def test_a_plan_belongs_to_a_fit(world, synthetic):
 
 
 @pytest.mark.filterwarnings("ignore:.*have no defined difficulty:UserWarning")
-def test_rows_without_an_estimate_are_never_reviewed(make_net, flowers):
+def test_rows_without_an_estimate_are_never_reviewed(flowers):
     X, y = flowers
     scorer = few(make_net(), n_members=2, train_size=0.8).fit(X, y)
     known = ~np.isnan(scorer.error_probability_)
@@ -974,25 +916,7 @@ def test_rows_without_an_estimate_are_never_reviewed(make_net, flowers):
 # ----------------------------------------------------------------------- without the members
 
 
-def test_unseen_rows_need_the_members(make_net, made, flowers):
-    kept, lost = few(make_net()), few(make_net(), keep_members=False)
-    for scorer, offered in ((kept, True), (lost, False)):
-        assert [hasattr(scorer, name) for name in HIDDEN] == [offered] * 3
-        scorer.fit(*flowers)
-        assert [hasattr(scorer, name) for name in HIDDEN] == [offered] * 3
-        assert scorer.ensemble_.has_members is offered
-    for name in ESTIMATES:
-        assert_array_equal(getattr(kept, name), getattr(lost, name), err_msg=name)
-    with pytest.raises(AttributeError) as caught:
-        lost.score_samples  # noqa: B018
-    assert "keep_members=True" in str(caught.value.__cause__)
-    # The ensemble decides, not the scorer's own setting.
-    bare = made(readout=few().readout())
-    assert not hasattr(few(bare, keep_members=True), "transform")
-    assert not hasattr(few(lost.ensemble_).fit(*flowers), "transform")
-
-
-def test_a_single_training_has_no_members_to_keep(world, make_net, flowers, flower_record):
+def test_a_single_training_has_no_members_to_keep(world, flowers, flower_record):
     probabilities, labels, _ = world
     for estimator, method in (
         (make_net(), "neighbors"),
@@ -1000,42 +924,12 @@ def test_a_single_training_has_no_members_to_keep(world, make_net, flowers, flow
         (flower_record, "auto"),
     ):
         scorer = few(estimator, method=method, keep_members=False).fit(*flowers)
-        assert [hasattr(scorer, name) for name in HIDDEN] == [True] * 3
         assert np.isfinite(scorer.score_samples(flowers[0])).all()
     scorer = LabelErrorScorer("precomputed", keep_members=False).fit(probabilities, labels)
     assert scorer.transform(probabilities).shape == (1500, 1)
 
 
-def test_pickle(pool, make_net, flowers):
-    X, y = flowers
-    for scorer in (few(pool), few(make_net(), method="neighbors"), few(make_net(), n_neighbors=3)):
-        scorer.fit(X, y)
-        loaded = pickle.loads(pickle.dumps(scorer))
-        for name in ESTIMATES:
-            assert_array_equal(getattr(loaded, name), getattr(scorer, name), err_msg=name)
-        assert_array_equal(loaded.score_samples(X, y), scorer.score_samples(X, y))
-
-
-@pytest.mark.parametrize(
-    ("method", "kept"), [("out_of_sample", "ensemble_"), ("neighbors", "record_")]
-)
-def test_pickle_without_the_bank(make_net, flowers, passes, method, kept):
-    X, y = flowers
-    scorer = few(make_net(), method=method, pickle_bank=False).fit(X, y)
-    expected = scorer.score_samples(X, y)
-    loaded = pickle.loads(pickle.dumps(scorer))
-    assert_array_equal(scorer.score_samples(X, y), expected)  # the original keeps its rows
-    assert_array_equal(loaded.difficulty_, scorer.difficulty_)
-    message = rf"has lost the training rows.*Set estimator to its {kept} and fit it"
-    with pytest.raises(ValueError, match=message):
-        loaded.score_samples(X, y)
-    passes.clear()
-    loaded.set_params(estimator=getattr(loaded, kept)).fit(X, y)
-    assert not any(passes)
-    assert_array_equal(loaded.score_samples(X, y), expected)
-
-
-def test_pickle_without_neighbors_needs_no_bank(make_net, flowers):
+def test_pickle_without_neighbors_needs_no_bank(flowers):
     X, y = flowers
     for params in ({"n_neighbors": None}, {"method": "one_fit"}):
         scorer = few(make_net(), pickle_bank=False, **params).fit(X, y)
@@ -1046,20 +940,7 @@ def test_pickle_without_neighbors_needs_no_bank(make_net, flowers):
 # ------------------------------------------------------------------------------- rows of any kind
 
 
-def test_groups_and_shares_of_classes(make_net, flowers):
-    X, y = flowers
-    teams = np.arange(N) // 5
-    masks = few(make_net()).fit(X, y, groups=teams).ensemble_.masks_
-    for team in range(30):
-        assert (np.ptp(masks[:, teams == team].astype(int), axis=1) == 0).all()
-    fair = few(make_net()).fit(X, y).ensemble_.masks_
-    off = [abs(fair[:, y == name].sum(axis=1) - (y == name).sum() / 2).max() for name in set(y)]
-    assert max(off) <= 1
-    plain = few(make_net(), stratify=False).fit(X, y).ensemble_.masks_
-    assert not np.array_equal(fair, plain)
-
-
-def test_scoring_view_is_what_members_and_neighbors_see(make_net, flowers):
+def test_scoring_view_is_what_members_and_neighbors_see(flowers):
     X, y = flowers
     view = X * np.float32(0.9) + np.float32(0.5)
     scorer = few(make_net()).fit(X, y, scoring_view=view)
@@ -1072,21 +953,6 @@ def test_scoring_view_is_what_members_and_neighbors_see(make_net, flowers):
     assert_array_equal(again.score_samples(view, y), scorer.score_samples(view, y))
 
 
-def test_datasets_and_dicts(make_net, flowers):
-    X, y = flowers
-    codes = codes_of(y)
-    expected = few(make_net(), backend="joblib").fit(X, codes)
-    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(codes))
-    found = few(make_net(), backend="joblib").fit(dataset)
-    assert_allclose(found.difficulty_, expected.difficulty_, rtol=1e-5)
-    assert_allclose(found.score_samples(dataset), expected.score_samples(X), rtol=1e-4)
-    # torch's Sequential calls its argument `input`.
-    of_dict = few(make_net(), backend="joblib").fit({"input": X}, codes)
-    assert_allclose(of_dict.difficulty_, expected.difficulty_, rtol=1e-5)
-    given = of_dict.score_samples({"input": X[:9]}, codes[:9])
-    assert_allclose(given, expected.score_samples(X[:9], codes[:9]), rtol=1e-4, atol=1e-6)
-
-
 class Pixels(nn.Sequential):
     """A convolution and a linear layer."""
 
@@ -1095,7 +961,7 @@ class Pixels(nn.Sequential):
         super().__init__(*layers)
 
 
-def test_images(make_net):
+def test_images():
     rng = np.random.default_rng(0)
     true = np.arange(120) % 3
     X = rng.normal(scale=0.7, size=(120, 1, 6, 6)).astype(np.float32)
@@ -1110,25 +976,3 @@ def test_images(make_net):
     )
     with pytest.raises(ValueError, match="shape"):
         scorer.score_samples(X[:, :, :5], given)
-
-
-def test_bad_refit_leaves_nothing_behind(make_net, flowers):
-    X, y = flowers
-    scorer = few(make_net()).fit(X, y)
-    scorer.review_plan(9)
-    with pytest.raises(ValueError, match="NaN"):
-        scorer.fit(np.where(X == X[3], np.nan, X), y)
-    for name in (*ESTIMATES, "ensemble_", "method_", "_source", "_plan", "_model"):
-        assert not hasattr(scorer, name)
-    with pytest.raises(NotFittedError):
-        scorer.score_samples(X, y)
-    scorer.set_params(method="neighbors").fit(X, y)
-    assert not hasattr(scorer, "ensemble_")
-    assert scorer.method_ == "neighbors"
-
-
-def test_verbose(make_net, flowers, capsys):
-    few(make_net()).fit(*flowers)
-    assert capsys.readouterr().out == ""
-    few(make_net(), verbose=1).fit(*flowers)
-    assert "of 4 members are trained after" in capsys.readouterr().out

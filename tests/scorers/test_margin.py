@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """MarginScorer as its users meet it: closed forms, real data, unusual networks, bad input."""
 
-import pickle
 import warnings
 
 import numpy as np
@@ -11,13 +10,10 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from small_nets import Named, NeverTrain, NoGradient, Tokens, codes_of, make_net
 from torch import nn
 
 from sklearn_difficulty import MarginScorer, TrainingRecord, VoGScorer
@@ -27,36 +23,8 @@ from sklearn_difficulty.training import RecordTraining, default_network
 KINDS = ("output", "input")
 
 
-class TinyMLP(nn.Module):
-    def __init__(self, n_inputs=4, n_outputs=3, n_hidden=8):
-        super().__init__()
-        self.hidden = nn.Linear(n_inputs, n_hidden)
-        self.output = nn.Linear(n_hidden, n_outputs)
-
-    def forward(self, x):
-        return self.output(torch.tanh(self.hidden(x)))
-
-
-class TokenNet(nn.Module):
-    def __init__(self, n_tokens=20, n_classes=2):
-        super().__init__()
-        self.embedding = nn.Embedding(n_tokens, 6)
-        self.output = nn.Linear(6, n_classes)
-
-    def forward(self, tokens):
-        return self.output(self.embedding(tokens).mean(dim=1).tanh())
-
-
 def tiny_net(cls=NeuralNetClassifier, **params):
-    settings = {
-        "criterion": nn.CrossEntropyLoss,
-        "lr": 0.1,
-        "max_epochs": 4,
-        "batch_size": 32,
-        "iterator_train__shuffle": True,
-        "module": TinyMLP,
-    }
-    return cls(**{**settings, **params})
+    return make_net(cls, **{"module": Named, "max_epochs": 4, **params})
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +64,9 @@ def test_output_margin_is_the_lead_of_the_logit(record, flowers):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_labels_the_predicted_class_is_read(record, flowers, kind):
+def test_margins_of_unseen_rows(record, flowers, kind):
     X, y = flowers
     scorer = MarginScorer(record, kind=kind).fit(X, y)
-    predicted = scorer.classes_[logits_of(record, X).argmax(axis=1)]
-    assert (predicted != y).any()
-    np.testing.assert_array_equal(scorer.score_samples(X), scorer.score_samples(X, predicted))
     assert (scorer.score_samples(X) <= 0).all()
     np.testing.assert_array_equal(scorer.score_samples(X, y), scorer.difficulty_)
 
@@ -141,7 +106,7 @@ def test_scale_of_the_logits(flowers, factor):
             return self.factor * self.inner(x)
 
     torch.manual_seed(0)
-    inner = TinyMLP()
+    inner = Named()
     plain, scaled = (
         {
             kind: MarginScorer(
@@ -184,7 +149,7 @@ def test_logarithm(record, flowers, kind, undefined):
 
 def test_a_tie_has_no_logarithm(flowers):
     X, y = flowers
-    module = TinyMLP()
+    module = Named()
     nn.init.zeros_(module.output.weight)
     nn.init.zeros_(module.output.bias)
     tied = TrainingRecord(module, [], classes=np.unique(y))
@@ -221,7 +186,7 @@ def test_a_recorder_of_the_net_is_kept(flowers):
     net = tiny_net(callbacks=[RecordTraining("all")])
     scorer = MarginScorer(net, random_state=0).fit(X, y)
     assert [c.epoch for c in scorer.record_.checkpoints] == [1, 2, 3, 4]
-    codes = np.unique(y, return_inverse=True)[1]
+    codes = codes_of(y)
     trained = tiny_net(callbacks=[RecordTraining(1)], train_split=None, verbose=0).fit(X, codes)
     frozen = MarginScorer(FrozenEstimator(trained)).fit(X, codes)
     assert np.isfinite(frozen.difficulty_).all()
@@ -288,19 +253,6 @@ def test_wrong_labels_have_negative_margins_until_they_are_memorised():
 # ------------------------------------------------------------------------- networks of every kind
 
 
-def test_networks_that_end_in_softmax(flowers):
-    class EndsInSoftmax(TinyMLP):
-        def forward(self, x):
-            return super().forward(x).softmax(dim=1)
-
-    X, y = flowers
-    for kind in KINDS:
-        ours = MarginScorer(tiny_net(), kind=kind, random_state=0).fit(X, y)
-        net = tiny_net(module=EndsInSoftmax, criterion=nn.NLLLoss)
-        twin = MarginScorer(net, kind=kind, random_state=0).fit(X, y)
-        np.testing.assert_allclose(twin.difficulty_, ours.difficulty_, rtol=1e-3, atol=1e-4)
-
-
 def test_single_logit_counts_for_both_classes_alike():
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
@@ -318,69 +270,6 @@ def test_single_logit_counts_for_both_classes_alike():
         np.testing.assert_allclose(scorer.score_samples(X, other), scorer.margin_, rtol=1e-6)
 
 
-def test_token_ids_through_an_embedding():
-    rng = np.random.default_rng(0)
-    X = rng.integers(20, size=(120, 7))
-    y = np.where((X < 10).sum(axis=1) > 3, "low", "high")
-    net = tiny_net(module=TokenNet)
-    assert np.isfinite(MarginScorer(net, random_state=0).fit(X, y).difficulty_).all()
-    with pytest.raises(ValueError, match="wrt='embedding'"):
-        MarginScorer(net, kind="input", random_state=0).fit(X, y)
-    scorer = MarginScorer(net, kind="input", wrt="embedding", random_state=0).fit(X, y)
-    assert np.isfinite(scorer.difficulty_).all()
-    assert scorer.transform(X[:4]).shape == (4, 1)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_dict_dataset_and_images(flowers, kind):
-    class TwoTables(TinyMLP):
-        def forward(self, left, right):
-            return super().forward(torch.cat([left, right], dim=1))
-
-    X, y = flowers
-    expected = MarginScorer(tiny_net(), kind=kind, random_state=0).fit(X, y).difficulty_
-    tables = MarginScorer(tiny_net(module=TwoTables), kind=kind, random_state=0)
-    tables.fit({"left": X[:, :1], "right": X[:, 1:]}, y)
-    np.testing.assert_allclose(tables.difficulty_, expected, rtol=1e-5, atol=1e-6)
-    codes = np.unique(y, return_inverse=True)[1]
-    dataset = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(codes))
-    own = MarginScorer(tiny_net(), kind=kind, random_state=0).fit(dataset)
-    np.testing.assert_array_equal(own.difficulty_, expected)
-    images, digits = load_digits(return_X_y=True)
-    scorer = MarginScorer(kind=kind, random_state=0)
-    scorer.fit(images[:200].reshape(-1, 1, 8, 8), digits[:200])
-    assert np.isfinite(scorer.difficulty_).all()
-
-
-# ---------------------------------------------------------------------- a scikit-learn citizen
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_pipeline_names_pickle_and_clone(flowers, kind):
-    X, y = flowers
-    scorer = MarginScorer(tiny_net(), kind=kind, random_state=0)
-    pipeline = make_pipeline(StandardScaler(), scorer).fit(X, y)
-    assert pipeline.transform(X).shape == (150, 1)
-    assert pipeline.get_feature_names_out().tolist() == [f"{kind}_margin"]
-    loaded = pickle.loads(pickle.dumps(scorer))
-    np.testing.assert_array_equal(loaded.score_samples(X, y), scorer.score_samples(X, y))
-    again = clone(scorer).fit(pipeline[0].transform(X), y)
-    np.testing.assert_array_equal(again.difficulty_, scorer.difficulty_)
-
-
-def test_grid_search(flowers):
-    pipeline = Pipeline(
-        [("margin", MarginScorer(tiny_net(), random_state=0)), ("classify", LogisticRegression())]
-    )
-    search = GridSearchCV(
-        pipeline,
-        {"margin__kind": KINDS, "margin__estimator__lr": [0.01, 0.1]},
-        cv=StratifiedKFold(2),
-        error_score="raise",
-    )
-    assert len(search.fit(*flowers).cv_results_["params"]) == 4
-
-
 # ---------------------------------------------------------------------------------- bad input
 
 
@@ -388,7 +277,7 @@ def test_grid_search(flowers):
 @pytest.mark.parametrize("undefined", ["nan", "max"])
 def test_weights_that_are_nan(flowers, kind, undefined):
     X, y = flowers
-    module = TinyMLP()
+    module = Named()
     with torch.no_grad():
         module.output.weight[0, 0] = np.nan
     broken = TrainingRecord(module, [], classes=np.unique(y))
@@ -401,7 +290,7 @@ def test_weights_that_are_nan(flowers, kind, undefined):
 
 @pytest.mark.parametrize("undefined", ["nan", "max"])
 def test_rows_without_a_gradient(flowers, undefined):
-    class Dead(TinyMLP):
+    class Dead(Named):
         def forward(self, x):
             return super().forward(x.clamp(min=0.0))
 
@@ -419,51 +308,21 @@ def test_rows_without_a_gradient(flowers, undefined):
     assert np.isnan(scorer.margin_[[3, 60]]).all()
 
 
-class NoGradient(TinyMLP):
-    def forward(self, x):
-        return super().forward(x.detach())
-
-
 @pytest.mark.parametrize(
-    ("params", "net", "message"),
+    ("kind", "wrt", "module", "message"),
     [
-        ({"kind": "input", "wrt": "nope"}, {}, "names no submodule"),
-        ({"kind": "input"}, {"module": NoGradient}, "no_grad or a detach in forward"),
-        ({}, {"cls": NeuralNetRegressor, "criterion": nn.MSELoss}, "this network is a regressor"),
-        (
-            {"kind": "input"},
-            {"cls": NeuralNetRegressor, "criterion": nn.MSELoss},
-            "this network is a regressor",
-        ),
+        ("input", "nope", Named, "names no submodule"),
+        ("input", None, NoGradient, "no_grad or a detach in forward"),
+        ("input", None, Tokens, "wrt='embedding'"),
     ],
 )
-def test_what_cannot_be_read_is_refused_before_training(flowers, params, net, message):
-    epochs = []
-
-    class CountEpochs(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            epochs.append(1)
-
+def test_what_cannot_be_read_is_refused_before_training(flowers, kind, wrt, module, message):
     X, y = flowers
-    y = X[:, :3] if "cls" in net else y
+    if module is Tokens:
+        X, y = X.astype(int), y == "setosa"
+    scorer = MarginScorer(tiny_net(module=module, callbacks=[NeverTrain()]), kind=kind, wrt=wrt)
     with pytest.raises(ValueError, match=message):
-        MarginScorer(tiny_net(**net, callbacks=[CountEpochs()]), **params).fit(X, y)
-    assert not epochs
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"kind": "logit"}, "'kind' parameter"),
-        ({"log": "e"}, "'log' parameter"),
-        ({"wrt": 3}, "'wrt' parameter"),
-        ({"batch_size": 0}, "'batch_size' parameter"),
-        ({"undefined": "min"}, "'undefined' parameter"),
-    ],
-)
-def test_bad_parameters(flowers, params, message):
-    with pytest.raises(ValueError, match=message):
-        MarginScorer(**params).fit(*flowers)
+        scorer.fit(X, y)
 
 
 def test_fit_forgets_the_one_before(record, flowers):

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn import config_context
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from small_nets import make_net
 from torch import nn
 
 from sklearn_difficulty import NeighborConfidenceScorer
@@ -58,16 +56,6 @@ def test_unseen_rows_equal_a_slow_loop(flowers, scorer, flower_embeddings):
     assert not np.allclose(scorer.score_samples(X, y), scorer.score_samples(X, other))
 
 
-def test_without_labels_the_predicted_class_is_asked_for(flowers, flower_record, scorer):
-    X, y = flowers
-    with torch.no_grad():
-        codes = flower_record.module(torch.from_numpy(X)).argmax(dim=1).numpy()
-    predicted = scorer.classes_[codes]
-    assert (predicted != y).any()
-    assert_array_equal(scorer.score_samples(X), scorer.score_samples(X, predicted))
-    assert_array_equal(scorer.transform(X, y)[:, 0], scorer.score_samples(X, y))
-
-
 @pytest.mark.parametrize(("label", "expected"), [("ant", 0), ("bee", 1), ("cat", 1)])
 def test_bounds(record_of, label, expected):
     module = nn.Linear(3, 3, bias=False)
@@ -79,7 +67,7 @@ def test_bounds(record_of, label, expected):
     assert_array_equal(scorer.score_samples(X[:4], [label] * 4), [expected] * 4)
 
 
-def test_a_row_with_another_label_than_all_its_neighbors_is_hardest(flowers, make_net):
+def test_a_row_with_another_label_than_all_its_neighbors_is_hardest(flowers):
     X, y = flowers
     y = np.where(X[:, 2] < 2.5, "setosa", "virginica")
     wrong = int(np.argmin(X[:, 2]))
@@ -107,14 +95,3 @@ def test_undefined_rows(overflowing, undefined):
     expected = scorer.difficulty_.max() if undefined == "max" else np.nan
     assert_array_equal(scores[1], expected)
     assert np.isfinite(scores[0])
-
-
-def test_labels_are_routed_to_transform(flowers, make_net):
-    X, y = flowers
-    scorer = NeighborConfidenceScorer(make_net(), n_neighbors=5, random_state=0)
-    with config_context(enable_metadata_routing=True):
-        pipeline = make_pipeline(StandardScaler(), scorer).fit(X, y)
-        with_labels = pipeline.transform(X, y=y)
-    scaled = pipeline[0].transform(X)
-    assert_array_equal(with_labels, scorer.transform(scaled, y))
-    assert not np.array_equal(with_labels, scorer.transform(scaled))

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DifficultyQuadrantClassifier: depths, corners, labels that it suggests, rows that are unseen.
 
-What it has in common with the other scorers that read an ensemble is tested with ConsistencyScorer.
+What it has in common with other scorers is in test_contract, the pool in test_consistency.
 """
 
 import copy
-import pickle
 import warnings
 
 import numpy as np
 import pytest
+import small_nets
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from small_nets import FlatLogit, memorising
 from torch import nn
 
 from sklearn_difficulty import (
@@ -30,7 +27,7 @@ from sklearn_difficulty import (
     PredictionDepthScorer,
 )
 from sklearn_difficulty.measures import corner_distances, difficulty_quadrants, otsu_threshold
-from sklearn_difficulty.training import MLP, ResampledEnsemble
+from sklearn_difficulty.training import ResampledEnsemble
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "seeded"),
@@ -41,32 +38,8 @@ NAMES = ["easy", "looks_like_a_different_class", "ambiguous_without_label", "amb
 K, N = 4, 90
 
 
-class TwoLayers(nn.Sequential):
-    def __init__(self, n_inputs=4, n_outputs=3):
-        super().__init__(nn.Linear(n_inputs, 8), nn.Tanh(), nn.Linear(8, n_outputs))
-
-
-class Flat(TwoLayers):
-    """One logit per row, without an axis of its own."""
-
-    def __init__(self):
-        super().__init__(n_outputs=1)
-
-    def forward(self, x):
-        return super().forward(x)[:, 0]
-
-
 def make_net(cls=NeuralNetClassifier, **settings):
-    defaults = {
-        "module": TwoLayers,
-        "criterion": nn.CrossEntropyLoss,
-        "lr": 0.1,
-        "max_epochs": 10,
-        "batch_size": 16,
-        "iterator_train__shuffle": True,
-        "verbose": 0,
-    }
-    return cls(**{**defaults, **settings})
+    return small_nets.make_net(cls, **{"max_epochs": 10, "batch_size": 16, **settings})
 
 
 def quadrants_of(estimator=None, **params):
@@ -312,6 +285,8 @@ def test_extremes_by_hand(staged):
 def test_unknown_quadrants(fitted, quadrant):
     with pytest.raises(ValueError, match=r"There is no quadrant .*'ambiguous_without_label'"):
         fitted.extremes(quadrant)
+    with pytest.raises(NotFittedError):
+        clone(fitted).extremes("easy")
 
 
 @pytest.mark.parametrize("n", [-1, 2.5, "all", None])
@@ -419,6 +394,11 @@ def test_too_few_rows_to_vote(rows, given):
     quadrants_of(estimator, n_neighbors=43).fit(X, y)
 
 
+def test_probes_that_choose_nothing(rows):
+    with pytest.raises(ValueError, match="chooses no module"):
+        quadrants_of(make_net(), probes="nothing").fit(*rows)
+
+
 # ------------------------------------------------------------------------------------- unseen rows
 
 
@@ -472,22 +452,6 @@ def test_unseen_rows_by_hand(fitted, rows, with_labels):
     assert fitted.get_feature_names_out().tolist() == names
 
 
-@pytest.mark.parametrize("with_labels", [True, False])
-def test_unseen_rows_do_not_see_each_other(fitted, with_labels):
-    X_new, y_new = new_rows()
-    y_new = np.roll(y_new, 1)
-
-    def read(rows):
-        labels = y_new[rows] if with_labels else None
-        return fitted.predict(X_new[rows], labels), fitted.depths(X_new[rows], labels)
-
-    codes, depths = read(np.arange(30))
-    for rows in (np.arange(30)[::-1], np.array([4]), np.arange(7, 11)):
-        part = read(rows)
-        assert_array_equal(part[0], codes[rows])
-        assert_allclose(part[1], depths[rows], rtol=1e-6)
-
-
 def test_labels_decide_about_the_trained_depth_alone(fitted):
     X_new, y_new = new_rows()
     given, rolled = fitted.depths(X_new, y_new), fitted.depths(X_new, np.roll(y_new, 1))
@@ -525,25 +489,6 @@ def test_class_that_some_members_have_not_seen(rows):
     assert_allclose(depths[0, 1], mean_of(np.array(expected)), atol=1e-7)
 
 
-def test_bad_unseen_rows(fitted):
-    X_new, y_new = new_rows()
-    for reading in (fitted.predict, fitted.depths, fitted.score_samples, fitted.transform):
-        with pytest.raises(ValueError, match="4 features"):
-            reading(np.ones((2, 5)))
-        with pytest.raises(ValueError, match="NaN"):
-            reading(np.full((1, 4), np.nan))
-        with pytest.raises(ValueError, match=r"not trained on: \['emu'\]"):
-            reading(X_new[:1], ["emu"])
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-            reading(X_new[:3], y_new[:2])
-
-
-@pytest.mark.parametrize("call", ["predict", "depths", "score_samples", "transform", "extremes"])
-def test_methods_of_an_unfitted_classifier(pool, rows, call):
-    with pytest.raises(NotFittedError):
-        getattr(quadrants_of(pool), call)("easy" if call == "extremes" else rows[0])
-
-
 # -------------------------------------------------------------------------- networks of other kinds
 
 
@@ -562,7 +507,7 @@ def test_networks_of_every_kind(rows, kind):
     elif kind == "convolutional":
         X, net, n_probes = X.reshape(-1, 1, 2, 2), make_net(module=Convolutional), 3
     elif kind.endswith("logit"):
-        module = {"module": Flat} if kind == "flat logit" else {"module__n_outputs": 1}
+        module = {"module": FlatLogit} if kind == "flat logit" else {"module__n_outputs": 1}
         net = make_net(NeuralNetBinaryClassifier, criterion=nn.BCEWithLogitsLoss, **module)
         y, n_probes = np.where(y == "ant", "ant", "bee"), 4
     found = quadrants_of(net).fit(X, y)
@@ -588,104 +533,7 @@ def test_scoring_view(rows):
     assert_array_equal(again.score_samples(view), found.score_samples(view))
 
 
-# ------------------------------------------------------------------------- a scikit-learn citizen
-
-
-def test_a_pickle_holds_the_bank_if_wanted(rows):
-    X = np.random.default_rng(0).normal(size=(N, 2000)).astype(np.float32)
-    y = rows[1]
-    net = make_net(module__n_inputs=2000, max_epochs=2)
-    found = quadrants_of(net, n_members=2).fit(X, y)
-    expected = found.predict(X, y)
-    loaded = pickle.loads(pickle.dumps(found))
-    assert_array_equal(loaded.predict(X, y), expected)
-    small = pickle.dumps(found.set_params(pickle_bank=False))
-    assert len(small) < len(pickle.dumps(loaded)) - X.nbytes / 2
-    assert_array_equal(found.predict(X, y), expected)  # the one in memory keeps it
-    without = pickle.loads(small)
-    assert_array_equal(without.difficulty_quadrant_, found.difficulty_quadrant_)
-    assert_array_equal(without.extremes("easy", 5), found.extremes("easy", 5))
-    for reading in (without.predict, without.depths, without.transform, without.score_samples):
-        with pytest.raises(ValueError, match=r"pickle_bank=False.*Set estimator to its ensemble_"):
-            reading(X)
-    without.set_params(estimator=without.ensemble_).fit(X, y)
-    assert_array_equal(without.predict(X, y), expected)
-
-
-def test_pipeline_and_grid_search(rows):
-    X, y = rows
-    pipeline = make_pipeline(
-        StandardScaler(),
-        quadrants_of(make_net()),
-        HistGradientBoostingClassifier(max_iter=2),  # takes NaN
-    )
-    grid = {
-        "difficultyquadrantclassifier__n_neighbors": [3, 5],
-        "difficultyquadrantclassifier__estimator__module__n_inputs": [4],
-    }
-    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 2
-    assert search.best_estimator_[:2].transform(X).shape == (N, 3)
-    assert search.predict(X).shape == (N,)
-
-
-def test_last_step_of_a_pipeline_predicts_codes(rows):
-    X, y = rows
-    pipeline = make_pipeline(StandardScaler(), quadrants_of(make_net())).fit(X, y)
-    inside = quadrants_of(make_net()).fit(StandardScaler().fit_transform(X), y)
-    assert_array_equal(pipeline[-1].difficulty_quadrant_, inside.difficulty_quadrant_)
-    assert_array_equal(pipeline.predict(X), inside.predict(StandardScaler().fit_transform(X)))
-
-
-def test_clone_and_seed(rows):
-    first = quadrants_of(make_net(), threshold=(0.2, 0.4)).fit(*rows)
-    again = clone(first)
-    assert not hasattr(again, "difficulty_")
-    assert_array_equal(again.fit(*rows).difficulty_, first.difficulty_)
-    other = clone(first).set_params(random_state=1).fit(*rows)
-    assert not np.array_equal(other.difficulty_, first.difficulty_, equal_nan=True)
-
-
-def test_set_output(fitted):
-    pytest.importorskip("pandas")
-    frame = copy.copy(fitted).set_output(transform="pandas").transform(new_rows()[0])
-    assert list(frame.columns) == ["distance_from_easy", "validation_depth", "train_depth"]
-    assert_array_equal(frame.to_numpy(), fitted.transform(new_rows()[0]))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"validation_size": 1.0}, "'validation_size' parameter"),
-        ({"validation_size": 0}, "'validation_size' parameter"),
-        ({"n_neighbors": 0}, "'n_neighbors' parameter"),
-        ({"probes": 3}, "'probes' parameter"),
-        ({"probes": "nothing"}, "chooses no module"),
-        ({"metric": "manhattan"}, "'metric' parameter"),
-        ({"pickle_bank": 2}, "'pickle_bank' parameter"),
-        ({"batch_size": 0}, "'batch_size' parameter"),
-        ({"n_members": 1}, "'n_members' parameter"),
-        ({"undefined": "mean"}, "'undefined' parameter"),
-    ],
-)
-def test_bad_parameters(rows, params, message):
-    with pytest.raises(ValueError, match=message):
-        quadrants_of(make_net(), **params).fit(*rows)
-
-
 # ----------------------------------------------------------------------------------- what it finds
-
-
-def memorising(n_inputs, n_outputs, **settings):
-    """Return a net that learns small data by heart."""
-    return make_net(
-        module=MLP,
-        module__n_inputs=n_inputs,
-        module__n_outputs=n_outputs,
-        module__hidden_units=(128, 64),
-        optimizer__momentum=0.9,
-        **{"lr": 0.05, "batch_size": 32, "max_epochs": 40, **settings},
-    )
 
 
 def test_flipped_labels_of_separate_blobs():

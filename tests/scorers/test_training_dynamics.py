@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TrainingDynamicsScorer: signs, values read by hand, rows taken as unseen, and what it refuses."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from small_nets import NeverTrain, codes_of, make_net
 from torch import nn
 from torch.func import functional_call
 
@@ -31,7 +27,7 @@ MEASURES = UNSEEN + EVENTS
 
 
 @pytest.fixture(scope="module")
-def record(flowers, make_net):
+def record(flowers):
     return TrainingRecord.from_fit(
         make_net(max_epochs=20, batch_size=8), *flowers, keep_logits=True, random_state=0
     )
@@ -39,10 +35,6 @@ def record(flowers, make_net):
 
 def read(record, measure, flowers, **settings):
     return TrainingDynamicsScorer(record, measure=measure, **settings).fit(*flowers)
-
-
-def codes_of(y):
-    return np.unique(y, return_inverse=True)[1]
 
 
 # ---------------------------------------------------------------------------------------- values
@@ -116,7 +108,7 @@ def test_flipped_labels_are_harder(record, flowers, measure):
 
 
 @pytest.mark.parametrize("measure", ["aleatoric", "entropy"])
-def test_doubt_is_largest_where_labels_are_a_coin(make_net, measure):
+def test_doubt_is_largest_where_labels_are_a_coin(measure):
     rng = np.random.default_rng(0)
     x = np.repeat([-3.0, 0.0, 3.0], 60)
     X = np.stack([x, np.ones(180), np.zeros(180), np.zeros(180)], axis=1).astype(np.float32)
@@ -145,7 +137,7 @@ def test_settled_needs_no_label(record, flowers):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_record_and_own_training_agree(make_net, flowers, measure):
+def test_record_and_own_training_agree(flowers, measure):
     net = make_net(max_epochs=3)
     scorer = read(net, measure, flowers, random_state=0)
     record = TrainingRecord.from_fit(net, *flowers, keep_logits=True, random_state=0)
@@ -153,7 +145,7 @@ def test_record_and_own_training_agree(make_net, flowers, measure):
     assert (scorer.record_.trajectory.logits is not None) == (measure == "entropy")
 
 
-def test_modes(make_net, flowers):
+def test_modes(flowers):
     training, evaluation = (
         read(make_net(max_epochs=3), "loss", flowers, mode=mode, random_state=0)
         for mode in ("training", "evaluation")
@@ -182,7 +174,7 @@ def statistics_at(record, checkpoints, X, labels):
 
 @pytest.mark.parametrize("measure", UNSEEN)
 @pytest.mark.parametrize("checkpoints", [10, "late", [2, 11]])
-def test_unseen_rows_have_the_mean_over_checkpoints(flowers, make_net, measure, checkpoints):
+def test_unseen_rows_have_the_mean_over_checkpoints(flowers, measure, checkpoints):
     X, y = flowers
     record = TrainingRecord.from_fit(
         make_net(max_epochs=12), X, y, checkpoints="all", keep_logits=True, random_state=0
@@ -217,13 +209,6 @@ def test_entropy_of_unseen_rows_ignores_labels(record, flowers):
         scorer.score_samples(X, np.full(150, "rose"))
 
 
-@pytest.mark.parametrize("measure", UNSEEN)
-def test_fit_transform_takes_rows_as_unseen(make_net, flowers, measure):
-    X, y = flowers
-    scorer = TrainingDynamicsScorer(make_net(max_epochs=2), measure=measure, random_state=0)
-    assert_array_equal(scorer.fit_transform(X, y), clone(scorer).fit(X, y).transform(X))
-
-
 @pytest.mark.parametrize("measure", EVENTS)
 def test_events_have_no_meaning_for_unseen_rows(record, flowers, measure):
     unfitted = TrainingDynamicsScorer(record, measure=measure)
@@ -237,76 +222,26 @@ def test_events_have_no_meaning_for_unseen_rows(record, flowers, measure):
     assert not hasattr(scorer, "transform")
 
 
-def test_events_do_not_keep_checkpoints_they_cannot_use(make_net, flowers):
+def test_events_do_not_keep_checkpoints_they_cannot_use(flowers):
     scorer = read(make_net(max_epochs=3), "forgetting", flowers, checkpoints=[99])
     assert scorer.difficulty_.shape == (150,)
     with pytest.raises(ValueError, match="asks for epoch 99"):
         read(make_net(max_epochs=3), "loss", flowers, checkpoints=[99])
 
 
-def test_unfitted(flowers):
-    with pytest.raises(NotFittedError):
-        TrainingDynamicsScorer().score_samples(flowers[0])
-
-
 # --------------------------------------------------------------------------- a scikit-learn citizen
 
 
-def test_grid_search_over_measures(make_net, flowers):
-    X, y = flowers
-    pipeline = Pipeline(
-        [
-            ("scale", StandardScaler()),
-            ("score", TrainingDynamicsScorer(make_net(max_epochs=2), random_state=0)),
-            ("classify", LogisticRegression()),
-        ]
-    )
-    search = GridSearchCV(pipeline, {"score__measure": UNSEEN}, cv=2, error_score="raise")
-    search.fit(X, y)
-    assert len(search.cv_results_["params"]) == 5
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert search.predict(X).shape == (150,)
-
-
-def test_events_end_a_pipeline_only(make_net, flowers):
+def test_events_end_a_pipeline_only(flowers):
     scorer = TrainingDynamicsScorer(make_net(max_epochs=2), measure="forgetting")
     assert make_pipeline(StandardScaler(), scorer).fit(*flowers)[-1].difficulty_.shape == (150,)
     with pytest.raises(TypeError, match="transform"):
         make_pipeline(scorer, LogisticRegression()).fit(*flowers)
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_set_output(record, flowers, library):
-    pytest.importorskip(library)
-    scorer = read(record, "aum", flowers).set_output(transform=library)
-    frame = scorer.transform(flowers[0])
-    assert list(frame.columns) == ["aum"]
-    assert_array_equal(frame.to_numpy()[:, 0], scorer.score_samples(flowers[0]))
-
-
-def test_pickle_and_clone(make_net, flowers):
-    X, y = flowers
-    scorer = read(make_net(max_epochs=2), "el2n", flowers, random_state=0)
-    again = pickle.loads(pickle.dumps(scorer))
-    assert_array_equal(again.score_samples(X, y), scorer.score_samples(X, y))
-    assert_array_equal(clone(scorer).fit(X, y).difficulty_, scorer.difficulty_)
-
-
-def test_frozen_net(make_net, flowers):
-    X, y = flowers
-    net = make_net(callbacks=[RecordTraining(keep_logits=True)], train_split=None)
-    net.fit(X, codes_of(y))
-    frozen = TrainingDynamicsScorer(FrozenEstimator(net), measure="entropy").fit(X, codes_of(y))
-    record = TrainingRecord.from_net(net)
-    assert_array_equal(frozen.difficulty_, read(record, "entropy", (X, codes_of(y))).difficulty_)
-    assert frozen.estimator_ is net
-    with pytest.raises(ValueError, match=r"other rows \(another X\); pass the net"):
-        clone(frozen).fit(X + 1, codes_of(y))
-
-
 @pytest.mark.parametrize("undefined", ["nan", "max"])
 @pytest.mark.parametrize("measure", ["aum", "forgetting", "final_loss", "entropy"])
-def test_rows_that_were_put_aside_are_undefined(make_net, flowers, measure, undefined):
+def test_rows_that_were_put_aside_are_undefined(flowers, measure, undefined):
     X, y = flowers[0], codes_of(flowers[1])
     split = ValidSplit(5)
     net = make_net(callbacks=[RecordTraining(keep_logits=True)], train_split=split).fit(X, y)
@@ -324,13 +259,8 @@ def test_rows_that_were_put_aside_are_undefined(make_net, flowers, measure, unde
 # ---------------------------------------------------------------------- refused, before training
 
 
-class NeverTrain(Callback):
-    def on_batch_begin(self, net, **kwargs):
-        raise AssertionError("training has begun")
-
-
 @pytest.mark.parametrize("measure", MEASURES)
-def test_regressor(make_net, flowers, measure):
+def test_regressor(flowers, measure):
     X, _ = flowers
     y = X[:, 0] * 2
     settings = {"cls": NeuralNetRegressor, "criterion": nn.MSELoss, "module__n_outputs": 1}
@@ -363,35 +293,20 @@ def test_regressor(make_net, flowers, measure):
         (RecordTraining("late"), {"checkpoints": [1]}, r"needs epochs \[1\]"),
     ],
 )
-def test_recorder_of_the_net_that_keeps_too_little(make_net, flowers, recorder, settings, message):
+def test_recorder_of_the_net_that_keeps_too_little(flowers, recorder, settings, message):
     net = make_net(callbacks=[recorder, NeverTrain()])
     with pytest.raises(ValueError, match=message):
         TrainingDynamicsScorer(net, **settings).fit(*flowers)
 
 
-def test_recorder_of_the_net_is_used(make_net, flowers):
+def test_recorder_of_the_net_is_used(flowers):
     net = make_net(callbacks=[RecordTraining("all", mode="evaluation")])
     scorer = read(net, "loss", flowers, mode="evaluation")
     assert scorer.record_.trajectory.mode == "evaluation"
     assert len(scorer.record_.checkpoints) == 5
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"measure": "accuracy"}, "'measure' parameter"),
-        ({"mode": "test"}, "'mode' parameter"),
-        ({"batch_size": 0}, "'batch_size' parameter"),
-        ({"checkpoints": 0}, "'checkpoints' parameter"),
-        ({"undefined": "zero"}, "'undefined' parameter"),
-    ],
-)
-def test_bad_parameters(flowers, params, message):
-    with pytest.raises(ValueError, match=message):
-        TrainingDynamicsScorer(**params).fit(*flowers)
-
-
-def test_record_without_checkpoints_scores_training_rows_only(flowers, make_net):
+def test_record_without_checkpoints_scores_training_rows_only(flowers):
     record = TrainingRecord.from_fit(make_net(max_epochs=2), *flowers)
     bare = TrainingRecord(record.module, [], classes=record.classes_, trajectory=record.trajectory)
     scorer = read(bare, "loss", flowers)
@@ -399,7 +314,7 @@ def test_record_without_checkpoints_scores_training_rows_only(flowers, make_net)
         scorer.transform(flowers[0])
 
 
-def test_net_whose_iterator_hides_its_rows(flowers, make_net):
+def test_net_whose_iterator_hides_its_rows(flowers):
     class Batches:
         def __init__(self, dataset, batch_size):
             self.loader = torch.utils.data.DataLoader(dataset, batch_size)

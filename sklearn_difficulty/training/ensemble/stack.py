@@ -311,9 +311,7 @@ class Stack:
                     found.append(of_member(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
                     of_members = self._of_batches(inputs)
-                    found.append(
-                        torch.stack([self.head.probabilities(o) for o in of_members])
-                    )
+                    found.append(torch.stack([self.head.probabilities(o) for o in of_members]))
                 else:
                     found.append(vmap(of_member)(self.parameters, self.buffers, inputs))
         return torch.cat(found, dim=1).float().cpu().numpy()

@@ -20,9 +20,10 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
+from small_nets import Watch
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -354,7 +355,7 @@ def test_stacked_as_one_by_one(rows, name):
         warnings.simplefilter("error")
         stacked = ensemble_of(net, backend="stacked", keep_members=True).fit(*rows)
     assert (one_by_one.backend_, stacked.backend_) == ("joblib", "stacked")
-    assert stacked.why_not_stacked_ is None
+    assert stacked.why_not_stacked_ is one_by_one.why_not_stacked_ is None
     assert_same(stacked, one_by_one)
     assert differ(stacked, ensemble_of(net.set_params(max_epochs=1)).fit(*rows))
 
@@ -589,42 +590,7 @@ def test_convolutions_on_a_cpu_are_not_stacked_unless_asked(rows):
     assert "convolutions" in automatic.why_not_stacked_
 
 
-@pytest.mark.parametrize("backend", ["auto", "joblib"])
-def test_no_reason_where_none_is_needed(rows, backend):
-    ensemble = ensemble_of(backend=backend).fit(*rows)
-    assert ensemble.backend_ == {"auto": "stacked"}.get(backend, backend)
-    assert ensemble.why_not_stacked_ is None
-
-
 # --------------------------------------------------------------------------------- the splits
-
-
-def test_every_row_is_held_out_equally_often(rows):
-    ensemble = ensemble_of(net_of(max_epochs=1), n_members=8).fit(*rows)
-    held_out = ~ensemble.masks_
-    # 61 rows in four folds, one of 16: the training sets of the others leave out one row more.
-    assert held_out.sum(axis=1).tolist() == [16] * 8
-    assert set(held_out.sum(axis=0).tolist()) <= {2, 3, 4}
-    assert held_out.sum(axis=0).min() == 2
-
-
-def test_groups_are_held_out_together(rows):
-    groups = np.arange(61) % 12
-    ensemble = ensemble_of(net_of(max_epochs=1)).fit(*rows, groups=groups)
-    for mask in ensemble.masks_:
-        assert not set(groups[mask]) & set(groups[~mask])
-        assert mask.any()
-        assert not mask.all()
-
-
-def test_stratify_keeps_shares(rows):
-    X, _ = rows
-    y = np.r_[np.zeros(48, dtype=int), np.ones(12, dtype=int)]
-    net = net_of(max_epochs=1, module__n_outputs=2)
-    stratified = ensemble_of(net, stratify=True, n_members=8).fit(X[:60], y)
-    assert [y[~mask].sum() for mask in stratified.masks_] == [3] * 8
-    plain = ensemble_of(net, n_members=8).fit(X[:60], y)
-    assert len({int(y[~mask].sum()) for mask in plain.masks_}) > 1
 
 
 @pytest.mark.parametrize("settings", [{"backend": "joblib"}, {"stack_size": 1}])
@@ -1014,15 +980,6 @@ def test_clone_is_not_fitted(fitted):
             ask()
 
 
-def test_user_net_is_left_alone(rows):
-    net = net_of(callbacks=[LRScheduler("StepLR", step_size=1)])
-    ensemble = ensemble_of(net).fit(*rows)
-    assert not hasattr(net, "module_")
-    assert ensemble.estimator_ is not net
-    assert not ensemble.estimator_.initialized_
-    assert net.callbacks[0].kwargs == {"step_size": 1}
-
-
 def test_second_fit_forgets_the_first(rows):
     X, y = rows
     ensemble = ensemble_of(keep_members=True, readout=ask_depth).fit(X, y)
@@ -1330,42 +1287,8 @@ def test_all_members_diverge(rows, backend):
     assert re.search(r"members? 0\b", said(raised.value))
 
 
-def test_strings_as_labels(rows):
-    X, y = rows
-    coded = ensemble_of().fit(X, y)
-    named = ensemble_of().fit(X, np.array(["lion", "bear", "wolf"])[[1, 0, 2]][y])
-    assert named.classes_.tolist() == ["bear", "lion", "wolf"]
-    named.classes_ = coded.classes_
-    assert_same(named, coded)
-    assert named.predictions_.dtype == np.int32
-
-
-def test_targets_are_read_with_the_classes_of_the_fit(rows):
-    X, y = rows
-    ensemble = ensemble_of().fit(X, np.array(["lion", "bear", "wolf"])[y])
-    assert ensemble.targets(X[:2], ["wolf", "bear"]).tolist() == [2, 0]
-    with pytest.raises(ValueError, match="cat"):
-        ensemble.targets(X[:2], ["wolf", "cat"])
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_rows_that_are_no_numbers(rows, value):
-    X, y = rows
-    X = X.copy()
-    X[7, 2] = value
-    with pytest.raises(ValueError, match="7"):
-        ensemble_of().fit(X, y)
-
-
-def test_one_class(rows):
-    with pytest.raises(ValueError, match="class"):
-        ensemble_of().fit(rows[0], np.zeros(61))
-
-
 def test_lengths_must_agree(rows):
     X, y = rows
-    with pytest.raises(ValueError, match="60"):
-        ensemble_of().fit(X, y[:60])
     with pytest.raises(ValueError, match="scoring_view has 60 rows and X has 61"):
         ensemble_of().fit(X, y, scoring_view=X[:60])
     with pytest.raises(ValueError, match="groups"):
@@ -1376,44 +1299,6 @@ def test_lengths_must_agree(rows):
 def test_columns_must_fit_the_classes(rows, backend):
     with pytest.raises(ValueError, match="one column per class"):
         ensemble_of(net_of(module__n_outputs=5), backend=backend).fit(*rows)
-
-
-@pytest.mark.parametrize(
-    "net", [net_of(cls=NeuralNetRegressor), net_of(cls=NeuralNet, criterion=nn.MSELoss)]
-)
-def test_regression_is_refused(rows, net):
-    with pytest.raises(ValueError, match="regressor"):
-        ensemble_of(net).fit(*rows)
-
-
-def test_default_network_needs_an_array_and_labels(rows):
-    X, y = rows
-    with pytest.raises(ValueError, match="no default network for a dict"):
-        ResampledEnsemble().fit({"x": X}, y)
-    with pytest.raises(ValueError, match="no default network for a Items"):
-        ResampledEnsemble().fit(Items(X, y))
-    with pytest.raises(ValueError, match="requires y"):
-        ResampledEnsemble().fit(X)
-
-
-@pytest.mark.parametrize(
-    "parameter",
-    [
-        {"n_members": 0},
-        {"train_size": 1.0},
-        {"train_size": 0.0},
-        {"backend": "loky"},
-        {"stack_size": 0},
-        {"readout": 3},
-        {"verbose": -1},
-        {"estimator": "mlp"},
-    ],
-    ids=str,
-)
-def test_parameters_are_checked(rows, parameter):
-    [name] = parameter
-    with pytest.raises(ValueError, match=f"{name!r} parameter"):
-        ensemble_of().set_params(**parameter).fit(*rows)
 
 
 def test_module_instance_is_a_starting_point(rows):
@@ -1506,25 +1391,6 @@ def test_default_network_is_taken(rows):
     assert ensemble.backend_ == "stacked"
     assert ensemble.estimator_.module is MLP
     assert ensemble.n_features_in_ == N_FEATURES
-
-
-class Watch:
-    """Lists the tasks that begin."""
-
-    def __init__(self):
-        self.begun = []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        self.begun.append(context.task_name)
-
-    def on_fit_task_end(self, estimator, context):
-        pass
 
 
 @pytest.mark.parametrize("backend", ["stacked", "joblib"])

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one table of small instances: what is true of every public estimator is tested on these."""
+
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import HuberRegressor
+from skorch import NeuralNetRegressor
+
+from sklearn_difficulty import (
+    ConsistencyScorer,
+    DifficultyFilter,
+    DifficultyQuadrantClassifier,
+    DifficultyScorer,
+    FilteredClassifier,
+    FilteredRegressor,
+    LabelErrorScorer,
+    MarginScorer,
+    MemorizationScorer,
+    NeighborConfidenceScorer,
+    PredictionDepthScorer,
+    TrainingDynamicsScorer,
+    VoGScorer,
+)
+from sklearn_difficulty.scorers._base import BaseDifficultyScorer
+from sklearn_difficulty.training import MLP, ResampledEnsemble
+
+FEW_MEMBERS = LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, random_state=0)
+
+
+class AdaptingNet(NeuralNetRegressor):
+    """Has as many inputs and outputs as its training rows."""
+
+    def fit(self, X, y, **fit_params):
+        self.set_params(module__n_inputs=X.shape[1], module__n_outputs=y[0].size)
+        return super().fit(X, y, **fit_params)
+
+    def __repr__(self):  # skorch's own differs from process to process, and names the tests
+        return "AdaptingNet()"
+
+
+LOSS = TrainingDynamicsScorer(
+    AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0),
+    measure="loss",
+    random_state=0,
+)
+
+# The smallest one comes first. A public estimator without an entry fails the first test.
+INSTANCES = {
+    ConsistencyScorer: [
+        ConsistencyScorer(n_members=2, train_size=0.5),
+        ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
+    ],
+    DifficultyFilter: [
+        DifficultyFilter(TrainingDynamicsScorer(), drop=0.1),
+        DifficultyFilter(
+            DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
+            quadrants=("looks_like_a_different_class",),
+        ),
+    ],
+    DifficultyQuadrantClassifier: [
+        DifficultyQuadrantClassifier(n_members=2, validation_size=0.5, n_neighbors=2),
+    ],
+    DifficultyScorer: [
+        DifficultyScorer(scores=["confidence", "forgetting", VoGScorer(checkpoints=2)]),
+        DifficultyScorer(
+            scores=[("depth", PredictionDepthScorer(n_neighbors=2)), "input_margin", "aum"],
+            undefined="max",
+        ),
+    ],
+    FilteredClassifier: [
+        FilteredClassifier(),
+        FilteredClassifier(scorer=FEW_MEMBERS, action="weight"),
+        FilteredClassifier(LinearDiscriminantAnalysis(), scorer=FEW_MEMBERS, action="relabel"),
+    ],
+    FilteredRegressor: [
+        FilteredRegressor(scorer=LOSS),
+        FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+    ],
+    LabelErrorScorer: [
+        LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
+        LabelErrorScorer(n_members=2, n_neighbors=None, keep_members=False, undefined="max"),
+        LabelErrorScorer(method="one_fit"),
+        LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
+    ],
+    MarginScorer: [
+        MarginScorer(),
+        MarginScorer(kind="input"),
+        MarginScorer(kind="input", log=True, undefined="max"),
+    ],
+    MemorizationScorer: [MemorizationScorer(n_members=2, train_size=0.5)],
+    NeighborConfidenceScorer: [
+        NeighborConfidenceScorer(n_neighbors=3),
+        NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
+    ],
+    PredictionDepthScorer: [
+        PredictionDepthScorer(n_neighbors=3),
+        PredictionDepthScorer(n_neighbors=2, metric="cosine", normalize=True, undefined="max"),
+        PredictionDepthScorer(n_neighbors=2, probes=["layers.0"], include_input=False),
+    ],
+    ResampledEnsemble: [ResampledEnsemble(n_members=2, train_size=0.5)],
+    TrainingDynamicsScorer: [
+        TrainingDynamicsScorer(),
+        TrainingDynamicsScorer(measure="aum", mode="evaluation", checkpoints="late"),
+        TrainingDynamicsScorer(measure="entropy", undefined="max"),
+        TrainingDynamicsScorer(measure="forgetting"),
+        TrainingDynamicsScorer(measure="grand", checkpoints=2),
+    ],
+    VoGScorer: [
+        VoGScorer(checkpoints=2),
+        VoGScorer(checkpoints="late", target="loss", formula="mean_std", normalize="dataset"),
+        VoGScorer(checkpoints=[0, 20], target="probability", formula="cvpr", normalize=None),
+    ],
+}
+ALL = [instance for instances in INSTANCES.values() for instance in instances]
+SCORERS = [instance for instance in ALL if isinstance(instance, BaseDifficultyScorer)]
+# One of each class, for what takes long.
+SMALLEST = [instances[0] for instances in INSTANCES.values()]
+SMALLEST_SCORERS = [instance for instance in SMALLEST if instance in SCORERS]
