@@ -18,6 +18,8 @@ import sklearn_difficulty
 from sklearn_difficulty import ConsistencyScorer, TrainingRecord, VoGScorer, estimator_checks
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.estimator_checks._material import seeded
+from sklearn_difficulty.scorers._ensemble_source import EnsembleTraining
+from sklearn_difficulty.scorers._trained_source import SingleTraining
 from sklearn_difficulty.training import default_network
 
 
@@ -271,6 +273,18 @@ def train_another_ensemble(self, X, y, view, groups, progress):
     return targets
 
 
+class RecordOfAnyRows(SingleTraining):
+    """A source that takes a given record for other rows than its own."""
+
+    def _compare_rows(self, record, X, targets, needs):
+        pass
+
+
+def read_records_of_any_rows(self):
+    source = VoGScorer._trained_source(self)
+    return RecordOfAnyRows(**vars(source))
+
+
 class OfAnyRows(EnsembleTraining):
     """A source that takes a given ensemble for other rows than its own."""
 
@@ -398,7 +412,7 @@ MUTANTS = [
     ("reads_a_record", {"fit": fit_before(train_further)}, "changed its weights"),
     ("reads_a_record", {"fit": fit_before(copy_record)}, "must keep that record"),
     ("reads_a_record", {"fit": fit_before(read_again_and_again)}, "a record trained again"),
-    ("reads_a_record", {"_compare_rows": lambda *_: None}, "other rows must be refused"),
+    ("reads_a_record", {"_trained_source": read_records_of_any_rows}, "other rows must be refused"),
     (
         "reads_an_ensemble",
         {"__sklearn_clone__": BaseEstimator.__sklearn_clone__},

@@ -27,7 +27,7 @@ from sklearn_difficulty import (
 from sklearn_difficulty.curation import DifficultyFilter
 from sklearn_difficulty.curation._selection import rows_to_drop
 from sklearn_difficulty.measures import corner_distances, difficulty_quadrants
-from sklearn_difficulty.training import MLP, default_network
+from sklearn_difficulty.training import MLP, ResampledEnsemble, default_network
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
