@@ -173,7 +173,7 @@ def read_again_and_again(self, X):
 def train_on(self, X, y, view, groups, progress):
     targets = ConsistencyScorer._train(self, X, y, view, groups, progress)
     if self.estimator is not None:
-        clone(self.estimator_).fit(X, targets)
+        clone(self.estimator_).fit(X.data, targets)
     return targets
 
 

@@ -180,6 +180,9 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
     (178, 3)
     """
 
+    _is_trained_source = True  # scorers read it without training
+    _provides: tuple[str, ...] = ()  # of what filters read
+
     _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [NeuralNet, None],
         "n_members": [Interval(Integral, 1, None, closed="left")],

@@ -241,6 +241,8 @@ class Stack:
         """Tell whether the network makes of all members' batches what it makes of each alone."""
         if self.device.type != "cpu":  # where one loss after the other takes longer than `vmap`
             return False
+        if self.head.compares_shapes:  # the loss of a single output rounds otherwise alone
+            return False
         n_batch = 3 if n_members == 2 else 2  # axes of one length could be taken for each other
         rows = torch.arange(n_members * n_batch).reshape(n_members, n_batch) % n_rows(self._X)
         inputs = take_rows(self._X, rows)
