@@ -40,19 +40,9 @@ def spawn_seeds(seed: int) -> tuple[int, int, int]:
 
 @contextmanager
 def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
-    """Seed the global generators of torch, NumPy and Python, and restore them at the end.
-
-    Other threads that ask for the same wait until then.
-
-    Parameters
-    ----------
-    seed : int
-        For all of them.
-    device : torch.device or str, default="cpu"
-        Where the work is done. CUDA's generators are touched only if it is a CUDA device, or if
-        CUDA is in use already: waking CUDA up costs memory and forbids forking.
-    """
+    """Seed torch, NumPy and Python, alone among threads, and restore their generators."""
     with _GLOBAL_STATE:
+        # CUDA is not woken up for the sake of its generators: it costs memory and forbids forking.
         on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if on_cuda else ()
         numpy_state, python_state = np.random.get_state(), random.getstate()

@@ -32,24 +32,7 @@ _NO_NEEDS = RecordNeeds()
 
 
 def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes that a net is to learn, and what stands for y in its training.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Not yet trained.
-    X : Rows
-        To be trained on.
-    y : array-like or None
-        None reads the labels of a Dataset.
-
-    Returns
-    -------
-    classes : ndarray or None
-        None for regression.
-    targets : ndarray
-        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
-    """
+    """Return the classes to learn (None: regression) and int64 codes (n,) or float32 values."""
     y = X.given_labels(y)
     return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
@@ -70,35 +53,10 @@ def fit_network(
 ) -> RecordParts:
     """Train a clone of a net on checked rows, and return what it leaves behind.
 
-    Parameters
-    ----------
-    net : NeuralNet
-        Left as it is.
-    X, targets, classes : ndarrays
-        Rows, and what `targets_for` says of them.
-    recorder : RecordTraining
-        Used unless the net carries one of its own.
-    random_state, verbose : object
-        As in `TrainingRecord.from_fit`.
-    needs : RecordNeeds
-        Checked before training against the recorder that the net carries.
-    rehearse : callable
-        Called before the first epoch with the parts of the untrained network, two rows and their
-        targets.
-    callbacks : sequence of (str, Callback)
-        Join the net's own for the length of this fit, and are called before them.
-    progress : Task
-        Gets one subtask per epoch.
-
-    Returns
-    -------
-    parts : RecordParts
-        Of the finished fit.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupted; a callback that stops training ends it well instead.
+    A recorder that the net carries goes first, and `needs` are checked against it. `callbacks` are
+    called before the net's own. Before the first epoch `rehearse` gets the parts of the untrained
+    network, two rows and their targets. Ctrl-C raises KeyboardInterrupt; a callback that stops
+    training ends it well.
     """
     net = training_clone(net, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
@@ -212,16 +170,19 @@ class _ReportEpochs(Callback):
         return Callback, ()  # progress belongs to this fit, and cannot be pickled
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Open the epoch's subtask."""
         self.open_ = self.progress_.subtask("epoch")
         self.task_ = self.open_.__enter__()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it, and stop if that is asked for."""
         open_, self.open_ = self.open_, None
         open_.__exit__(None, None, None)
         if self.task_.stop_requested:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it where another callback stopped training."""
         # A callback listed before this one stopped training at the end of the epoch.
         if self.open_ is not None:
             self.open_.__exit__(None, None, None)
@@ -235,26 +196,14 @@ class _NeedsTrajectory(Callback):
         self.recorder_ = recorder
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Raise if the rows are not known by now."""
         problem = self.recorder_.row_ids_.problem
         if problem is not None:
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")
 
 
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
-    """Return an unfitted clone that trains on every row.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        The user's net; it is not changed.
-    verbose : int
-        0 silences the clone; otherwise the net's own setting holds.
-
-    Returns
-    -------
-    clone : NeuralNet
-        Not initialized.
-    """
+    """Return an unfitted clone that trains on every row, silent if `verbose` is 0."""
     copy = clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split

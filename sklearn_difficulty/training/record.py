@@ -532,20 +532,9 @@ def train_record(
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object] | None = None,
     **settings: Any,
 ) -> TrainingRecord:
-    """Return the record of a fit; as `fit_network`, which says what is passed.
+    """Return the record of a fit; arguments as for `fit_network`.
 
-    Parameters
-    ----------
-    *args, **settings : object
-        As for `fit_network`.
-    rehearse : callable, default=None
-        Called before the first epoch with a record of the untrained network, two rows and their
-        targets: what cannot be read should be refused before hours of training.
-
-    Returns
-    -------
-    record : TrainingRecord
-        Of the finished fit.
+    `rehearse` gets a record of the untrained network, to refuse early what cannot be read from it.
     """
 
     def rehearsal(parts: RecordParts, X: Rows, targets: NDArray[Any]) -> None:
