@@ -42,10 +42,10 @@ def draw_masks(
 ) -> Mask:
     """Return the rows (n_members, n) that each member of an ensemble is trained on.
 
-    If 1 / (1 - train_size) is an integer K, member r K + j is trained on all but fold j of repetition
-    r; where folds differ by a row, the larger training sets leave one random row out, so that all have
-    `n - ceil(n / K)`. For any other size every member draws `round(train_size * n)` rows of its own.
-    Groups are not divided but dealt or drawn, so that training sets differ in length.
+    If 1 / (1 - train_size) is an integer K, member r K + j is trained on all but fold j of
+    repetition r; where folds differ by a row, the larger training sets leave one random row out, so
+    that all have `n - ceil(n / K)`. For any other size every member draws `round(train_size * n)`
+    rows. Groups are not divided but dealt or drawn, so that training sets differ in length.
     """
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
