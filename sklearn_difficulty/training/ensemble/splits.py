@@ -49,15 +49,15 @@ def draw_masks(
     """
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
-    classes, teams = _encode(strata, "stratify", n), _encode(groups, "groups", n)
+    class_codes, group_codes = _encode(strata, "stratify", n), _encode(groups, "groups", n)
     n_folds = _whole_folds(train_size)
     streams = np.random.SeedSequence(seed)
     if n_folds is not None:
-        _check_enough(n_folds, n, teams, train_size)
-        masks = _folds(n, n_folds, classes, teams, streams)
+        _check_enough(n_folds, n, group_codes, train_size)
+        masks = _folds(n, n_folds, class_codes, group_codes, streams)
     else:
-        _check_sizes(n, classes, teams, train_size)
-        masks = _subsets(n, train_size, classes, teams, streams)
+        _check_sizes(n, class_codes, group_codes, train_size)
+        masks = _subsets(n, train_size, class_codes, group_codes, streams)
     return np.stack(list(islice(masks, n_members)))
 
 
@@ -165,9 +165,9 @@ def _subsets(
             splitter = ShuffleSplit(1, train_size=size, test_size=n - size, random_state=seed)
         else:
             n_groups = int(groups.max()) + 1
-            in_groups = round(train_size * n_groups)
+            n_train_groups = round(train_size * n_groups)
             splitter = GroupShuffleSplit(
-                1, train_size=in_groups, test_size=n_groups - in_groups, random_state=seed
+                1, train_size=n_train_groups, test_size=n_groups - n_train_groups, random_state=seed
             )
         train, _ = next(splitter.split(np.zeros(n), None, groups))
         yield _mask(train, n)

@@ -256,48 +256,40 @@ class Stack:
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
         """Return what the module returns with these tensors."""
-        of_member = {**parameters, **buffers}
-        return functional_call(self.module, of_member, *as_arguments(inputs))
+        state = {**parameters, **buffers}
+        return functional_call(self.module, state, *as_arguments(inputs))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
         parameters = {name: tensor[k] for name, tensor in self.parameters.items()}
         return parameters, {name: tensor[k] for name, tensor in self.buffers.items()}
 
-    def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:
-        """Return the gradient of every stacked parameter that learns."""
-        learning = [p for p in self.parameters.values() if p.requires_grad]
-        return list(torch.autograd.grad(loss, learning, materialize_grads=True))
-
-    def first_by_itself(self, rows: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return loss and gradients of the first network on some rows, without a stack."""
+    def loss_of_first(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the first network on some rows, without a stack."""
         rows = rows.to(self.device)
-        outputs = self.net.infer(take_rows(self._X, rows))
-        loss = self.net.get_loss(
-            outputs, self._targets[rows], X=take_rows(self._X, rows), training=True
-        )
-        learning = [p for p in self.module.parameters() if p.requires_grad]
-        return loss.detach(), list(torch.autograd.grad(loss, learning, materialize_grads=True))
+        inputs = take_rows(self._X, rows)
+        outputs = self.net.infer(inputs)
+        return self.net.get_loss(outputs, self._targets[rows], X=inputs, training=True)
 
     def probabilities(self, rows: torch.Tensor) -> NDArray[np.float32]:
         """Return what every member says in eval mode about its rows, (members, rows, classes)."""
 
-        def of_member(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
+        def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
             outputs = first_output(self._call(parameters, buffers, inputs))
             return self.head.probabilities(outputs)
 
-        found = []
+        blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
             for block in rows.to(self.device).split(BLOCK_ROWS, dim=1):
                 inputs = take_rows(self._view, block)
                 if len(rows) == 1:
-                    found.append(of_member(*self._state(0), take_rows(inputs, 0))[None])
+                    blocks.append(call_one(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
-                    of_members = self._of_batches(inputs)
-                    found.append(torch.stack([self.head.probabilities(o) for o in of_members]))
+                    outputs = self._of_batches(inputs)
+                    blocks.append(torch.stack([self.head.probabilities(o) for o in outputs]))
                 else:
-                    found.append(vmap(of_member)(self.parameters, self.buffers, inputs))
-        return torch.cat(found, dim=1).float().cpu().numpy()
+                    blocks.append(vmap(call_one)(self.parameters, self.buffers, inputs))
+        return torch.cat(blocks, dim=1).float().cpu().numpy()
 
     def bytes_per_row(self) -> int:
         """Return how much memory a row and all that is computed from it take, about."""
@@ -347,6 +339,6 @@ def _bytes_of(inputs: Inputs) -> int:
 
 def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:
     """Return tensors stacked along axis 0, as a leaf that learns if they do."""
-    all_of_them = list(tensors)
-    stacked = torch.stack([tensor.detach() for tensor in all_of_them])
-    return stacked.requires_grad_(all_of_them[0].requires_grad)
+    members = list(tensors)
+    stacked = torch.stack([tensor.detach() for tensor in members])
+    return stacked.requires_grad_(members[0].requires_grad)
