@@ -44,20 +44,7 @@ class Task:
 
     @contextmanager
     def subtask(self, name: str, n_subtasks: int | None = 0) -> Iterator[Task]:
-        """Open a subtask for the length of a ``with`` block.
-
-        Parameters
-        ----------
-        name : str
-            What the progress bar shows.
-        n_subtasks : int or None, default=0
-            How many subtasks it will have at most; 0 for a leaf, None if unknown.
-
-        Yields
-        ------
-        task : Task
-            Its `stop_requested` is set when the block ends, if a callback asked to stop.
-        """
+        """Open a subtask for the length of a ``with`` block."""
         if self._context is None:
             yield self
             return
@@ -77,20 +64,7 @@ SILENT = Task()
 
 @contextmanager
 def root_task(estimator: Any, n_subtasks: int) -> Iterator[Task]:
-    """Open the task of a whole `fit`; the method must be decorated by `with_callbacks`.
-
-    Parameters
-    ----------
-    estimator : object
-        The estimator being fitted.
-    n_subtasks : int
-        How many subtasks the fit has.
-
-    Yields
-    ------
-    task : Task
-        Silent where the estimator supports no callbacks.
-    """
+    """Open the task of a whole `fit`, a method decorated by `with_callbacks`; silent without."""
     if not hasattr(estimator, "_init_callback_context"):
         yield SILENT
         return

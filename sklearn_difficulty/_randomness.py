@@ -43,14 +43,6 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and restore them at the end.
 
     Other threads that ask for the same wait until then.
-
-    Parameters
-    ----------
-    seed : int
-        For all of them.
-    device : torch.device or str, default="cpu"
-        Where the work is done. CUDA's generators are touched only if it is a CUDA device, or if
-        CUDA is in use already: waking CUDA up costs memory and forbids forking.
     """
     with _GLOBAL_STATE:
         on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()

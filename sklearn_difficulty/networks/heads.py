@@ -85,23 +85,7 @@ class Head(ABC):
     def row_statistics(
         self, outputs: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is recorded of every row, and its logits.
-
-        Parameters
-        ----------
-        outputs : Tensor of shape (n, ...)
-            What a network returned.
-        labels : Tensor of shape (n,)
-            Positions of the given labels; targets for a regressor.
-
-        Returns
-        -------
-        statistics : Tensor of shape (4, n)
-            Probability of the given label, margin, loss, EL2N; for a regressor NaN but for the
-            loss.
-        logits : Tensor of shape (n, n_classes)
-            For a regressor its outputs, flattened.
-        """
+        """Return probability of the label, margin, loss, EL2N (4, n), and logits (n, n_classes)."""
         logits = self.logits(outputs).float()
         given = labels[:, None]
         log_probability = logits.log_softmax(dim=1)

@@ -54,24 +54,7 @@ class Rows(ABC):
     def blocks(
         self, batch_size: int, *, dtype: torch.dtype, device: torch.device
     ) -> Iterator[tuple[slice, Inputs]]:
-        """Yield the rows in order as ``(slice, inputs)`` on the device.
-
-        Parameters
-        ----------
-        batch_size : int
-            Rows a block; the last one may have fewer.
-        dtype : torch.dtype
-            Given to floating inputs.
-        device : torch.device
-            Where the blocks go.
-
-        Yields
-        ------
-        rows : slice
-            Which rows the block holds.
-        inputs : Tensor or dict of str to Tensor
-            What the module takes.
-        """
+        """Yield the rows in order as ``(slice, inputs)`` on the device."""
         start = 0
         for batch in self._batches(batch_size):
             inputs = to_device(batch, dtype, device)
@@ -266,22 +249,7 @@ class LabelledDataset(Dataset[Any]):
 
 
 def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: Any = None) -> Rows:
-    """Return the rows of X, or say what is wrong with it; rows are returned as they are.
-
-    Parameters
-    ----------
-    X : array-like, tensor, DataFrame, mapping of these, map-style Dataset, or Rows
-        Arrays may have any rank of at least two, and are not copied if they need no conversion.
-    collate_fn : callable, default=None
-        Joins the items of a Dataset, as in a DataLoader.
-    estimator : object, default=None
-        Named in error messages.
-
-    Returns
-    -------
-    rows : Rows
-        Of the kind of X.
-    """
+    """Return the rows of X, or say what is wrong with it; rows are returned as they are."""
     if isinstance(X, Rows):
         return X
     if isinstance(X, IterableDataset):

@@ -156,30 +156,7 @@ def readings_of_members(
     *,
     if_gone: str,
 ) -> Sequence[NDArray[Any]]:
-    """Return what a readout says about the training rows, member by member.
-
-    Parameters
-    ----------
-    ensemble : ResampledEnsemble
-        Fitted; what it has read with an equal readout is not read again.
-    readout : callable
-        As an ensemble takes it.
-    name : str
-        Which of the arrays that the readout returns.
-    X : ndarray, dict of ndarrays or Dataset
-        The rows that the members were trained on, or held out.
-    targets : ndarray of shape (n,)
-        Codes of their labels.
-    progress : Task
-        Gets a subtask per member if they are read now.
-    if_gone : str
-        What to say if they cannot be read any more.
-
-    Returns
-    -------
-    readings : sequence of ndarray
-        One per member.
-    """
+    """Return what a readout says about the training rows, an array for every member."""
     if ensemble._read_with == readout:
         return ensemble.readout_[name]
     if not ensemble.has_members:

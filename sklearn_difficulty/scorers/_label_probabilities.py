@@ -39,24 +39,7 @@ _MEMORISED = 0.97
 def choose_method(
     method: str, estimator: Any, record: TrainingRecord | None, n_neighbors: int | None
 ) -> str:
-    """Return the method that is asked for, or say why it does not fit what is given.
-
-    Parameters
-    ----------
-    method : str
-        As the user gave it.
-    estimator : object
-        As the user gave it.
-    record : TrainingRecord or None
-        What the estimator holds of a single training.
-    n_neighbors : int or None
-        As the user gave it.
-
-    Returns
-    -------
-    method : {"precomputed", "out_of_sample", "one_fit", "neighbors"}
-        Not "auto".
-    """
+    """Return the method that is asked for, or say why it does not fit what is given."""
     if isinstance(estimator, str):
         if method != "auto":
             raise ValueError(f"method={method!r} trains; precomputed probabilities are read.")
@@ -122,24 +105,7 @@ class LabelSource(Protocol):
 def open_source(
     method: str, trained: Any, readout: VotesReadout | None, batch_size: int
 ) -> LabelSource:
-    """Return what a method takes probabilities from.
-
-    Parameters
-    ----------
-    method : str
-        From `choose_method`.
-    trained : ResampledEnsemble, TrainingRecord or None
-        What was trained, or taken.
-    readout : VotesReadout or None
-        How neighbours are asked, if they are.
-    batch_size : int
-        Rows a forward pass, at most.
-
-    Returns
-    -------
-    source : LabelSource
-        Nothing is read yet.
-    """
+    """Return what a method takes probabilities from."""
     if method == "out_of_sample":
         return HeldOutMembers(trained, readout)
     if method == "one_fit":

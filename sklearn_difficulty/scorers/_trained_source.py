@@ -38,21 +38,7 @@ class TrainedSource(Protocol):
     """Trained networks, and how labels are read with their classes."""
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
-        """Train on checked rows, or take what is given if it goes with them.
-
-        Parameters
-        ----------
-        X : Rows
-            The training rows.
-        y : array-like or None
-            Their labels or targets; None reads those of a Dataset.
-        view : Rows
-            The same rows without random augmentation.
-        groups : array-like or None
-            Rows that stay together where several networks are trained.
-        progress : Task
-            Gets a subtask if there is something to train.
-        """
+        """Train on checked rows, or take what is given if it goes with them."""
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes of rows, or regression targets, as the training had them."""

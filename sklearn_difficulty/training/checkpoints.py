@@ -97,22 +97,7 @@ class CheckpointPlan:
     def select(
         self, available: Iterable[int], last_epoch: int, *, strict: bool = True
     ) -> list[int]:
-        """Choose among the epochs that are there.
-
-        Parameters
-        ----------
-        available : iterable of int
-            Epochs whose weights exist.
-        last_epoch : int
-            The last epoch that ran.
-        strict : bool, default=True
-            Raise if an explicitly named epoch is missing, rather than leave it out.
-
-        Returns
-        -------
-        epochs : list of int
-            In ascending order.
-        """
+        """Choose among the epochs that are there."""
         have = sorted(set(available))
         trained = [e for e in have if e > 0]
         chosen: set[int] = set()
@@ -177,13 +162,7 @@ class Checkpoint:
     path: Path | None = None
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the state, read from disk if it lies there.
-
-        Returns
-        -------
-        state : dict of str to Tensor
-            On the CPU; fit for ``module.load_state_dict``.
-        """
+        """Return the state, read from disk if it lies there."""
         if self.tensors is not None:
             return dict(self.tensors)
         assert self.path is not None

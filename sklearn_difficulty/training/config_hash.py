@@ -42,49 +42,14 @@ _OURS = __name__.partition(".")[0]
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return a digest of values, as 32 hexadecimal digits.
-
-    Parameters
-    ----------
-    *parts : object
-        Anything that can be pickled. Of what has ``get_params`` only the class and the parameters
-        count, without ``verbose``; of a module also its weights, but not their device.
-
-    Returns
-    -------
-    digest : str
-        The same in every process and on every machine.
-
-    Raises
-    ------
-    TypeError
-        If a part holds a lambda, something defined inside a function, or what has no content
-        that can be read, such as an open file.
-    """
+    """Return a digest of values, as 32 hexadecimal digits."""
     walk = _Walk()
     walk.feed(parts, "The configuration")
     return walk.digest.hexdigest()
 
 
 def net_fingerprint(net: NeuralNet) -> str:
-    """Return the digest of all that decides what training makes of given rows and a given seed.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Its class and parameters count, fitted or not; ``device`` among them, because results
-        differ in the last digits, but not ``verbose``.
-
-    Returns
-    -------
-    digest : str
-        As of `fingerprint`; it changes with the versions of torch, skorch and this package.
-
-    Raises
-    ------
-    TypeError
-        As of `fingerprint`.
-    """
+    """Return the digest of all that decides what training makes of given rows and a given seed."""
     walk = _Walk()
     walk.feed([_version(package) for package in ("torch", "skorch", _OURS)], "The versions")
     walk.feed(net, "The network")

@@ -32,24 +32,7 @@ _NO_NEEDS = RecordNeeds()
 
 
 def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes that a net is to learn, and what stands for y in its training.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Not yet trained.
-    X : Rows
-        To be trained on.
-    y : array-like or None
-        None reads the labels of a Dataset.
-
-    Returns
-    -------
-    classes : ndarray or None
-        None for regression.
-    targets : ndarray
-        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
-    """
+    """Return the classes, None for regression, and y as int64 codes or float32 values."""
     y = X.given_labels(y)
     return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
@@ -68,37 +51,12 @@ def fit_network(
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> RecordParts:
-    """Train a clone of a net on checked rows, and return what it leaves behind.
+    """Train a clone of a net on rows, and return what it leaves behind.
 
-    Parameters
-    ----------
-    net : NeuralNet
-        Left as it is.
-    X, targets, classes : ndarrays
-        Rows, and what `targets_for` says of them.
-    recorder : RecordTraining
-        Used unless the net carries one of its own.
-    random_state, verbose : object
-        As in `TrainingRecord.from_fit`.
-    needs : RecordNeeds
-        Checked before training against the recorder that the net carries.
-    rehearse : callable
-        Called before the first epoch with the parts of the untrained network, two rows and their
-        targets.
-    callbacks : sequence of (str, Callback)
-        Join the net's own for the length of this fit, and are called before them.
-    progress : Task
-        Gets one subtask per epoch.
-
-    Returns
-    -------
-    parts : RecordParts
-        Of the finished fit.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupted; a callback that stops training ends it well instead.
+    The recorder is used unless the net carries one of its own. `rehearse` gets the untrained
+    network's parts, two rows and their targets before the first epoch: what cannot be read should
+    be refused before hours of training. KeyboardInterrupt is raised if the user interrupted; a
+    callback that stops training ends it well.
     """
     net = training_clone(net, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
@@ -241,20 +199,7 @@ class _NeedsTrajectory(Callback):
 
 
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
-    """Return an unfitted clone that trains on every row.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        The user's net; it is not changed.
-    verbose : int
-        0 silences the clone; otherwise the net's own setting holds.
-
-    Returns
-    -------
-    clone : NeuralNet
-        Not initialized.
-    """
+    """Return an unfitted clone that trains on every row."""
     copy = clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split

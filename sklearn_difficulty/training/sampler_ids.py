@@ -76,13 +76,7 @@ class RowIds:
         self._remembered.clear()
 
     def take(self, n: int) -> NDArray[np.int64] | None:
-        """Return the rows of the batch that has arrived, None if they are not known.
-
-        Parameters
-        ----------
-        n : int
-            Outputs that the network returned for it.
-        """
+        """Return the rows of the batch that gave n outputs, None if they are not known."""
         if self.problem is None and not self._remembered:
             self.problem = "batches arrive that no sampler has named"
         if self.problem is not None:

@@ -164,18 +164,7 @@ def is_regression(net: NeuralNet) -> bool:
 
 
 def head_of(net: NeuralNet) -> Head:
-    """Return what an initialized net's module is meant to return, from its criterion.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Initialized.
-
-    Returns
-    -------
-    head : Head
-        One of `networks.heads.HEADS`.
-    """
+    """Return what an initialized net's module is meant to return, from its criterion."""
     if is_regression(net):
         return HEADS["values"]
     if isinstance(net.criterion_, nn.BCEWithLogitsLoss):

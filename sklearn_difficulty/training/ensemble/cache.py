@@ -36,15 +36,7 @@ class MemberStore:
         directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write an entry in one step, in place of one that is there.
-
-        Parameters
-        ----------
-        key : str
-            What `read` will ask for.
-        arrays : mapping of str to ndarray
-            Of bools, integers or floats; kept with dtype and shape.
-        """
+        """Write an entry in one step, in place of one that is there."""
         # safetensors writes the memory as it lies: rows first, in this machine's byte order.
         plain = {
             name: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -130,26 +130,7 @@ def read_member(
     mask: NDArray[np.bool_],
     held_out_mean: NDArray[np.float32] | None,
 ) -> Arrays:
-    """Return what is kept of a trained member.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    record : TrainingRecord
-        Of the member.
-    mask : ndarray of shape (n,)
-        The rows that it was trained on.
-    held_out_mean : ndarray of shape (n_held_out, n_classes) or None
-        Probabilities of the other rows, averaged over epochs; None if there was no epoch, and the
-        mean is NaN.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-        `predictions` (n,), `given_probability` (n,), `held_out_probability` and `held_out_mean`
-        (n_held_out, n_classes), and those of the readout and the weights under prefixed names.
-    """
+    """Return the arrays that are kept: of all rows, of held-out ones, and those of a readout."""
     of_rows = probabilities(record.module, pool.view, record.head)
     arrays: Arrays = {
         "predictions": of_rows.argmax(axis=1).astype(np.int32),
@@ -182,22 +163,7 @@ def read_member(
 
 
 def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
-    """Return the class probabilities of rows in eval mode.
-
-    Parameters
-    ----------
-    module : nn.Module
-        A classifier.
-    X : Rows
-        To be read.
-    head : Head
-        What the module returns.
-
-    Returns
-    -------
-    probability : ndarray of shape (n, n_classes), float32
-        In the rows' order.
-    """
+    """Return class probabilities (n, n_classes) in eval mode."""
     device = module_device(module)
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.

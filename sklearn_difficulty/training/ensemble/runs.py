@@ -89,28 +89,7 @@ def train_members(
     verbose: int,
     progress: Task,
 ) -> list[Arrays]:
-    """Return what is kept of every member, read from a store or trained now.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    plan : Plan
-        What tells them apart.
-    n_jobs : int or None
-        Stacks, or members one by one, that are trained side by side.
-    store : MemberStore or None
-        Where members are looked for, and written as soon as they are finished.
-    verbose : int
-        Above 0 prints how far it is.
-    progress : Task
-        Gets one subtask per member that is trained.
-
-    Returns
-    -------
-    members : list of dict of str to ndarray
-        In the order of the plan.
-    """
+    """Return what is kept of every member, read from a store or trained now."""
     members: dict[int, Arrays] = {}
     keys: dict[int, str] = {}
     if store is not None:

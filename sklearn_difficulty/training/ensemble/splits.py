@@ -44,41 +44,7 @@ def draw_masks(
     groups: Any = None,
     seed: int,
 ) -> Mask:
-    """Draw the rows that each member of an ensemble is trained on.
-
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    n_members : int
-        Number of members, at least one. The first masks do not depend on it.
-    train_size : float
-        Share of the rows, in (0, 1), that a member is trained on. If 1 / (1 − train_size) is an
-        integer K ≥ 2, member r K + j is trained on all but fold j of repetition r; the last
-        repetition may be incomplete. Where folds differ by a row, the larger training sets leave
-        one random row out, so that all have ``n - ceil(n / K)`` rows. For any other size, every
-        member draws ``round(train_size * n)`` rows of its own.
-    strata : array-like of shape (n,), default=None
-        Class of each row. Every training set then holds the classes in nearly their shares.
-        Classes may have fewer rows than there are folds; if all do, they are dealt at random.
-    groups : array-like of shape (n,), default=None
-        Group of each row; no group is divided. It is the groups that are dealt or drawn, so that
-        the training sets differ in length.
-    seed : int
-        Not negative.
-
-    Returns
-    -------
-    masks : ndarray of bool, shape (n_members, n)
-        True where the row is trained on.
-
-    Raises
-    ------
-    ValueError
-        If `train_size` leaves nobody in or nobody out, if there are fewer groups than folds, if
-        `strata` or `groups` has another length than `n`, or if both are given and 1 / (1 −
-        train_size) is not an integer.
-    """
+    """Draw which of n rows each member is trained on, (n_members, n), whatever their number."""
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
     classes, teams = _encode(strata, "stratify", n), _encode(groups, "groups", n)

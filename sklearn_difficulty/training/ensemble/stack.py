@@ -69,26 +69,7 @@ def train_stack(
     numbers: Sequence[int] | None = None,
     tell: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Arrays]:
-    """Train members together, and yield what is kept of each.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common; `stack_checks.obstacle` has found nothing.
-    masks : ndarray of shape (n_members, n)
-        Their training rows, equally many.
-    seeds : sequence of int
-        Theirs.
-    numbers : sequence of int, default=None
-        What they are called in an error; None counts from 0.
-    tell : callable
-        Told after every epoch what share of the training is done.
-
-    Yields
-    ------
-    arrays : dict of str to ndarray
-        As `member.train_member` returns it.
-    """
+    """Train members with the training rows `masks` together, and yield what is kept of each."""
     nets = [initialized(pool, seed) for seed in seeds]
     total: Any = 0.0
     n_epochs = 0

@@ -91,20 +91,7 @@ _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next op
 
 
 def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
-    """Say why members cannot be trained as a stack, None if they can.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    masks : ndarray of shape (n_members, n)
-        Their training rows.
-
-    Returns
-    -------
-    reason : str or None
-        Completes "The members are trained one by one, because ...".
-    """
+    """Say why members cannot be trained as a stack, None if they can."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
     if isinstance(pool.X, DatasetRows) or isinstance(pool.view, DatasetRows):
@@ -238,20 +225,6 @@ def stack_size(pool: Pool, n_members: int, n_at_a_time: int = 1) -> int:
     On a CPU larger stacks save next to nothing, and small ones leave work for many jobs. How many
     jobs there are counts only where there are too few members to keep them busy, or where not all
     stacks that are trained side by side would fit the memory.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    n_members : int
-        How many there are.
-    n_at_a_time : int, default=1
-        As `stacks_at_a_time` returns it.
-
-    Returns
-    -------
-    size : int
-        At least one.
     """
     net = initialized(pool, seed=0)
     fitting = members_that_fit(pool)
