@@ -18,7 +18,7 @@ import sklearn_difficulty
 from sklearn_difficulty import ConsistencyScorer, TrainingRecord, VoGScorer, estimator_checks
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.estimator_checks._material import seeded
-from sklearn_difficulty.scorers._ensemble_source import EnsembleTraining
+from sklearn_difficulty.scorers._base_ensemble import EnsembleTraining
 from sklearn_difficulty.scorers._trained_source import SingleTraining
 from sklearn_difficulty.training import default_network
 

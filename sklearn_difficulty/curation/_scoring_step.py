@@ -28,8 +28,6 @@ _FOR_EXAMPLE = {
     "error_probability_": "LabelErrorScorer",
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
-
-
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
     "scorer": [HasMethods(["fit", "get_params", "set_params"])],

@@ -29,14 +29,10 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
 Result = TypeVar("Result")
-
-
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
 
 _ROW_MULTIPLE = 16
-
-
 _CUDA_BLOCK_BYTES = 2**26
 
 

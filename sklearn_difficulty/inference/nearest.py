@@ -12,20 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 _VOTE_BYTES = 2**26
-
-
 _CHUNK_ROWS = 2048
 
 
 _MIN_ROWS = 16
-
-
 _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the caches
 
 
 _GROUP = 8  # columns of which the minimum is looked at first
-
-
 _PART_VALUES = 2**16
 
 

@@ -33,8 +33,6 @@ _NO_LAST_LAYER = (
     "{} has no last linear layer that is called once and leads to the output, for which the norm "
     "of the gradient has a closed form. Take that of all parameters (measure='grand_all')."
 )
-
-
 Norms = Callable[[State, Inputs, torch.Tensor], torch.Tensor]
 
 

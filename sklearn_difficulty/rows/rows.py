@@ -36,6 +36,8 @@ class Rows(ABC):
         As skorch takes it in place of X.
     """
 
+    has_columns = False  # axis 1 of an array, which feature names belong to
+
     def __init__(self, data: Any) -> None:
         self.data = data
 
@@ -112,6 +114,8 @@ class Rows(ABC):
 
 class ArrayRows(Rows):
     """An ndarray, a memory map included, of two or more axes."""
+
+    has_columns = True
 
     def __len__(self) -> int:
         return len(self.data)

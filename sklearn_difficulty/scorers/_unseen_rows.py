@@ -12,7 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ..rows.rows import ArrayRows, Rows, as_rows
+from ..rows.rows import Rows, as_rows
 from ._trained_source import TrainedSource
 
 C = TypeVar("C", bound=type)
@@ -151,7 +151,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         shape = rows.row_shape
         if shape is None:
             return
-        if isinstance(rows, ArrayRows) and (reset or len(shape) == 1):
+        if rows.has_columns and (reset or len(shape) == 1):
             validate_data(self, X, skip_check_array=True, reset=reset)
         if reset:
             self._row_shape = shape

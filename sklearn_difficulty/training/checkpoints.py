@@ -20,8 +20,6 @@ import torch
 from safetensors.torch import load_file
 
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
-
-
 WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
 
 

@@ -33,8 +33,6 @@ from torch.nn.parameter import is_lazy
 from ..networks.forward import plain_module
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
-
-
 _CONSTANTS = (*_ATOMS, tuple, list, dict, set, frozenset, np.ndarray, np.generic, torch.Tensor)
 
 

@@ -235,8 +235,8 @@ class TrainingRecord(RecordSources):
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, tensor, dict of arrays, or Dataset
+            Rows of the kind that the record was trained on.
         y : array-like or None
             Labels that the record knows, or targets; None reads those of a Dataset.
 
@@ -253,8 +253,8 @@ class TrainingRecord(RecordSources):
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, tensor, dict of arrays, or Dataset
+            Rows of the kind that the record was trained on.
         targets : ndarray
             Label codes or regression targets.
 

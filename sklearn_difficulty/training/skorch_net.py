@@ -36,8 +36,6 @@ from ..rows.labels import codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, as_rows
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
-
-
 _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 

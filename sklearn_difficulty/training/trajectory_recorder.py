@@ -15,8 +15,6 @@ from .trajectory import Trajectory
 __all__ = ["TrajectoryRecorder"]
 
 _PENDING_BYTES = 2**26
-
-
 _MEANS = ("probability", "margin", "loss", "el2n")
 
 

@@ -36,8 +36,6 @@ from ..skorch_net import head_of
 
 # From a member's record, all rows, their codes, and which of them were trained on, to arrays.
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
-
-
 Arrays = dict[str, NDArray[Any]]
 
 

@@ -26,7 +26,7 @@ from ..._randomness import draw_seed, isolated_rng, one_thread
 from ..._warnings import warn_caller
 from ...networks.forward import plain_module
 from ...rows.labels import codes_of
-from ...rows.rows import ArrayRows, Rows, as_rows, as_view
+from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for, training_clone
 from ..record import TrainingRecord
@@ -40,8 +40,6 @@ from .stack_checks import drawback, obstacle, stack_size, stacks_at_a_time
 __all__ = ["ResampledEnsemble"]
 
 _STACK_TO_LOSE = 10  # members, if the process is killed
-
-
 _LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
 
 
@@ -259,7 +257,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         with root_task(self, self.n_members) as progress:
             joins = collate_fn(self.estimator)
             rows = as_rows(X, collate_fn=joins, estimator=self)
-            if isinstance(rows, ArrayRows):
+            if rows.has_columns:
                 validate_data(self, X, skip_check_array=True, reset=True)
             view = as_view(scoring_view, rows, collate_fn=joins, estimator=self)
             self._train(rows, y, view, groups, progress)
@@ -461,7 +459,7 @@ class ResampledEnsemble(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = as_rows(X, collate_fn=collate_fn(self.estimator_), estimator=self)
-        if isinstance(rows, ArrayRows) and hasattr(self, "n_features_in_"):
+        if rows.has_columns and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
         return self._member_probability(rows)
 

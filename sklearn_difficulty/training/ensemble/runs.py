@@ -30,8 +30,6 @@ from .member import Arrays, Pool, train_member
 from .stack import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
-
-
 _SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
 

@@ -30,8 +30,6 @@ from sklearn.utils import check_array
 from ...rows.labels import to_numpy
 
 Mask = NDArray[np.bool_]
-
-
 Codes = NDArray[np.intp]
 
 

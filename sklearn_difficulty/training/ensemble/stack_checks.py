@@ -32,15 +32,12 @@ from torch.utils.data import DataLoader
 
 from ..._randomness import isolated_rng
 from ...networks.forward import module_device
-from ...rows.rows import DatasetRows
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import predefined_validation_set
 from .member import BLOCK_ROWS, Pool
 from .stack import Stack, initialized, quiet_vmap
 
 _ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-
-
 # They report on a training and leave it alone.
 _REPORTS = (
     BatchScoring,
@@ -51,8 +48,6 @@ _REPORTS = (
     ProgressBar,
     RecordTraining,
 )
-
-
 _OWN_METHODS = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 
 
@@ -67,26 +62,18 @@ _FREE = {
     "predict_proba",
     "score",
 }
-
-
 _LOADER_OPTIONS = {"batch_size", "drop_last", "num_workers", "pin_memory", "shuffle"}
 
 
 _TRIAL_ROWS = 8
-
-
 _TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
 
 
 _CUDA_SHARE = 0.5
-
-
 _CPU_STACK = 8  # members
 
 
 _MAX_CPU_WEIGHTS = 1_000_000  # beyond, the products take all the time
-
-
 _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
 
 
@@ -94,7 +81,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
     """Say why members cannot be trained as a stack, None if they can."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
-    if isinstance(pool.X, DatasetRows) or isinstance(pool.view, DatasetRows):
+    if not (pool.X.arrays and pool.view.arrays):
         return "X is a Dataset, whose items are made one at a time"
     reason = _obstacle_in_settings(pool.net)
     if reason is not None:
