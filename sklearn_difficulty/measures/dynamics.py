@@ -3,9 +3,10 @@
 
 Every function takes arrays with one line per epoch and one column per row, and returns the raw
 quantity, in its own direction: `TrainingDynamicsScorer` turns signs so that larger = harder. NaN
-(in predictions, -1) marks an epoch that did not show the row, and is left out. The
-reference for `networks.heads.Head.row_statistics`, which reduces the logits of a training pass where
-they are; a test holds the two together.
+(in predictions, -1) marks an epoch that did not show the row, and is left out.
+
+The reference for `networks.heads.Head.row_statistics`, which reduces the logits of a training pass
+where they are; a test holds the two together.
 """
 
 from __future__ import annotations
