@@ -358,9 +358,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         known = ~np.isnan(self.probabilities_).any(axis=1)
         if not known.any():
             raise ValueError("No row was held out by any member; train more members.")
-        found, self._model = fit_noise_model(
-            self.probabilities_[known], targets[known], noise=self.noise
-        )
+        of_known = self.probabilities_[known], targets[known]
+        found, self._model = fit_noise_model(*of_known, noise=self.noise)
         if as_unseen is not self.probabilities_ and self._scores_unseen_rows:
             self._model = fit_noise_model(as_unseen[known], targets[known], noise=self.noise)[1]
         self._keep_noise(found, known, targets)
