@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Training dynamics of predictions of your own, with a line per epoch and a column per row.
 
-Signs are the quantities' own; `TrainingDynamicsScorer` turns them. NaN (in predictions, -1) marks an
+Signs are the quantities' own; `TrainingDynamicsScorer` turns them. NaN (or -1 predicted) marks an
 epoch that did not show the row. The reference for `networks.heads`; a test holds the two together.
 """
 
