@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .review import _CUTS, _Z
-
 __all__ = ["noise_cuts"]
 
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+Z = 1.96  # of a 95 % interval
 CUT_FIELDS = np.dtype(
     [("cut", np.float64), ("n_dropped", np.int64)]
     + [(x + end, np.float64) for x in ("precision", "recall") for end in ("", "_low", "_high")]
@@ -22,7 +22,7 @@ def noise_cuts(
     error_probability: ArrayLike,
     bounds: ArrayLike | None = None,
     *,
-    cuts: ArrayLike = _CUTS,
+    cuts: ArrayLike = CUTS,
 ) -> NDArray[Any]:
     r"""Return what dropping the rows above a cut finds, by the error probabilities themselves.
 
@@ -91,7 +91,7 @@ def noise_cuts(
         for total in (n_dropped, wrong):
             shares = np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
             # A rounded sum may be larger than its number of terms.
-            half = _Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
+            half = Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
             low, high = np.fmin.reduce(shares - half), np.fmax.reduce(shares + half)
             values += [shares[0], np.maximum(0, low), np.minimum(1, high)]
         table[i] = tuple(values)

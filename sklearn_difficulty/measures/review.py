@@ -12,11 +12,9 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.utils import check_random_state
 
-from .cuts import CUT_FIELDS, check_cuts, check_error
+from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
 
 __all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "review_plan"]
-
-_CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 _DOUBT = 0.05  # so that no row is too sure to be reviewed
@@ -30,9 +28,6 @@ _PRIOR = np.array([2.0, 0.5])
 
 
 _SUREST = 1e-3
-
-
-_Z = 1.96  # of a 95 % interval
 
 
 class ReviewPlan(NamedTuple):
@@ -151,7 +146,7 @@ def calibrate_with_review(
     weight: ArrayLike,
     verdicts: ArrayLike,
     *,
-    cuts: ArrayLike = _CUTS,
+    cuts: ArrayLike = CUTS,
 ) -> NoiseReview:
     r"""Return the rate of errors and what cuts drop, from reviewed rows, without assumptions.
 
@@ -289,7 +284,7 @@ def _interval(share: float, variance: float, n: float) -> tuple[float, float, fl
     """Return a share and its interval, from the variance of the total that it is made of."""
     if not n:
         return np.nan, np.nan, np.nan
-    half = _Z * np.sqrt(variance) / n
+    half = Z * np.sqrt(variance) / n
     return share, float(max(0.0, share - half)), float(min(1.0, share + half))
 
 
