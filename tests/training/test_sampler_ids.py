@@ -565,9 +565,10 @@ class LeavesEarly(NeuralNetClassifier):
     """Asks for a third batch in every epoch, and does not train on it."""
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        two = itertools.takewhile(lambda numbered: numbered[0] < 2, enumerate(iterator))
-        batches = (batch for _, batch in two)
-        return super().run_single_epoch(batches, training, prefix, step_fn, **fit_params)
+        if training:
+            numbered = itertools.takewhile(lambda item: item[0] < 2, enumerate(iterator))
+            iterator = (batch for _, batch in numbered)
+        return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
 
 
 def test_batches_that_an_epoch_did_not_use_are_forgotten(echo, marked):
