@@ -10,13 +10,21 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 _GLOBAL_STATE = threading.RLock()
+
+
+def alone() -> AbstractContextManager[Any]:
+    """Return the lock of `isolated_rng`, for work that must be alone as a whole.
+
+    Reading a network puts other weights and hooks into a module that several threads may share.
+    """
+    return _GLOBAL_STATE
 
 
 def draw_seed(random_state: Any) -> int:
