@@ -92,11 +92,11 @@ CASES = {
         "conv 32-64": Case(conv, (1, 28, 28), 4_000, 1, 30, 10.0),
         "resnet18": Case(resnet, (1, 28, 28), 1_000, 1, 8, 10.0),
     },
-    "jobs": {
-        "mlp 64-64-10": Case(small_mlp, (64,), 1_000, 3, 30, 3.0),
-        "mlp 30-128-128-128-4": Case(deep_mlp, (30,), 1_000, 3, 30, 3.0),
-        "mlp 784-256-10": Case(mlp, (784,), 1_000, 2, 30, 1.5),
-    },
+}
+CASES["jobs"] = {
+    "mlp 64-64-10": CASES["cpu"]["mlp 64-64-10"],
+    "mlp 30-128-128-128-4": Case(deep_mlp, (30,), 1_000, 3, 30, 3.0),
+    "mlp 784-256-10": CASES["cpu"]["mlp 784-256-10"],
 }
 
 
@@ -115,15 +115,8 @@ def data(case):
 
 
 def network(case, device):
-    return net(
-        case.make,
-        optimizer=torch.optim.SGD,
-        optimizer__momentum=MOMENTUM,
-        lr=LR,
-        batch_size=BATCH,
-        max_epochs=case.epochs,
-        device=device,
-    )
+    sgd = {"optimizer": torch.optim.SGD, "optimizer__momentum": MOMENTUM, "lr": LR}
+    return net(case.make, **sgd, batch_size=BATCH, max_epochs=case.epochs, device=device)
 
 
 def ensemble(case, device, backend, **parameters):
@@ -214,7 +207,6 @@ def speed(name, case, args):
         "meets_target": None if case.target is None else bool(gain >= case.target),
         "agreement_with_bare_loop": agreement,
         "seconds": wall.medians(),
-        "least_seconds": {work: min(times) for work, times in wall.items()},
         "processor_seconds": {work: processor.median(work) for work in known},
         "seconds_per_round": wall,
     }
@@ -240,8 +232,7 @@ def jobs(name, case, args):
         for state, beside in (("idle", nullcontext), ("busy", busy_core)):
             with beside():
                 wall, _ = interleaved(works, args.rounds, there_and_back=True)
-            gains = wall.ratios("joblib", STACKED)
-            gain = wall.ratio("joblib", STACKED)
+            gain, gains = wall.ratio("joblib", STACKED), wall.ratios("joblib", STACKED)
             found[f"{state}, n_jobs={n_jobs}"] = {
                 "joblib_over_stacked": gain,
                 "smallest": min(gains),
@@ -308,17 +299,9 @@ def measure_peak(name, backend, budget, device):
     y = np.arange(case.n) % 10
     # What is loaded at the first fit is no part of the second.
     ensemble(case, device, backend, n_members=2).fit(X[:300], y[:300])
-    classes = np.arange(10)
-    pool = Pool(
-        network(case, device),
-        ArrayRows(X),
-        ArrayRows(X),
-        y,
-        classes,
-        None,
-        keep_members=False,
-        verbose=0,
-    )
+    rows, classes = ArrayRows(X), np.arange(10)
+    untrained = network(case, device)
+    pool = Pool(untrained, rows, rows, y, classes, None, keep_members=False, verbose=0)
     with sklearn.config_context(working_memory=int(budget)):
         size = stack_size(pool, case.members) if backend == "stacked" else 1
         peak = added_mib(lambda: ensemble(case, device, backend).fit(X, y), device)
@@ -336,36 +319,25 @@ def memory(name, case, args):
 
 # ----------------------------------------------------------------------------------------- the run
 
-MEASURED = {
-    "speed": speed,
-    "jobs": jobs,
-    "stack_size": by_size,
-    "growth": growth,
-    "memory": memory,
-}
+PARTS = {"speed": speed, "jobs": jobs, "stack_size": by_size, "growth": growth, "memory": memory}
 
 
 def main():
     rounds = {"rounds": 7, "rounds_sizes": SLOW_ROUNDS}
     parser = argument_parser(__doc__, name="ensemble_{device}", quick=True, **rounds)
     parser.set_defaults(threads=2)
-    parser.add_argument("--parts", nargs="+", choices=MEASURED, help="in a file of their own")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="in a file of their own")
     parser.add_argument("--jobs", nargs="+", type=int, default=[1, 2], help="of the part jobs")
     args = parse(parser, measure_peak)
     if args.parts and args.name == f"ensemble_{args.device}":
         args.name = "_".join(["ensemble", *args.parts, args.device])
     # The memory has sizes of its own, and jobs share no GPU.
     left_out = {"memory": args.quick, "jobs": args.device == "cuda"}
-    parts = [part for part in args.parts or MEASURED if not left_out.get(part)]
+    parts = [part for part in args.parts or PARTS if not left_out.get(part)]
     if args.quick:
         args.rounds_sizes = 1
-    settings = {
-        "batch": BATCH,
-        "lr": LR,
-        "momentum": MOMENTUM,
-        "train_size": 0.9,
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
-    }
+    settings = {"batch": BATCH, "lr": LR, "momentum": MOMENTUM, "train_size": 0.9}
+    settings["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY")
     results = {part: {} for part in parts}
     for part in parts:
         cases = CASES["jobs" if part == "jobs" else args.device]
@@ -374,7 +346,7 @@ def main():
             case = cases[name]
             if args.quick:
                 case = case._replace(n=300, epochs=2, members=min(5, case.members))
-            results[part][name] = found = MEASURED[part](name, case, args)
+            results[part][name] = found = PARTS[part](name, case, args)
             show(f"{part}, {name}", found)
             write_results(args, results, settings=settings)
 
