@@ -13,7 +13,10 @@ from typing import Any
 def lazy_names(
     package: str, names: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package whose names lie in modules, as in `names`."""
+    """Return `__getattr__` and `__dir__` of a package, given its names by relative module.
+
+    Type checkers must not see the assignment, or they would take every name for known.
+    """
     module_of = {name: module for module, of_module in names.items() for name in of_module}
 
     def getter(name: str) -> Any:

@@ -27,15 +27,7 @@ except ImportError:  # the module may move or change without deprecation
 
 
 class Task:
-    """A task that may have subtasks, reported to the estimator's callbacks if it has any.
-
-    Parameters
-    ----------
-    estimator : object or None
-        The estimator that is being fitted; None for silence.
-    context : object or None
-        Its callback context for this task.
-    """
+    """A task that may have subtasks, reported to the estimator's callbacks if it has any."""
 
     def __init__(self, estimator: Any = None, context: Any = None) -> None:
         self._estimator = estimator
@@ -44,7 +36,7 @@ class Task:
 
     @contextmanager
     def subtask(self, name: str, n_subtasks: int | None = 0) -> Iterator[Task]:
-        """Open a subtask for the length of a ``with`` block."""
+        """Open a subtask that has at most `n_subtasks` of its own, None if that is unknown."""
         if self._context is None:
             yield self
             return
@@ -64,7 +56,7 @@ SILENT = Task()
 
 @contextmanager
 def root_task(estimator: Any, n_subtasks: int) -> Iterator[Task]:
-    """Open the task of a whole `fit`, a method decorated by `with_callbacks`; silent without."""
+    """Open the task of a whole `fit`, a method `with_callbacks`; silent for other estimators."""
     if not hasattr(estimator, "_init_callback_context"):
         yield SILENT
         return

@@ -53,6 +53,7 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
     Other threads that ask for the same wait until then.
     """
     with _GLOBAL_STATE:
+        # CUDA is not woken up for the sake of its generators: it costs memory and forbids forking.
         on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if on_cuda else ()
         numpy_state, python_state = np.random.get_state(), random.getstate()

@@ -161,16 +161,19 @@ class _ReportEpochs(Callback):
         return Callback, ()  # progress belongs to this fit, and cannot be pickled
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Open the epoch's subtask."""
         self.open_ = self.progress_.subtask("epoch")
         self.task_ = self.open_.__enter__()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it, and stop if that is asked for."""
         open_, self.open_ = self.open_, None
         open_.__exit__(None, None, None)
         if self.task_.stop_requested:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it where another callback stopped training."""
         # A callback listed before this one stopped training at the end of the epoch.
         if self.open_ is not None:
             self.open_.__exit__(None, None, None)
@@ -184,6 +187,7 @@ class _NeedsTrajectory(Callback):
         self.recorder_ = recorder
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Raise if the rows are not known by now."""
         problem = self.recorder_.row_ids_.problem
         if problem is not None:
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")

@@ -37,42 +37,18 @@ from ..skorch_net import head_of
 # From a member's record, all rows, their codes, and which of them were trained on, to arrays.
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
 Arrays = dict[str, NDArray[Any]]
-
-
 READOUT, STATE = "readout.", "state."  # how the names of such arrays begin
-
-
 BLOCK_ROWS = 256  # of a pass in eval mode
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What the members of an ensemble have in common.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        The network that every member is a clone of.
-    X : Rows
-        Members are trained on some of them.
-    view : Rows
-        The same rows without random augmentation, which members are asked about.
-    targets : ndarray of shape (n,)
-        Label codes.
-    classes : ndarray of shape (n_classes,)
-        What the codes stand for.
-    readout : callable or None
-        Reads further arrays from a member's record.
-    keep_members : bool
-        Whether weights are kept.
-    verbose : int
-        0 trains silently.
-    """
+    """What the members of an ensemble have in common."""
 
     net: NeuralNet
     X: Rows
-    view: Rows
-    targets: NDArray[np.int64]
+    view: Rows  # the same rows without random augmentation, which members are asked about
+    targets: NDArray[np.int64]  # positions in `classes`
     classes: NDArray[Any]
     readout: Readout | None
     keep_members: bool
@@ -113,6 +89,7 @@ class _HeldOut(Callback):
         return Callback, ()  # the rows belong to this fit
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Add the probabilities after this epoch."""
         self.n_epochs_ += 1
         module = plain_module(net.module_)
         self.sum_ = self.sum_ + probabilities(module, self.rows_, head_of(net)).astype(np.float64)
@@ -128,7 +105,7 @@ def read_member(
     mask: NDArray[np.bool_],
     held_out_mean: NDArray[np.float32] | None,
 ) -> Arrays:
-    """Return the arrays that are kept: of all rows, of held-out ones, and those of a readout."""
+    """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
     of_rows = probabilities(record.module, pool.view, record.head)
     arrays: Arrays = {
         "predictions": of_rows.argmax(axis=1).astype(np.int32),
@@ -161,7 +138,7 @@ def read_member(
 
 
 def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
-    """Return class probabilities (n, n_classes) in eval mode."""
+    """Return the class probabilities (n, n_classes) of rows in eval mode."""
     device = module_device(module)
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.

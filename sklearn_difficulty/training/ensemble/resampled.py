@@ -35,7 +35,6 @@ from .splits import draw_masks
 from .stack_checks import drawback, obstacle, stack_size, stacks_at_a_time
 
 __all__ = ["ResampledEnsemble"]
-
 _STACK_TO_LOSE = 10  # members, if the process is killed
 _LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
 

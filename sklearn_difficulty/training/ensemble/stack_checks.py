@@ -38,6 +38,7 @@ from .member import BLOCK_ROWS, Pool
 from .stack import Stack, initialized, quiet_vmap
 
 _ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+
 # They report on a training and leave it alone.
 _REPORTS = (
     BatchScoring,
@@ -48,8 +49,8 @@ _REPORTS = (
     ProgressBar,
     RecordTraining,
 )
-_OWN_METHODS = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 
+_OWN_METHODS = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 
 # What a subclass may do in its own way: make the module, and predict.
 _FREE = {
@@ -62,23 +63,18 @@ _FREE = {
     "predict_proba",
     "score",
 }
+
 _LOADER_OPTIONS = {"batch_size", "drop_last", "num_workers", "pin_memory", "shuffle"}
-
-
 _TRIAL_ROWS = 8
 _TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
-
-
 _CUDA_SHARE = 0.5
 _CPU_STACK = 8  # members
-
-
 _MAX_CPU_WEIGHTS = 1_000_000  # beyond, the products take all the time
 _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
 
 
 def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
-    """Say why members cannot be trained as a stack, None if they can."""
+    """Say why members are trained one by one rather than as a stack, None if they need not be."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
     if not (pool.X.arrays and pool.view.arrays):
@@ -91,6 +87,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
 
 
 def _obstacle_in_settings(net: NeuralNet) -> str | None:
+    """Look at what is known before the net is initialized."""
     if find_recorder(net.callbacks) is not None:
         return "the network carries a RecordTraining, which follows a single training"
     for name in dir(NeuralNet):
@@ -180,6 +177,7 @@ def _tensors_kept(module: nn.Module) -> set[tuple[str, str, int]]:
 
 
 def _states_of_generators(device: torch.device) -> list[Any]:
+    """Return the states of all generators that a module may draw from."""
     on_device = torch.cuda.get_rng_state(device).tolist() if device.type == "cuda" else None
     numpy_state = str(np.random.get_state())  # noqa: NPY002 (only looked at)
     return [random.getstate(), numpy_state, torch.get_rng_state().tolist(), on_device]
@@ -210,8 +208,8 @@ def stack_size(pool: Pool, n_members: int, n_at_a_time: int = 1) -> int:
     """Return how many members are trained together.
 
     On a CPU larger stacks save next to nothing, and small ones leave work for many jobs. How many
-    jobs there are counts only where there are too few members to keep them busy, or where not all
-    stacks that are trained side by side would fit the memory.
+    stacks are trained at a time counts only where there are too few members to keep jobs busy, or
+    where these stacks would not all fit the memory.
     """
     net = initialized(pool, seed=0)
     fitting = members_that_fit(pool)
