@@ -32,8 +32,6 @@ from ._scoring_step import (
 from ._selection import rows_to_drop, take
 
 _FOR_SCORER = ("groups", "scoring_view")  # where metadata are not routed by request
-
-
 _FOR_KIND = {"classifier": "FilteredClassifier", "regressor": "FilteredRegressor"}
 
 

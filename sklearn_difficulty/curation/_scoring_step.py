@@ -28,8 +28,6 @@ _FOR_EXAMPLE = {
     "error_probability_": "LabelErrorScorer",
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
-
-
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
     "scorer": [HasMethods(["fit", "get_params", "set_params"])],
@@ -42,17 +40,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 
 def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
-    """Raise before anything is trained, where it is known that the scorer will not do.
-
-    Parameters
-    ----------
-    scorer : estimator
-        Not fitted.
-    needed : mapping of str to str
-        Attributes that will be read, and the setting that reads them.
-    quadrants : sequence of str or None
-        As for `rows_to_drop`.
-    """
+    """Raise before anything is trained, where it is known that the scorer will not do."""
     if isinstance(scorer, Pipeline):
         raise ValueError(
             "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
@@ -119,25 +107,7 @@ def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
 
 
 def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
-    """Return a fitted clone of a scorer, from the cache if it is there.
-
-    Parameters
-    ----------
-    scorer : estimator
-        Left as it is.
-    X, y : array-like
-        The rows; no Dataset.
-    params : mapping of str to object
-        Passed to `fit`.
-    memory : None, str or object with the interface of joblib.Memory
-        Where it is cached. Nothing is cached that was trained before: it is quick to read, and
-        two fitted estimators can have the same parameters.
-
-    Returns
-    -------
-    scorer : estimator
-        Its `difficulty_` has one number per row.
-    """
+    """Return a fitted clone of a scorer, from the cache `memory` if it is there."""
     if isinstance(X, Dataset):
         raise TypeError(
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
@@ -178,15 +148,7 @@ def _as_arrays(values: Any) -> Any:
 
 
 def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
-    """Warn if a setting trusts error probabilities of networks that were trained on the rows.
-
-    Parameters
-    ----------
-    scorer : estimator
-        Fitted.
-    needed : mapping of str to str
-        As for `check_scorer`.
-    """
+    """Warn if a setting trusts error probabilities of networks that were trained on the rows."""
     in_sample = getattr(scorer, "_in_sample_setting", None)
     if needed and in_sample is not None:
         settings = list(needed.values())

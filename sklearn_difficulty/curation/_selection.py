@@ -29,27 +29,7 @@ def rows_to_drop(
     threshold: float | None,
     quadrants: Sequence[str] | None,
 ) -> NDArray[np.bool_]:
-    """Return which training rows of a fitted scorer are to be dropped.
-
-    Parameters
-    ----------
-    scorer : estimator
-        With `difficulty_`. Rows of which the score is undefined are kept.
-    labels : ndarray of shape (n_samples,) or None
-        One row of every label is kept, that which is the least suspect; with None one of all.
-    drop : float or "auto"
-        Share of the rows, hardest first; "auto" takes those whose `error_probability_` is above
-        0.5 or, with `quadrants`, all that lie in these.
-    threshold : float or None
-        Drop what is harder, in place of `drop`.
-    quadrants : sequence of str or None
-        Drop only rows that lie in these quadrants, those nearest to their corner first.
-
-    Returns
-    -------
-    dropped : ndarray of shape (n_samples,), bool
-        In the order of the rows.
-    """
+    """Return which training rows of a fitted scorer are to be dropped, a mask (n_samples,)."""
     difficulty = np.asarray(scorer.difficulty_)
     suspicion, may_go = difficulty, ~np.isnan(difficulty)
     if quadrants is not None:
@@ -74,22 +54,7 @@ def rows_to_drop(
 def trust_in_labels(
     scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return what the rows of a fitted scorer are worth: one minus the error probability.
-
-    Parameters
-    ----------
-    scorer : estimator
-        With `error_probability_`; rows of which it is undefined are worth 1.
-    labels : ndarray of shape (n_samples,)
-        Where all rows of a label are more likely wrong than right, the least suspect is worth 1.
-    counts : ndarray of shape (n_samples,), bool
-        The rows that stand for their label; others have no weight anyway.
-
-    Returns
-    -------
-    trust : ndarray of shape (n_samples,)
-        In [0, 1].
-    """
+    """Return what rows are worth, 1 less their error probability, (n_samples,) in [0, 1]."""
     probability = attribute_of(scorer, "error_probability_", "action='weight'")
     probability = np.nan_to_num(probability, nan=0.0)
     rows = np.flatnonzero(counts)

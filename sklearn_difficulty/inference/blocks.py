@@ -29,14 +29,10 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
 Result = TypeVar("Result")
-
-
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
 
 _ROW_MULTIPLE = 16
-
-
 _CUDA_BLOCK_BYTES = 2**26
 
 
@@ -62,29 +58,7 @@ def read_blocks(
     batch_size: int,
     progress: Task = SILENT,
 ) -> Iterator[Block]:
-    """Yield the reading of every block of rows, in order.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        Whose module is put in eval mode meanwhile, and is otherwise left alone.
-    X : Rows
-        They are copied block by block: no module can write to them.
-    labels : ndarray or None
-        Label codes (n,), or regression targets; None takes the final network's prediction, or
-        None for a regressor.
-    reading : callable
-        From inputs and labels, both on the device, to anything that holds one entry per row.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Yields
-    ------
-    block : Block
-        How many rows count, the labels that were used, and what `reading` returned.
-    """
+    """Yield the reading of every block of rows, in order; without labels, with predicted ones."""
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
     all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))

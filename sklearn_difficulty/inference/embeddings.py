@@ -61,24 +61,7 @@ class EmbeddingReader:
         batch_size: int,
         progress: Task = SILENT,
     ) -> list[torch.Tensor]:
-        """Return one float32 matrix (n_rows, width) per probe, on the network's device.
-
-        Parameters
-        ----------
-        X : Rows
-            To be read.
-        probes : sequence of Probe
-            What to read.
-        batch_size : int
-            Rows a forward pass, at most.
-        progress : Task
-            Gets one subtask per block.
-
-        Returns
-        -------
-        embeddings : list of Tensor
-            In the order of `probes`.
-        """
+        """Return one float32 matrix (n_samples, width) per probe, on the network's device."""
 
         def reading(inputs: Inputs, _labels: Any) -> list[torch.Tensor]:
             return self._read(inputs, probes)

@@ -169,28 +169,7 @@ def gradient_variance(
     batch_size: int,
     progress: Task = SILENT,
 ) -> GradientStatistics:
-    """Return the variance of gradients and the mean absolute gradient of every row.
-
-    Parameters
-    ----------
-    reader : GradientReader
-        What is differentiated, where, and at which checkpoints.
-    X : Rows
-        In order.
-    labels : ndarray or None
-        Label codes (n,), or regression targets; None takes the final network's prediction.
-    formula : {"rms", "mean_std", "cvpr"}
-        As in `measures.variance_of_gradients`.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Returns
-    -------
-    statistics : GradientStatistics
-        NaN where a gradient is not finite; `labels` are the codes that were used.
-    """
+    """Return variance and mean absolute value of gradients, (n,) each; NaN where not finite."""
 
     def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
         return reader.moments(inputs, of_block, per_element=formula != "rms")
@@ -242,27 +221,7 @@ class GradientSite:
         self._shields_leaves = False
 
     def forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return the outputs for a block, and the tensors at the site that they depend on.
-
-        Parameters
-        ----------
-        state : dict of str to Tensor
-            Weights and buffers on the device, without gradients of their own.
-        inputs : Tensor or dict of str to Tensor
-            The block; the module cannot write to it.
-
-        Returns
-        -------
-        outputs : Tensor
-            What the module returns, ready for ``torch.autograd.grad``.
-        leaves : list of Tensor
-            One at a submodule, one for every floating input otherwise; each (n, ...).
-
-        Raises
-        ------
-        ValueError
-            If there is no one site in the forward pass, or the outputs do not depend on it.
-        """
+        """Return the outputs for a block, and the tensors that are differentiated by."""
         try:
             return self._forward(state, inputs)
         except RuntimeError as error:

@@ -33,33 +33,7 @@ def input_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return the linearised distance of every row from where its class ceases to be predicted.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        Whose module is read with the weights that training left.
-    X : Rows
-        In order.
-    labels : ndarray or None
-        Label codes (n,); None takes the predicted class.
-    wrt : str or None
-        Where the distance is measured; as for `GradientSite`.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Returns
-    -------
-    margins : ndarray of shape (n,), float32
-        Signed; NaN where not finite.
-
-    Raises
-    ------
-    ValueError
-        If the network is a regressor, or cannot be differentiated there.
-    """
+    """Return the linearised distance (n,) of rows from where their class ceases to be predicted."""
     check_classes(record)
     site = GradientSite(record, wrt)
     tensors = (*record.module.named_parameters(), *record.module.named_buffers())

@@ -12,20 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 _VOTE_BYTES = 2**26
-
-
 _CHUNK_ROWS = 2048
 
 
 _MIN_ROWS = 16
-
-
 _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the caches
 
 
 _GROUP = 8  # columns of which the minimum is looked at first
-
-
 _PART_VALUES = 2**16
 
 
@@ -49,27 +43,7 @@ def _per_class(
 def majority(
     labels: NDArray[np.int64], distances: NDArray[np.float32], n_classes: int, ties: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the class with the most votes, and its share of them.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n, k)
-        Class codes of the neighbours.
-    distances : ndarray of shape (n, k)
-        Their distances.
-    n_classes : int
-        Number of classes.
-    ties : {"nearest", "lowest"}
-        Of the classes with the most votes, the one whose neighbours are nearer in sum, then the
-        lowest code; or the lowest code.
-
-    Returns
-    -------
-    winners : ndarray of shape (n,)
-        Codes; -1 where the distances are NaN.
-    shares : ndarray of shape (n,), float32
-        From 1 / k to 1; NaN where the distances are.
-    """
+    """Return the class with the most votes of labels (n, k), and its share of them, both (n,)."""
     winners = np.empty(len(labels), dtype=np.int64)
     shares = np.empty(len(labels), dtype=np.float32)
     step = max(1, _VOTE_BYTES // (8 * max(n_classes, labels.shape[1])))
@@ -166,23 +140,9 @@ class _Nearest:
 
 
 def k_smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the k smallest values of every row and their columns, in the order of the columns.
+    """Return the k smallest of (n, m) values and their columns, (n, k), in the order of columns.
 
     Of equal values the first are taken, which `torch.topk` does not promise.
-
-    Parameters
-    ----------
-    values : Tensor of shape (n, m)
-        Without NaN.
-    k : int
-        At most m are returned.
-
-    Returns
-    -------
-    smallest : Tensor of shape (n, min(k, m))
-        Their values.
-    columns : Tensor of shape (n, min(k, m))
-        Increasing.
     """
     n, m = values.shape
     every = torch.arange(m, device=values.device)

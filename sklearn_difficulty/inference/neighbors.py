@@ -81,25 +81,10 @@ class NeighborBank:
         probes: Sequence[Probe] | None = None,
         progress: Task = SILENT,
     ) -> Iterator[Neighbors]:
-        """Yield the nearest bank rows of every row, probe by probe.
+        """Yield the nearest bank rows of every row, probe by probe; X None: of the bank's own rows.
 
-        Parameters
-        ----------
-        X : Rows or None
-            Checked rows; None for those of the bank, none of which is its own neighbour.
-        n_neighbors : int
-            How many; fewer than there are rows in the bank.
-        own : ndarray of shape (n,), default=None
-            The position of every row in the bank, which is left out; -1 if it is not in it.
-        probes : sequence of Probe, default=None
-            Some of the bank's; None for all.
-        progress : Task
-            Gets one subtask per probe.
-
-        Yields
-        ------
-        neighbors : Neighbors
-            Of equally distant rows, those that come first in the bank.
+        `own` (n,) is the position of every row in the bank, which is left out; -1 if it is not in
+        it. Of equally distant rows those that come first in the bank are taken.
         """
         if X is None:
             own = np.arange(len(self.X))

@@ -16,25 +16,7 @@ from ..training.record import TrainingRecord
 def target_function(
     record: TrainingRecord, target: str
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
-    """Return the function of (outputs, labels) whose sum over rows is differentiated.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        Says what the module returns, and by which loss it was trained.
-    target : {"logit", "probability", "loss"}
-        Which number of every row.
-
-    Returns
-    -------
-    function : callable
-        From outputs and label codes (or regression targets) to a scalar or one number per row.
-
-    Raises
-    ------
-    ValueError
-        If such outputs have no such number.
-    """
+    """Return the function of outputs and labels, one number a row, that is differentiated."""
     head = record.head
     if target == "loss":
         return _loss_function(record)

@@ -33,8 +33,6 @@ _NO_LAST_LAYER = (
     "{} has no last linear layer that is called once and leads to the output, for which the norm "
     "of the gradient has a closed form. Take that of all parameters (measure='grand_all')."
 )
-
-
 Norms = Callable[[State, Inputs, torch.Tensor], torch.Tensor]
 
 
@@ -48,36 +46,7 @@ def gradient_norms(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float64]:
-    """Return the length of every row's parameter gradient, averaged over checkpoints.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network, and the loss it was trained with.
-    checkpoints : sequence of Checkpoint
-        Where gradients are taken, in eval mode.
-    X : Rows
-        To be read.
-    labels : ndarray or None
-        Label codes (n,), or regression targets; None takes the final network's prediction.
-    layers : {"last", "all"}
-        The weight and bias of the linear layer that is called last, or every parameter that can be
-        trained.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Returns
-    -------
-    norms : ndarray of shape (n,)
-        NaN where a gradient is not finite.
-
-    Raises
-    ------
-    ValueError
-        If there is no last linear layer that is called once, or no loss.
-    """
+    """Return the length (n,) of every row's parameter gradient, averaged over checkpoints."""
     loss = target_function(record, "loss")
     states = DeviceStates(record.module, checkpoints)
     of_rows: Norms = (_of_last_layer if layers == "last" else _of_all)(record, loss)

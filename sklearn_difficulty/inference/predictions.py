@@ -31,28 +31,7 @@ def mean_statistics(
     batch_size: int,
     progress: Task = SILENT,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the mean over checkpoints of what training dynamics are made of, in eval mode.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network.
-    checkpoints : sequence of Checkpoint
-        Over which the means are taken.
-    X : Rows
-        To be read.
-    labels : ndarray or None
-        Label codes (n,), or regression targets; None takes the final network's prediction.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Returns
-    -------
-    means : dict of str to ndarray of shape (n,)
-        One for each of `STATISTICS`; for a regressor all but the loss are NaN.
-    """
+    """Return the mean over checkpoints, (n,), of every one of `STATISTICS`, in eval mode."""
     states = DeviceStates(record.module, checkpoints)
 
     def reading(inputs: Inputs, of_block: torch.Tensor | None) -> torch.Tensor:
@@ -75,24 +54,7 @@ def mean_statistics(
 def mean_probabilities(
     record: TrainingRecord, checkpoints: Sequence[Checkpoint], X: Rows, *, batch_size: int
 ) -> NDArray[np.float32]:
-    """Return the class probabilities of rows, averaged over checkpoints in eval mode.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network, a classifier.
-    checkpoints : sequence of Checkpoint
-        Over which the mean is taken.
-    X : Rows
-        To be read.
-    batch_size : int
-        Rows a block, at most.
-
-    Returns
-    -------
-    probabilities : ndarray of shape (n, n_classes), float32
-        Rows sum to 1.
-    """
+    """Return class probabilities (n, n_classes), averaged over checkpoints in eval mode."""
     states = DeviceStates(record.module, checkpoints)
 
     def reading(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
@@ -127,31 +89,7 @@ def output_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return how far the logit of every row's class is above the largest other one.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        Whose module is read with the weights that training left.
-    X : Rows
-        In order.
-    labels : ndarray or None
-        Label codes (n,); None takes the predicted class.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Returns
-    -------
-    margins : ndarray of shape (n,), float32
-        Signed; NaN where not finite.
-
-    Raises
-    ------
-    ValueError
-        If the network is a regressor.
-    """
+    """Return how far the logit of every row's class is above the largest other one, (n,)."""
     check_classes(record)
 
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:

@@ -29,30 +29,7 @@ ProbeChoice = str | Sequence[str] | Callable[[str, nn.Module], bool]
 def find_probes(
     record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
 ) -> list[Probe]:
-    """Return the probes of a record's network, the input first and the class probabilities last.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network, a classifier.
-    X : Rows
-        Checked rows, of which the first few are passed through.
-    choice : "auto", str, sequence of str, or callable
-        The rule of `automatic_sites`; a regular expression that must match a module's whole name;
-        the names of modules; or a function of the name and the module.
-    include_input : bool, default=True
-        Whether the input is probed.
-
-    Returns
-    -------
-    probes : list of Probe
-        In the order of the forward pass.
-
-    Raises
-    ------
-    ValueError
-        If nothing, or something that cannot be read, was chosen.
-    """
+    """Return the probes of a record's network, the input first and the class probabilities last."""
     if record.head.is_regression:
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."
@@ -84,25 +61,7 @@ def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:
 
 
 def automatic_sites(trace: Trace) -> list[_Event]:
-    """Choose the sites that the paper's appendix A.5 names, by what the forward pass does.
-
-    Parameters
-    ----------
-    trace : Trace
-        Of a forward pass.
-
-    Returns
-    -------
-    sites : list of _Event
-        Attention and residual sums: the outputs of the blocks. Convolutions and residual sums: the
-        first norm before the first block, and the sum that ends every block. Convolutions: their
-        outputs. Else: the outputs of the linear layers. Values before the activation, always.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing of the kind.
-    """
+    """Choose the sites that the paper's appendix A.5 names, by what the forward pass does."""
     sums = [e for e in trace.events if e.probe.kind == "sum"]
     convolutions = trace.outputs_of(_ConvNd)
     # A convolutional network may attend too, to pool its last maps, say.

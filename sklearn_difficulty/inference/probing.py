@@ -80,26 +80,7 @@ class NeighborProbes:
         among: NDArray[Any],
         probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:
-        """Return some rows, to look for neighbours among them.
-
-        Parameters
-        ----------
-        record : TrainingRecord
-            The network.
-        X : Rows
-            Kept by reference if all of them are the bank.
-        codes : ndarray of shape (n,)
-            Positions of their labels.
-        among : ndarray of bool or int
-            Which of them are the bank: a mask (n,), or positions.
-        probes : sequence of Probe, default=None
-            Where; None takes those that the settings choose.
-
-        Returns
-        -------
-        bank : NeighborBank
-            In the order of `among`.
-        """
+        """Return the rows `among` X, a mask or positions, to look for neighbours among them."""
         everything = np.arange(len(codes))
         rows = everything[among]
         return NeighborBank(
@@ -226,24 +207,7 @@ class VotesReadout(NeighborProbes):
         codes: NDArray[np.int64],
         trained_on: NDArray[np.bool_],
     ) -> dict[str, NDArray[np.float32]]:
-        """Return the votes on the held-out rows as ``{"votes": (n_held_out, n_classes)}``.
-
-        Parameters
-        ----------
-        record : TrainingRecord
-            Of the member.
-        X : Rows
-            All rows.
-        codes : ndarray of shape (n,)
-            Positions of their labels.
-        trained_on : ndarray of shape (n,), bool
-            Which of them are the bank.
-
-        Returns
-        -------
-        arrays : dict of str to ndarray
-            float32, rows sum to 1.
-        """
+        """Return the votes on the held-out rows as ``{"votes": (n_held_out, n_classes)}``."""
         rows = as_rows(X, collate_fn=record.collate_fn)
         bank = self.bank(record, rows, codes, trained_on)
         return {"votes": self.votes(bank, rows.take(np.flatnonzero(~trained_on)))}
@@ -260,24 +224,7 @@ class DepthReadout(NeighborProbes):
         codes: NDArray[np.int64],
         trained_on: NDArray[np.bool_],
     ) -> dict[str, NDArray[np.float32]]:
-        """Return the depth of every row as ``{"depth": (n,)}``.
-
-        Parameters
-        ----------
-        record : TrainingRecord
-            Of the member.
-        X : Rows
-            All rows.
-        codes : ndarray of shape (n,)
-            Positions of their labels.
-        trained_on : ndarray of shape (n,), bool
-            Which of them are the bank.
-
-        Returns
-        -------
-        arrays : dict of str to ndarray
-            float32, in [0, 1], NaN where undefined.
-        """
+        """Return the depth of every row as ``{"depth": (n,)}``."""
         rows = as_rows(X, collate_fn=record.collate_fn)
         own = positions_in(np.flatnonzero(trained_on), len(codes))
         return {"depth": self.depth(self.bank(record, rows, codes, trained_on), rows, own)}
@@ -286,24 +233,7 @@ class DepthReadout(NeighborProbes):
 def last_hidden_probe(
     record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
 ) -> Probe:
-    """Return the last probe before what the network returns.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network.
-    X : Rows
-        Some rows.
-    choice : "auto", str, list of str, or callable, default="auto"
-        Which layers are probed.
-    include_input : bool, default=True
-        Whether the input may be taken, where there is no hidden layer.
-
-    Returns
-    -------
-    probe : Probe
-        The first one if all of them return what the network returns.
-    """
+    """Return the last probe before what the network returns."""
     probes = find_probes(record, X, choice, include_input=include_input)[:-1]
     rows = X.take(slice(2))
     [block] = read_blocks(

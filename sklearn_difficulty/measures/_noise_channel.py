@@ -1,5 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Beliefs about the true class, and the channel that turns true classes into given labels."""
+"""Beliefs about the true class, and the channel that turns true classes into given labels.
+
+The map. Of row i, q_i(c) is the given class probability, y_i the label, t_i the true class:
+
+- belief: b_i(t) is proportional to q_i(t) ** (1 / a) * exp(o_t), with an exponent a for all rows
+  (below 1 it sharpens, since q also holds the doubt that the noise has taught) and an offset o_t
+  for every class;
+- channel: M[t, y] = P(y | t), the same for all rows; P(y_i | i) = sum over t of b_i(t) M[t, y_i];
+- posterior: r_i(t) is proportional to b_i(t) M[t, y_i]; a label is wrong with 1 - r_i(y_i).
+
+`fit_channel` finds M and o for a given a by EM. E: the posterior. M: M[t, y] is the expected number
+of rows of t with label y, with `_PRIOR_ROWS` rows of the common noise added to every class, so that
+a rare class does not get a channel of its own by chance; o moves by the log-ratio of the classes'
+posterior to their believed numbers. It stops when no entry of M moves by `_SETTLED`, or after
+`_ROUNDS`: the likelihood is flat where classes blend, and is only compared between exponents.
+
+a cannot be learned from the labels where noise follows the row. Of class noise it is the one of the
+largest likelihood (`likeliest_exponent`), else the one under which a given share is wrong
+(`exponent_for_rate`); `label_noise` chooses between the two worlds. Beyond `_ROWS_FOR_SEARCH` rows
+the temperature is searched on evenly spaced ones: its error is far below that of the assumption.
+"""
 
 from __future__ import annotations
 
@@ -164,5 +184,6 @@ def exponent_for_rate(rows: SortedRows, rate: float) -> float:
 
 
 def _log_softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return z (n, C) less the logarithm of its summed exponentials."""
     z = z - z.max(axis=1, keepdims=True)
     return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))

@@ -30,6 +30,8 @@ _LABEL_BLOCK = 512
 class Rows(ABC):
     """Rows of one kind, in order; `data` is what skorch takes in place of X."""
 
+    has_columns = False  # axis 1 of an array, which feature names belong to
+
     def __init__(self, data: Any) -> None:
         self.data = data
 
@@ -107,6 +109,8 @@ class Rows(ABC):
 
 class ArrayRows(Rows):
     """An ndarray, a memory map included, of two or more axes."""
+
+    has_columns = True
 
     def __len__(self) -> int:
         return len(self.data)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
 from .._progress import Task
+from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.rows import Rows
 from ..training.default import default_network_for
@@ -38,21 +39,7 @@ class TrainedSource(Protocol):
     """Trained networks, and how labels are read with their classes."""
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
-        """Train on checked rows, or take what is given if it goes with them.
-
-        Parameters
-        ----------
-        X : Rows
-            The training rows.
-        y : array-like or None
-            Their labels or targets; None reads those of a Dataset.
-        view : Rows
-            The same rows without random augmentation.
-        groups : array-like or None
-            Rows that stay together where several networks are trained.
-        progress : Task
-            Gets a subtask if there is something to train.
-        """
+        """Train on checked rows, or take what is given if it goes with them."""
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes of rows, or regression targets, as the training had them."""
@@ -106,7 +93,8 @@ class SingleTraining:
             record.require(needs)
             targets = record.targets(X, y)
             self._compare_rows(record, X, targets, needs)
-            self.rehearse(record, view.take(slice(2)), targets[:2])
+            with alone():
+                self.rehearse(record, view.take(slice(2)), targets[:2])
         estimator = record if record.net is None else record.net
         kept = {"record_": record, "estimator_": estimator, "classes_": record.classes_}
         return Trained(kept, targets)

@@ -30,15 +30,12 @@ from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
-from ._base_ensemble import BaseEnsembleScorer
+from ._base_ensemble import BaseEnsembleScorer, readings_of_members
 from ._base_probing import lost_bank
-from ._ensemble_source import readings_of_members
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
 _WITHOUT_SPREAD = 0.5  # the cut of an axis on which all rows are equal
-
-
 _MEMBERS_ARE_GONE = (
     "This ensemble has not read prediction depths with these settings, and its members are gone. "
     "Fit it with readout=DifficultyQuadrantClassifier(...).readout(), with keep_members=True, or "

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dis
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_labels, float_targets
 from ..rows.rows import Rows
+from .interruptions import is_early_stop, watched_signals
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -32,7 +32,7 @@ _NO_NEEDS = RecordNeeds()
 
 
 def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes to learn (None: regression) and int64 codes (n,) or float32 values."""
+    """Return the classes, None for regression, and y as int64 codes or float32 values."""
     y = X.given_labels(y)
     return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
@@ -51,12 +51,12 @@ def fit_network(
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> RecordParts:
-    """Train a clone of a net on checked rows, and return what it leaves behind.
+    """Train a clone of a net on rows, and return what it leaves behind.
 
-    A recorder that the net carries goes first, and `needs` are checked against it. `callbacks` are
-    called before the net's own. Before the first epoch `rehearse` gets the parts of the untrained
-    network, two rows and their targets. Ctrl-C raises KeyboardInterrupt; a callback that stops
-    training ends it well.
+    The recorder is used unless the net carries one of its own. `rehearse` gets the untrained
+    network's parts, two rows and their targets before the first epoch: what cannot be read should
+    be refused before hours of training. KeyboardInterrupt is raised if the user interrupted; a
+    callback that stops training ends it well.
     """
     net = training_clone(net, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
@@ -119,13 +119,17 @@ def _train(
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
-            if not _raised_by_callback(interrupt):
+            if not is_early_stop(interrupt, raised_by_signals):
                 interruptions.append(interrupt)
             raise
 
     net.fit_loop = StandIn(net, "fit_loop", fit_loop)
     try:
-        with isolated_rng(init_seed, net.device or "cpu"), warnings.catch_warnings():
+        with (
+            isolated_rng(init_seed, net.device or "cpu"),
+            warnings.catch_warnings(),
+            watched_signals() as raised_by_signals,
+        ):
             # Read-only arrays, such as memory maps, are only read here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             net.fit(X.with_targets(targets), targets)
@@ -144,19 +148,6 @@ def _train(
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
-
-
-def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Tell a callback that stops training from a person at the keyboard.
-
-    A callback, or a function it calls, executes `raise`; Ctrl-C strikes at any other instruction.
-    """
-    in_callback, traceback = False, interrupt.__traceback__
-    while traceback is not None:
-        frame, position = traceback.tb_frame, traceback.tb_lasti
-        in_callback |= isinstance(frame.f_locals.get("self"), Callback)
-        traceback = traceback.tb_next
-    return in_callback and frame.f_code.co_code[position] == dis.opmap["RAISE_VARARGS"]
 
 
 class _ReportEpochs(Callback):
@@ -203,7 +194,7 @@ class _NeedsTrajectory(Callback):
 
 
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
-    """Return an unfitted clone that trains on every row, silent if `verbose` is 0."""
+    """Return an unfitted clone that trains on every row."""
     copy = clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split

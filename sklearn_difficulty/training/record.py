@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,16 @@ from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
 from ..rows.rows import Rows, as_rows
-from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
+from .checkpoints import (
+    Checkpoint,
+    CheckpointPlan,
+    CheckpointSpec,
+)
 from .fit import fit_network
-from .record_files import read_parts, write_parts
-from .record_parts import RecordParts
+from .record_files import write_parts
+from .record_parts import (
+    RecordParts,
+)
 from .record_sources import RecordSources
 from .requirements import RecordNeeds
 from .skorch_net import collate_fn as net_collate_fn
@@ -230,8 +235,8 @@ class TrainingRecord(RecordSources):
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, tensor, dict of arrays, or Dataset
+            Rows of the kind that the record was trained on.
         y : array-like or None
             Labels that the record knows, or targets; None reads those of a Dataset.
 
@@ -248,8 +253,8 @@ class TrainingRecord(RecordSources):
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, tensor, dict of arrays, or Dataset
+            Rows of the kind that the record was trained on.
         targets : ndarray
             Label codes or regression targets.
 
@@ -275,48 +280,13 @@ class TrainingRecord(RecordSources):
         """
         write_parts(self._parts(), Path(directory))
 
-    @classmethod
-    def load(
-        cls,
-        directory: str | PathLike[str],
-        module: nn.Module | None = None,
-        *,
-        criterion: nn.Module | None = None,
-        collate_fn: Callable[..., Any] | None = None,
-    ) -> TrainingRecord:
-        """Read a record that `save` wrote.
-
-        Parameters
-        ----------
-        directory : path-like
-            Where it lies. Checkpoints are read from there when they are needed.
-        module : torch.nn.Module, default=None
-            A network of the recorded architecture; it is copied and given the recorded weights.
-            Not needed for the networks of this library.
-        criterion : torch.nn.Module, default=None
-            The loss. Needed only to read scores of the loss from a record whose loss was not the
-            usual one for such outputs with its default arguments.
-        collate_fn : callable, default=None
-            Joins the items of a Dataset when rows are read, as in a DataLoader.
-
-        Returns
-        -------
-        record : TrainingRecord
-            Without the skorch net.
-        """
-        parts = read_parts(Path(directory), module, criterion)
-        return cls._of(replace(parts, collate_fn=collate_fn))
-
 
 def train_record(
     *args: Any,
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object] | None = None,
     **settings: Any,
 ) -> TrainingRecord:
-    """Return the record of a fit; arguments as for `fit_network`.
-
-    `rehearse` gets a record of the untrained network, to refuse early what cannot be read from it.
-    """
+    """Return the record of `fit_network`; `rehearse` gets a record of the untrained net."""
 
     def rehearsal(parts: RecordParts, X: Rows, targets: NDArray[Any]) -> None:
         if rehearse is not None:

@@ -27,7 +27,6 @@ from .record_parts import RecordParts
 from .trajectory import Trajectory
 
 _FORMAT = 1
-
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (MLP, ConvNet, VGG16, ResNet18)
 }

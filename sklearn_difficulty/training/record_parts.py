@@ -101,7 +101,7 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
 
 
 def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory, Any]:
-    """Return the trajectory of logits (n_epochs, n_rows, n_classes), and the classes of columns."""
+    """Return the trajectory of logits (n_epochs, n_rows, n_classes), and the columns' classes."""
     logits = np.asarray(to_numpy(history), dtype=np.float32)
     y = np.asarray(to_numpy(y))
     is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape

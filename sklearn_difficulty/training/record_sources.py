@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where training records come from: a fit, a fitted net, or a training loop of the user's."""
+"""Where a TrainingRecord comes from: a fit, a fitted net, a training loop of the user's, a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,6 +17,7 @@ from ..networks.heads import OutputKind, head_named
 from ..rows.rows import as_rows
 from .checkpoints import CheckpointPlan, CheckpointSpec
 from .fit import fit_network, targets_for
+from .record_files import read_parts
 from .record_parts import (
     RecordParts,
     module_and_checkpoints,
@@ -28,7 +31,10 @@ from .trajectory import Trajectory
 
 
 class RecordSources:
-    """The constructors of a `TrainingRecord`."""
+    """The constructors of `TrainingRecord`, whose own takes the parts one by one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take the parts; `TrainingRecord` does."""
 
     @classmethod
     def _of(cls, parts: RecordParts) -> Self:
@@ -141,7 +147,7 @@ class RecordSources:
             classes = None
         elif classes is None:
             classes = np.arange(int(trajectory.targets.max()) + 1)
-        return cls._of(RecordParts(None, [], classes, outputs, trajectory=trajectory))
+        return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
 
     @classmethod
     def from_logits(cls, history: Any, y: Any, *, classes: Any = None) -> Self:
@@ -229,12 +235,43 @@ class RecordSources:
         TrainingRecord(Linear, checkpoints at epochs [1, 2, 3])
         """
         criterion = usual_loss(outputs, classes, criterion)
-        parts = RecordParts(
+        return cls(
             *module_and_checkpoints(module, states, epochs),
-            classes,
-            outputs,
-            criterion,
+            classes=classes,
+            outputs=outputs,
+            criterion=criterion,
             collate_fn=collate_fn,
             trajectory=trajectory,
         )
-        return cls._of(parts)
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | PathLike[str],
+        module: nn.Module | None = None,
+        *,
+        criterion: nn.Module | None = None,
+        collate_fn: Callable[..., Any] | None = None,
+    ) -> Self:
+        """Read a record that `save` wrote.
+
+        Parameters
+        ----------
+        directory : path-like
+            Where it lies. Checkpoints are read from there when they are needed.
+        module : torch.nn.Module, default=None
+            A network of the recorded architecture; it is copied and given the recorded weights.
+            Not needed for the networks of this library.
+        criterion : torch.nn.Module, default=None
+            The loss. Needed only to read scores of the loss from a record whose loss was not the
+            usual one for such outputs with its default arguments.
+        collate_fn : callable, default=None
+            Joins the items of a Dataset when rows are read, as in a DataLoader.
+
+        Returns
+        -------
+        record : TrainingRecord
+            Without the skorch net.
+        """
+        parts = read_parts(Path(directory), module, criterion)
+        return cls._of(replace(parts, collate_fn=collate_fn))

@@ -7,7 +7,7 @@ order. What is kept is a flat dict of arrays, which travels between processes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,23 +161,3 @@ def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
         criterion=net.criterion_,
         trajectory_problem="members of an ensemble keep none",
     )
-
-
-def unprefixed(arrays: Arrays, prefix: str) -> Arrays:
-    """Return the arrays whose names begin with a prefix, by their names without it."""
-    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-
-
-def joined_readouts(members: Sequence[Arrays]) -> dict[str, Any]:
-    """Return what the readouts returned, stacked along axis 0, in lists where shapes differ."""
-    readouts = [unprefixed(arrays, READOUT) for arrays in members]
-    names = {tuple(sorted(readout)) for readout in readouts}
-    if len(names) > 1:
-        raise ValueError(
-            f"The readout returned other names for some members than for others: {names}."
-        )
-    joined: dict[str, Any] = {name: [readout[name] for readout in readouts] for name in readouts[0]}
-    return {
-        name: np.stack(arrays) if len({a.shape for a in arrays}) == 1 else arrays
-        for name, arrays in joined.items()
-    }

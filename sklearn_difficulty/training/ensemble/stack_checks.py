@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader
 from ..._randomness import isolated_rng
 from ..._warnings import warn_caller
 from ...networks.forward import module_device
-from ...rows.rows import DatasetRows
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import predefined_validation_set
 from .member import BLOCK_ROWS, Pool
@@ -95,7 +94,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
     """Say why members are trained one by one rather than as a stack, None if they need not be."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
-    if isinstance(pool.X, DatasetRows) or isinstance(pool.view, DatasetRows):
+    if not (pool.X.arrays and pool.view.arrays):
         return "X is a Dataset, whose items are made one at a time"
     reason = _obstacle_in_settings(pool.net)
     if reason is not None:
