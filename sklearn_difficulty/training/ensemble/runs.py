@@ -118,11 +118,7 @@ def _one_after_the_other(
 
 
 def _side_by_side(
-    pool: Pool,
-    plan: Plan,
-    todo: Sequence[Sequence[int]],
-    n_jobs: int | None,
-    report: _Report,
+    pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], n_jobs: int | None, report: _Report
 ) -> Iterator[tuple[int, Arrays]]:
     """Train stacks, or members one by one, as jobs."""
     train = _train_stack if plan.backend == "stacked" else _train_one

@@ -32,13 +32,7 @@ Codes = NDArray[np.intp]
 
 
 def draw_masks(
-    n: int,
-    n_members: int,
-    train_size: float,
-    *,
-    strata: Any = None,
-    groups: Any = None,
-    seed: int,
+    n: int, n_members: int, train_size: float, *, strata: Any = None, groups: Any = None, seed: int
 ) -> Mask:
     """Return the rows (n_members, n) that each member of an ensemble is trained on.
 
@@ -138,8 +132,7 @@ def _folds(
             warnings.filterwarnings("ignore", message="The least populated class")
             folds = [train for train, _ in splitter.split(np.zeros(n), strata, groups)]
         rng = np.random.default_rng(seed)
-        # The first folds are the larger ones and hold the odd rows of rare classes; in random
-        # order they favour no row where the last repetition is incomplete.
+        # The first folds are larger and hold the odd rows of rare classes: their order is random.
         for fold in rng.permutation(n_folds):
             train = folds[fold]
             if groups is None and len(train) > n - -(-n // n_folds):

@@ -51,14 +51,14 @@ def initialized(pool: Pool, seed: int) -> NeuralNet:
     net.set_params(
         iterator_train__num_workers=0,
         iterator_train__pin_memory=False,
-        iterator_train__collate_fn=_as_it_is,
+        iterator_train__collate_fn=_identity,
     )
     with isolated_rng(init_seed, net.device or "cpu"):
         return net.initialize()
 
 
-def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
-    """Return a batch that is joined already."""
+def _identity(batch: torch.Tensor) -> torch.Tensor:
+    """Return the batch, whose positions are joined already."""
     return batch
 
 
@@ -176,7 +176,7 @@ class Stack:
         self._targets = _as_tensor(targets).to(self.device)
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
-        self._takes_batches = len(nets) > 1 and self._try_batches(len(nets))
+        self._takes_batches = len(nets) > 1 and self._try_stacked_inputs(len(nets))
 
     def _on_device(self, X: Rows) -> Any:
         """Return rows as tensors."""
@@ -209,12 +209,12 @@ class Stack:
             return self._loss(*self._state(0), *(take_rows(part, 0) for part in batch))[None]
         with SingleLayerProducts():
             if self._takes_batches:
-                outputs = self._of_batches(batch[0])
+                outputs = self._stacked_outputs(batch[0])
                 members = ((o, *(take_rows(b, k) for b in batch)) for k, o in enumerate(outputs))
                 return torch.stack([self._loss_of(*member) for member in members])
             return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
 
-    def _try_batches(self, n_members: int) -> bool:
+    def _try_stacked_inputs(self, n_members: int) -> bool:
         """Tell whether the network makes of all members' batches what it makes of each alone."""
         if self.device.type != "cpu":  # where one loss after the other takes longer than `vmap`
             return False
@@ -226,7 +226,7 @@ class Stack:
 
         def is_same() -> bool:
             expected = vmap(self._call)(self.parameters, self.buffers, inputs)
-            return torch.equal(self._of_batches(inputs), expected)
+            return torch.equal(self._stacked_outputs(inputs), expected)
 
         try:
             with torch.no_grad(), SingleLayerProducts():
@@ -237,7 +237,7 @@ class Stack:
         except Exception:  # a layer that knows a single member's batch only
             return False
 
-    def _of_batches(self, inputs: Inputs) -> Any:
+    def _stacked_outputs(self, inputs: Inputs) -> Any:
         """Return the outputs for (n_members, n_batch, ...) without mapping over the members."""
         buffers = {name: buffer[:, None] for name, buffer in self.buffers.items()}
         return self._call(self.parameters, buffers, inputs)
@@ -285,7 +285,7 @@ class Stack:
                 if len(rows) == 1:
                     blocks.append(call_one(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
-                    outputs = self._of_batches(inputs)
+                    outputs = self._stacked_outputs(inputs)
                     blocks.append(torch.stack([self.head.probabilities(o) for o in outputs]))
                 else:
                     blocks.append(vmap(call_one)(self.parameters, self.buffers, inputs))

@@ -193,8 +193,7 @@ def members_that_fit(pool: Pool) -> int:
     n_batch = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
     n_batch = min(n_batch, n) if n_batch > 0 else n
     n_states = 2 if type(net.optimizer_) is not torch.optim.SGD else 1
-    # Weights, gradients, the optimiser's states, what its step makes on the way, and the weights
-    # that the members begin with.
+    # Weights, their gradients, the optimiser's states, copies in its step, and initial weights.
     weight_bytes = (4 + n_states) * sum(p.nbytes for p in stack.parameters.values())
     batch_bytes = row_bytes * max(_COPIES_OF_ACTIVATIONS * n_batch, min(BLOCK_ROWS, n))
     budget = int(get_config()["working_memory"] * 2**20)
