@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints as states of a module on its device, and a forward pass with one of them."""
+"""Rows read block by block by a module in eval mode, and checkpoints as states on its device."""
 
 from __future__ import annotations
 
@@ -62,28 +62,11 @@ def read_blocks(
     batch_size: int,
     progress: Task = SILENT,
 ) -> Iterator[Block]:
-    """Yield the reading of every block of rows, in order.
+    """Yield the reading of every block of rows, in order; a `Block` says how many rows count.
 
-    Parameters
-    ----------
-    record : TrainingRecord
-        Whose module is put in eval mode meanwhile, and is otherwise left alone.
-    X : Rows
-        They are copied block by block: no module can write to them.
-    labels : ndarray or None
-        Label codes (n,), or regression targets; None takes the final network's prediction, or
-        None for a regressor.
-    reading : callable
-        From inputs and labels, both on the device, to anything that holds one entry per row.
-    batch_size : int
-        Rows a block, at most.
-    progress : Task
-        Gets one subtask per block.
-
-    Yields
-    ------
-    block : Block
-        How many rows count, the labels that were used, and what `reading` returned.
+    `reading` maps inputs and labels, both on the device, to anything that holds one entry per row.
+    Labels are codes (n,) or targets; None takes the final network's prediction, or None for a
+    regressor. No module can write to X: rows are copied block by block.
     """
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
@@ -104,6 +87,7 @@ def read_blocks(
 
 @contextmanager
 def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put a module in eval mode, without cuDNN where that has no backward pass."""
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(module))
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
@@ -123,6 +107,7 @@ def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:
+    """Raise for a norm by which a row's score would depend on the other rows."""
     for name, submodule in module.named_modules():
         is_batch_norm = isinstance(submodule, nn.modules.batchnorm._BatchNorm)
         if is_batch_norm and not submodule.track_running_stats:

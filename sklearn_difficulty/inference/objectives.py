@@ -16,25 +16,7 @@ from ..training.record import TrainingRecord
 def target_function(
     record: TrainingRecord, target: str
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
-    """Return the function of (outputs, labels) whose sum over rows is differentiated.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        Says what the module returns, and by which loss it was trained.
-    target : {"logit", "probability", "loss"}
-        Which number of every row.
-
-    Returns
-    -------
-    function : callable
-        From outputs and label codes (or regression targets) to a scalar or one number per row.
-
-    Raises
-    ------
-    ValueError
-        If such outputs have no such number.
-    """
+    """Return the function of (outputs, labels) whose sum over rows is differentiated."""
     head = record.head
     if target == "loss":
         return _loss_function(record)
@@ -53,6 +35,7 @@ def target_function(
 def _loss_function(
     record: TrainingRecord,
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    """Return the loss by which the network was trained, summed over rows."""
     if record.criterion is None or not hasattr(record.criterion, "reduction"):
         raise ValueError(
             "target='loss' needs a criterion whose `reduction` can be set to 'sum', as torch's "
