@@ -29,16 +29,10 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
 Result = TypeVar("Result")
-
-
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
-
-_ROW_MULTIPLE = 16
-
-
-_CUDA_BLOCK_BYTES = 2**26
-
+_ROW_MULTIPLE = 16  # rows a block is padded to: few enough to cost little, see `_read`
+_CUDA_BLOCK_BYTES = 2**26  # of inputs: enough for a GPU to be busy, far from its memory
 
 # Activations of a convolutional net are some tens of times its input; past the caches, and past
 # the size that malloc hands out again without asking the system, a CPU takes twice as long.
@@ -79,10 +73,10 @@ def read_blocks(
             for rows, inputs in blocks:
                 if rows.start == 0:
                     _check_first_rows(record, inputs)
-                of_block = None if all_labels is None else all_labels[rows].to(device)
+                block_labels = None if all_labels is None else all_labels[rows].to(device)
                 with scoring.subtask("block"):
                     multiple = min(_ROW_MULTIPLE, block_size)
-                    yield from _read(record, inputs, of_block, reading, multiple)
+                    yield from _read(record, inputs, block_labels, reading, multiple)
 
 
 @contextmanager
@@ -130,14 +124,14 @@ def _read(
         # The matrix products of a few rows round otherwise than those of many; padded to a
         # multiple, a row's score does not depend on how many rows came with it.
         padded = torch.arange(-(-n // multiple) * multiple) % n
-        block, of_block = inputs, labels
+        block, block_labels = inputs, labels
         if len(padded) > n:
             block = take_rows(inputs, padded)
-            of_block = None if labels is None else labels[padded]
-        if of_block is None:
+            block_labels = None if labels is None else labels[padded]
+        if block_labels is None:
             with torch.no_grad():
-                of_block = record.head.predicted(call_module(record.module, copied(block)))
-        result = Block(n, of_block, reading(block, of_block))
+                block_labels = record.head.predicted(call_module(record.module, copied(block)))
+        result = Block(n, block_labels, reading(block, block_labels))
     except torch.cuda.OutOfMemoryError:
         if n == multiple == 1:
             raise
@@ -148,8 +142,8 @@ def _read(
     torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
     # A single row is read again without its padding.
     for half in (slice(0, n // 2), slice(n // 2, n)) if n > 1 else (slice(0, 1),):
-        part, of_part = take_rows(inputs, half), None if labels is None else labels[half]
-        yield from _read(record, part, of_part, reading, min(multiple, max(1, n // 2)))
+        part, part_labels = take_rows(inputs, half), None if labels is None else labels[half]
+        yield from _read(record, part, part_labels, reading, min(multiple, max(1, n // 2)))
 
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
@@ -164,15 +158,7 @@ def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
 
 
 class DeviceStates:
-    """The checkpoints as states on the device: all at once if they fit, else one at a time.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Whose parameters and buffers they are, and on whose device they are put.
-    checkpoints : sequence of Checkpoint
-        In the order of iteration.
-    """
+    """Checkpoints as states on a module's device: all at once if they fit, else one at a time."""
 
     def __init__(self, module: nn.Module, checkpoints: Sequence[Checkpoint]) -> None:
         self._checkpoints = checkpoints
@@ -186,6 +172,7 @@ class DeviceStates:
             self._resident = [self._load(checkpoint) for checkpoint in checkpoints]
 
     def _load(self, checkpoint: Checkpoint) -> State:
+        """Return the parameters and buffers of a checkpoint, on the device."""
         return {
             name: tensor.to(self._device)
             for name, tensor in checkpoint.state_dict().items()
