@@ -29,7 +29,6 @@ _FOR_EXAMPLE = {
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
 
-
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
     "scorer": [HasMethods(["fit", "get_params", "set_params"])],
@@ -38,20 +37,10 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-# ------------------------------------------------------------------------------- before the fit
-
-
 def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
     """Raise before anything is trained, where it is known that the scorer will not do.
 
-    Parameters
-    ----------
-    scorer : estimator
-        Not fitted.
-    needed : mapping of str to str
-        Attributes that will be read, and the setting that reads them.
-    quadrants : sequence of str or None
-        As for `rows_to_drop`.
+    `needed` maps the attributes that will be read to the settings that read them.
     """
     if isinstance(scorer, Pipeline):
         raise ValueError(
@@ -96,6 +85,7 @@ def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
 
 
 def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
+    """Raise, and say which scorer has the attribute."""
     otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
     raise ValueError(
         f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
@@ -104,6 +94,7 @@ def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
 
 
 def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
+    """Raise unless the scorer knows these quadrants."""
     if "difficulty_quadrant_" not in getattr(scorer, "_provides", ()):
         raise ValueError(
             f"quadrants={quadrants!r} needs a DifficultyQuadrantClassifier as scorer; "
@@ -115,28 +106,11 @@ def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
         )
 
 
-# -------------------------------------------------------------------------------------- the fit
-
-
 def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
-    """Return a fitted clone of a scorer, from the cache if it is there.
+    """Return a fitted clone of a scorer that scores every row, from the cache if it is there.
 
-    Parameters
-    ----------
-    scorer : estimator
-        Left as it is.
-    X, y : array-like
-        The rows; no Dataset.
-    params : mapping of str to object
-        Passed to `fit`.
-    memory : None, str or object with the interface of joblib.Memory
-        Where it is cached. Nothing is cached that was trained before: it is quick to read, and
-        two fitted estimators can have the same parameters.
-
-    Returns
-    -------
-    scorer : estimator
-        Its `difficulty_` has one number per row.
+    Nothing is cached that was trained before: it is quick to read, and two fitted estimators can
+    have the same parameters.
     """
     if isinstance(X, Dataset):
         raise TypeError(
@@ -178,15 +152,7 @@ def _as_arrays(values: Any) -> Any:
 
 
 def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
-    """Warn if a setting trusts error probabilities of networks that were trained on the rows.
-
-    Parameters
-    ----------
-    scorer : estimator
-        Fitted.
-    needed : mapping of str to str
-        As for `check_scorer`.
-    """
+    """Warn if a setting trusts error probabilities of networks that were trained on the rows."""
     in_sample = getattr(scorer, "_in_sample_setting", None)
     if needed and in_sample is not None:
         settings = list(needed.values())

@@ -72,6 +72,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         return None
 
     def _train_size(self) -> float:
+        """Return the share of the rows that a member is trained on."""
         return self.train_size
 
     def _trained_source(self) -> EnsembleTraining:

@@ -42,24 +42,12 @@ _PASSED_ON = (*CONSTRAINTS, "random_state", "verbose")
 
 @dataclass(frozen=True)
 class EnsembleTraining:
-    """Many networks, each trained on a part of the rows, or a given ensemble of such.
+    """Many networks, each trained on a part of the rows, or a given ensemble of such."""
 
-    Parameters
-    ----------
-    estimator : skorch.NeuralNet, ResampledEnsemble or None
-        As the user gave it.
-    ensemble : ResampledEnsemble or None
-        What the scorer keeps of its fit.
-    keep_members : bool
-        Whether an ensemble that is trained keeps the weights of its members.
-    untrained : callable
-        Returns the ensemble that is to be trained.
-    """
-
-    estimator: Any
-    ensemble: ResampledEnsemble | None
+    estimator: Any  # as the user gave it
+    ensemble: ResampledEnsemble | None  # what the scorer keeps of its fit
     keep_members: bool
-    untrained: Callable[[], ResampledEnsemble]
+    untrained: Callable[[], ResampledEnsemble]  # returns the ensemble that is to be trained
 
     @classmethod
     def of(
@@ -156,37 +144,18 @@ def readings_of_members(
     *,
     if_gone: str,
 ) -> Sequence[NDArray[Any]]:
-    """Return what a readout says about the training rows, member by member.
+    """Return what a readout says about the training rows, by member: its array of this name.
 
-    Parameters
-    ----------
-    ensemble : ResampledEnsemble
-        Fitted; what it has read with an equal readout is not read again.
-    readout : callable
-        As an ensemble takes it.
-    name : str
-        Which of the arrays that the readout returns.
-    X : ndarray, dict of ndarrays or Dataset
-        The rows that the members were trained on, or held out.
-    targets : ndarray of shape (n,)
-        Codes of their labels.
-    progress : Task
-        Gets a subtask per member if they are read now.
-    if_gone : str
-        What to say if they cannot be read any more.
-
-    Returns
-    -------
-    readings : sequence of ndarray
-        One per member.
+    What the ensemble has read with an equal readout is not read again; `if_gone` is the error where
+    members cannot be read any more.
     """
     if ensemble._read_with == readout:
         return ensemble.readout_[name]
     if not ensemble.has_members:
         raise ValueError(if_gone)
-    found = []
+    readings = []
     with progress.subtask("score", len(ensemble.masks_)) as scoring:
         for k, trained_on in enumerate(ensemble.masks_):
             with scoring.subtask(f"member {k}"):
-                found.append(readout(ensemble.record(k), X, targets, trained_on)[name])
-    return found
+                readings.append(readout(ensemble.record(k), X, targets, trained_on)[name])
+    return readings

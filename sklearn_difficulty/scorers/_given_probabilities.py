@@ -16,22 +16,14 @@ from ._trained_source import Trained
 
 
 class GivenProbabilities:
-    """Probabilities that others have computed: nothing is trained.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,) or None
-        What the scorer keeps of its fit.
-    names : ndarray of str or None
-        Of the columns, if they have names.
-    """
+    """Probabilities that others have computed, of classes that the scorer keeps of its fit."""
 
     scores_unseen_rows = True
     collate_fn = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
         self.classes = classes
-        self.names = names
+        self.names = names  # of the columns, if they have names
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return what the columns of the probabilities stand for, and the codes of the labels."""
