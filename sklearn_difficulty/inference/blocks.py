@@ -31,8 +31,8 @@ from ..training.record import TrainingRecord
 Result = TypeVar("Result")
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
-_ROW_MULTIPLE = 16  # rows a block is padded to: few enough to cost little, see `_read`
-_CUDA_BLOCK_BYTES = 2**26  # of inputs: enough for a GPU to be busy, far from its memory
+_ROW_MULTIPLE = 16  # blocks are padded to a multiple of so many rows, see `_read`
+_CUDA_BLOCK_BYTES = 2**26  # of inputs in a block, at most; also on a CPU but for images
 
 # Activations of a convolutional net are some tens of times its input; past the caches, and past
 # the size that malloc hands out again without asking the system, a CPU takes twice as long.

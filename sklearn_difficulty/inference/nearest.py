@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 _VOTE_BYTES = 2**26  # of the table of votes, by rows and classes, that is made at once
-_CHUNK_ROWS = 2048  # embedded together, if memory allows: large products, few passes over a piece
+_CHUNK_ROWS = 2048  # embedded together, at most
 _MIN_ROWS = 16  # of a chunk, a piece or a part, however little memory there is
 _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the caches
 _GROUP = 8  # columns of which the minimum is looked at first

@@ -24,7 +24,7 @@ from .embeddings import EmbeddingReader
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
 from .trace import Probe
 
-_MIN_BUDGET = 2**22  # bytes; below it, halving it again after CUDA runs out is no help
+_MIN_BUDGET = 2**22  # bytes, below which it is not halved again when CUDA runs out of memory
 
 
 class Neighbors(NamedTuple):
