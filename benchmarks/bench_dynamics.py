@@ -108,11 +108,8 @@ def recording(name, args):
         "meets_target": bool(ratio <= TARGET),
         "recorded_over_no_recorder": times.ratio("recorded", "no recorder"),
         "evaluation_over_without": times.ratio("evaluation", "without"),
-        "seconds": {
-            kind: times.median(kind)
-            for kind in ("no recorder", "without", "recorded", "evaluation")
-        },
-        "ratios_per_round": np.divide(times["recorded"], times["without"]),
+        "seconds": times.medians(),
+        "ratios_per_round": times.ratios("recorded", "without"),
     }
 
 
@@ -213,11 +210,7 @@ def grand(name, args):
         "grand_over_epoch": quick.ratio("grand", "epoch"),
         "grand_all_over_epoch": slow.ratio("grand_all", "epoch"),
         "epoch_over_epoch": quick.ratio("epoch again", "epoch"),
-        "seconds": {
-            "epoch": quick.median("epoch"),
-            "grand": quick.median("grand"),
-            "grand_all": slow.median("grand_all"),
-        },
+        "seconds": slow.medians() | quick.medians(),
     }
 
 

@@ -41,12 +41,7 @@ from summaries import Array, Found, detection, minus, share
 from timing import Stopwatch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from sklearn_difficulty import (
-    DifficultyScorer,
-    TrainingDynamicsScorer,
-    TrainingRecord,
-    VoGScorer,
-)
+from sklearn_difficulty import DifficultyScorer, TrainingDynamicsScorer, TrainingRecord, VoGScorer
 
 MEASURES = (
     *("confidence", "aum", "loss", "el2n", "entropy", "grand"),

@@ -59,12 +59,7 @@ NAIVE_BLOCK = 1024
 
 # width, rows in the bank, rows asked about
 SEARCHES = {
-    "cpu": [
-        (128, 20_000, 2048),
-        (784, 20_000, 1024),
-        (4096, 20_000, 256),
-        (25_088, 4_000, 256),
-    ],
+    "cpu": [(128, 20_000, 2048), (784, 20_000, 1024), (4096, 20_000, 256), (25_088, 4_000, 256)],
     "cuda": [
         (128, 60_000, 60_000),
         (784, 60_000, 60_000),
@@ -384,11 +379,7 @@ def main():
     args = parse(argument_parser(__doc__, name=name, rounds=7, quick=True), measure_peak)
     if faiss is not None:
         faiss.omp_set_num_threads(args.threads)
-    with threadpool_limits(limits=args.threads):
-        run(args)
-
-
-def run(args):
+    threadpool_limits(limits=args.threads)  # of every part
     sizes = "quick" if args.quick else args.device
     results = {"search": [], "scorer": [], "memory": []}
     settings = {"rounds": args.rounds, "k": K, "faiss": faiss and faiss.__version__}

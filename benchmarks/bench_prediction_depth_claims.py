@@ -350,13 +350,6 @@ def over_models(arrays: list[Found]) -> Found:
     return found
 
 
-def by_depth(cell: Found) -> dict[str, Array]:
-    """Return what claim a looks at, for the eye."""
-    rows, right = (cell[f"held-out {what} by depth"]["mean"] for what in ("rows", "right"))
-    with np.errstate(invalid="ignore"):
-        return {"accuracy by depth": right / rows, "share by depth": rows / rows.sum()}
-
-
 # --------------------------------------------------------------------------- claim e: small margins
 
 
@@ -444,8 +437,6 @@ def main() -> None:
             }
         results[name] = found | {"seconds": watch.lap()}
         show(name, found)
-        for labels in found.keys() & {"clean", "mixed"}:
-            show(f"{name}, {labels}", by_depth(found[labels]))
         write_results(args, results, settings=settings)
 
 

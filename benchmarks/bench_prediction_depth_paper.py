@@ -9,12 +9,14 @@ after each listed number of steps. Then the prediction depth of training and hel
     python benchmarks/bench_prediction_depth_paper.py --quick    # a smoke run
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from problems import net
-from report import argument_parser, parse, write_results
+from report import argument_parser, parse, run_cells
 from skorch.callbacks import LRScheduler
-from summaries import gather, share, show
+from summaries import share
 from timing import Stopwatch
 
 from sklearn_difficulty import PredictionDepthScorer, TrainingRecord
@@ -31,7 +33,7 @@ SETTINGS = {
 
 
 def run(name, args, X, y, X_test, y_test, seed):
-    module, rate, momentum, steps, _ = SETTINGS[name]
+    module, rate, momentum, steps, accuracy = SETTINGS[name]
     steps = [max(1, round(args.share * s)) for s in steps]
     size = {"n_inputs": X[0].size} if module is MLP else {"n_channels": 1}
     if module is MLP:
@@ -62,6 +64,7 @@ def run(name, args, X, y, X_test, y_test, seed):
     seconds_depth = watch.lap()
     held_out = scorer.score_samples(X_test)
     return {
+        "accuracy in the paper": accuracy,
         "held-out accuracy": share(record.net.predict(X_test) == y_test),
         "training depth": float(np.nanmean(scorer.difficulty_)),
         "held-out depth": float(np.nanmean(held_out)),
@@ -82,14 +85,17 @@ def main():
         return
     train, test = load_fashion_mnist("train"), load_fashion_mnist("test")
     n_test = 200 if args.quick else len(test.data)
-    X, y = train.data[: args.rows], train.target[: args.rows]
-    X_test, y_test = test.data[:n_test], test.target[:n_test]
-    found = {}
-    for name, (*_, accuracy) in SETTINGS.items():
-        runs = [run(name, args, X, y, X_test, y_test, s) for s in range(args.seeds)]
-        found[name] = gather(runs) | {"accuracy in the paper": accuracy}
-        show(name, found[name])
-    write_results(args, found, settings=vars(args))
+    data = (
+        train.data[: args.rows],
+        train.target[: args.rows],
+        test.data[:n_test],
+        test.target[:n_test],
+    )
+    cells = {
+        name: [partial(run, name, args, *data, seed) for seed in range(args.seeds)]
+        for name in SETTINGS
+    }
+    run_cells(args, cells, vars(args))
 
 
 if __name__ == "__main__":

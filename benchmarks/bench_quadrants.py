@@ -38,6 +38,7 @@ file is written anew after every seed.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,52 +145,40 @@ class HeldOut:
     """What probes and networks say about a row, on average over the members that held it out."""
 
     def __init__(self, ensemble: ResampledEnsemble) -> None:
-        self._parts = [
-            (np.flatnonzero(~mask), votes, winners, predictions[~mask])
-            for mask, votes, winners, predictions in zip(
-                ensemble.masks_,
-                ensemble.readout_["votes"],
-                ensemble.readout_["winners"],
-                ensemble.predictions_,
-                strict=True,
-            )
-        ]
-        self._n_out = np.count_nonzero(~ensemble.masks_, axis=0)
+        self._out = ~ensemble.masks_
+        self._votes, self._winners = (ensemble.readout_[kind] for kind in ("votes", "winners"))
+        pairs = zip(ensemble.predictions_, self._out, strict=True)
+        self._predicted = [predictions[out] for predictions, out in pairs]
 
     def confidence(self, labels: Any) -> Array:
         """Return the share of the neighbours that has the rows' labels, (n_probes, n)."""
         return self._mean(
-            lambda rows, votes, _w, _p: (
-                np.take_along_axis(votes, labels[rows][None, :, None], axis=2)[:, :, 0]
-                / votes[0, 0].sum()
-            )
+            np.take_along_axis(votes, labels[out][None, :, None], axis=2)[:, :, 0]
+            / votes[0, 0].sum()
+            for votes, out in zip(self._votes, self._out, strict=True)
         )
 
     def accuracy(self, labels: Any) -> Array:
         """Return how often a probe votes for the rows' labels, (n_probes, n)."""
-        return self._mean(lambda rows, _v, winners, _p: winners == labels[rows])
+        return self._mean(w == labels[out] for w, out in zip(self._winners, self._out, strict=True))
 
     def network(self, labels: Any) -> Array:
         """Return how often the network predicts the rows' labels, (n,)."""
-        return self._mean(lambda rows, _v, _w, predicted: (predicted == labels[rows])[None])[0]
+        pairs = zip(self._predicted, self._out, strict=True)
+        return self._mean((predicted == labels[out])[None] for predicted, out in pairs)[0]
 
     def depth(self) -> Array:
         """Return the mean depth (n,), to be held to that of the estimator."""
-        n_probes = len(self._parts[0][2])
-        return self._mean(
-            lambda _r, _v, winners, predicted: (
-                prediction_depth(winners, predicted)[None] / (n_probes - 1)
-            )
-        )[0]
+        pairs, deepest = zip(self._winners, self._predicted, strict=True), len(self._winners[0]) - 1
+        return self._mean(prediction_depth(*pair)[None] / deepest for pair in pairs)[0]
 
-    def _mean(self, of_member: Any) -> Array:
-        total: Any = None
-        for part in self._parts:
-            values = of_member(*part)
-            if total is None:
-                total = np.zeros((len(values), len(self._n_out)))
-            total[:, part[0]] += values
-        return total / self._n_out
+    def _mean(self, of_members: Iterable[Any]) -> Array:
+        total: Any = 0
+        for out, values in zip(self._out, of_members, strict=True):
+            of_all = np.zeros((len(values), len(out)))
+            of_all[:, out] = values
+            total = total + of_all
+        return total / self._out.sum(axis=0)
 
 
 # ------------------------------------------------------------------------------------ the readings

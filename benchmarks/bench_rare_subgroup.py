@@ -16,10 +16,12 @@ found the same share of the wrong labels, and at their own default cuts.
 Run: ``python benchmarks/bench_rare_subgroup.py`` (about 15 minutes on one core).
 """
 
+from functools import partial
+
 import numpy as np
 from problems import in_regime, load, mlp_net, standardized, with_noise
-from report import argument_parser, parse, write_results
-from summaries import Array, Found, gather, share, show
+from report import argument_parser, parse, run_cells
+from summaries import Array, Found, share
 
 from sklearn_difficulty import (
     DifficultyQuadrantClassifier,
@@ -116,14 +118,8 @@ def one_run(regime: str, seed: int) -> Found:
 
 def main() -> None:
     args = parse(argument_parser(__doc__, name="rare_subgroup", seeds=5))
-    results: Found = {}
-    for regime in FITS:
-        runs = []
-        for seed in range(args.seeds):
-            runs.append(one_run(regime, seed))
-            results[regime] = gather(runs)
-            write_results(args, results, settings={"fits": FITS})
-        show(regime, results[regime])
+    cells = {r: [partial(one_run, r, seed) for seed in range(args.seeds)] for r in FITS}
+    run_cells(args, cells, {"fits": FITS})
 
 
 if __name__ == "__main__":

@@ -64,8 +64,6 @@ def input_gradients(modules, X, labels, device):
 def bare(modules, record, X, labels, device):
     for _ in input_gradients(modules, X, labels, device):
         pass
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def ours(modules, record, X, labels, device):

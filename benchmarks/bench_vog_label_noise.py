@@ -38,6 +38,7 @@ from sklearn_difficulty.measures import group_statistics, standardize
 WINDOWS: tuple[Any, ...] = ("early", "late", "all", 10)  # 10 is the default of VoGScorer
 TARGETS = ("logit", "probability", "loss")
 RATE = 0.2
+BATCH_SIZE = {"digits": 64, "fashion_mnist": 128}
 
 
 def rows(data: str, seed: int, args: Any) -> tuple[Array, Array]:
@@ -79,12 +80,12 @@ def one_run(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
     """Train once and return every number of this seed."""
     X, y = rows(data, seed, args)
     given, touched, wrong = corrupt(y, noise, seed)
-    epochs = args.epochs if regime == MEMORISED else args.stop_after[data]
+    epochs = args.epochs if regime == MEMORISED else args.stop
     net = mlp_net(
         X.shape[1],
         (256,) * 4,
         lr=args.lr,
-        batch_size=args.batch_size[data],
+        batch_size=BATCH_SIZE[data],
         max_epochs=epochs,
         device=args.device,
         callbacks=last_quarter_slow(args.epochs),
@@ -137,17 +138,10 @@ def main() -> None:
         fashion_seeds=3,
         fashion_rows=4_000,
         epochs=(80, "of the memorising network"),
-        stop_digits=(6, "epochs when stopped early"),
-        stop_fashion=(6, "epochs when stopped early"),
-        batch_digits=64,
-        batch_fashion=128,
+        stop=(6, "epochs when stopped early"),
         lr=1e-3,
     )
     args = parse(parser)
-    settings = dict(vars(args))
-    args.stop_after = {"digits": args.stop_digits, "fashion_mnist": args.stop_fashion}
-    args.batch_size = {"digits": args.batch_digits, "fashion_mnist": args.batch_fashion}
-
     seeds = {"digits": args.seeds, "fashion_mnist": args.fashion_seeds}
     cells = {
         f"{data}, {noise}, {regime}": [
@@ -155,7 +149,7 @@ def main() -> None:
         ]
         for data, noise, regime in product(seeds, ("shuffled", "symmetric"), (MEMORISED, STOPPED))
     }
-    run_cells(args, cells, settings, count_claims)
+    run_cells(args, cells, vars(args) | {"batch_size": BATCH_SIZE}, count_claims)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ A work that is in the rounds twice under two names gives the A/A ratio, the nois
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
@@ -18,10 +20,23 @@ import numpy as np
 import torch
 
 SLOW_ROUNDS = 3  # for what takes several times as long as the rest
+# It also ends if the process that started it is killed.
+_BUSY = """
+import os, torch
+torch.set_num_threads(1)
+parent, a = os.getppid(), torch.randn(512, 512)
+print("begun", flush=True)
+while os.getppid() == parent:
+    a @ a
+"""
 
 
 class Seconds(dict[str, list[float]]):
-    """What every work took in each round."""
+    """What every work took in each round, and `loads`, those of the machine before it."""
+
+    def __init__(self, works: Iterable[Any]) -> None:
+        super().__init__({work: [] for work in works})
+        self.loads: list[float] = []
 
     def median(self, work: str) -> float:
         return median(self[work])
@@ -29,21 +44,30 @@ class Seconds(dict[str, list[float]]):
     def medians(self) -> dict[str, float]:
         return {work: median(times) for work, times in self.items()}
 
+    def ratios(self, work: str, of: str) -> list[float]:
+        """Return the time of one work over that of another in each round."""
+        return [a / b for a, b in zip(self[work], self[of], strict=False)]
+
     def ratio(self, work: str, of: str) -> float:
-        """Return the median over rounds of the time of one work over that of another."""
-        return median(a / b for a, b in zip(self[work], self[of], strict=False))
+        return median(self.ratios(work, of))
 
 
 def interleaved(
-    works: Mapping[Any, Callable[[], object]], n_rounds: int, *, slow: Collection[Any] = ()
+    works: Mapping[Any, Callable[[], object]],
+    n_rounds: int,
+    *,
+    slow: Collection[Any] = (),
+    there_and_back: bool = False,
 ) -> tuple[Seconds, Seconds]:
     """Run every work once a round; return its wall-clock and its processor seconds.
 
-    Works in `slow` take part in the first `SLOW_ROUNDS` rounds only.
+    Works in `slow` take part in the first `SLOW_ROUNDS` rounds only; `there_and_back` turns the
+    order around in every other round.
     """
-    wall, processor = (Seconds({work: [] for work in works}) for _ in range(2))
+    wall, processor = Seconds(works), Seconds(works)
     for i in range(n_rounds):
-        for work, run in works.items():
+        wall.loads.append(os.getloadavg()[0])
+        for work, run in list(works.items())[:: -1 if there_and_back and i % 2 else 1]:
             if work in slow and i >= SLOW_ROUNDS:
                 continue
             for clock, taken in zip((wall, processor), timed(run), strict=True):
@@ -63,6 +87,18 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def _synchronize() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy by another process, which multiplies matrices."""
+    with subprocess.Popen([sys.executable, "-c", _BUSY], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
 
 
 class Stopwatch:

@@ -13,21 +13,9 @@ from typing import Any
 def lazy_names(
     package: str, names: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package, so that one import does not make them all.
+    """Return `__getattr__` and `__dir__` of a package, given its names by relative module.
 
-    Parameters
-    ----------
-    package : str
-        Its ``__name__``.
-    names : mapping of str to sequence of str
-        Its public names, by the module that has them, written as in a relative import. The
-        package's own modules need no mention.
-
-    Returns
-    -------
-    getter, lister : callable
-        To be assigned to ``__getattr__`` and ``__dir__``, out of sight of type checkers, which
-        would take every name for known.
+    Type checkers must not see the assignment, or they would take every name for known.
     """
     module_of = {name: module for module, of_module in names.items() for name in of_module}
 

@@ -27,15 +27,7 @@ except ImportError:  # the module may move or change without deprecation
 
 
 class Task:
-    """A task that may have subtasks, reported to the estimator's callbacks if it has any.
-
-    Parameters
-    ----------
-    estimator : object or None
-        The estimator that is being fitted; None for silence.
-    context : object or None
-        Its callback context for this task.
-    """
+    """A task that may have subtasks, reported to the estimator's callbacks if it has any."""
 
     def __init__(self, estimator: Any = None, context: Any = None) -> None:
         self._estimator = estimator
@@ -44,20 +36,7 @@ class Task:
 
     @contextmanager
     def subtask(self, name: str, n_subtasks: int | None = 0) -> Iterator[Task]:
-        """Open a subtask for the length of a ``with`` block.
-
-        Parameters
-        ----------
-        name : str
-            What the progress bar shows.
-        n_subtasks : int or None, default=0
-            How many subtasks it will have at most; 0 for a leaf, None if unknown.
-
-        Yields
-        ------
-        task : Task
-            Its `stop_requested` is set when the block ends, if a callback asked to stop.
-        """
+        """Open a subtask that has at most `n_subtasks` of its own, None if that is unknown."""
         if self._context is None:
             yield self
             return
@@ -77,20 +56,7 @@ SILENT = Task()
 
 @contextmanager
 def root_task(estimator: Any, n_subtasks: int) -> Iterator[Task]:
-    """Open the task of a whole `fit`; the method must be decorated by `with_callbacks`.
-
-    Parameters
-    ----------
-    estimator : object
-        The estimator being fitted.
-    n_subtasks : int
-        How many subtasks the fit has.
-
-    Yields
-    ------
-    task : Task
-        Silent where the estimator supports no callbacks.
-    """
+    """Open the task of a whole `fit`, a method `with_callbacks`; silent for other estimators."""
     if not hasattr(estimator, "_init_callback_context"):
         yield SILENT
         return

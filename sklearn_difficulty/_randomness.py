@@ -10,13 +10,21 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 _GLOBAL_STATE = threading.RLock()
+
+
+def alone() -> AbstractContextManager[Any]:
+    """Return the lock of `isolated_rng`, for work that must be alone as a whole.
+
+    Reading a network puts other weights and hooks into a module that several threads may share.
+    """
+    return _GLOBAL_STATE
 
 
 def draw_seed(random_state: Any) -> int:
@@ -43,16 +51,9 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and restore them at the end.
 
     Other threads that ask for the same wait until then.
-
-    Parameters
-    ----------
-    seed : int
-        For all of them.
-    device : torch.device or str, default="cpu"
-        Where the work is done. CUDA's generators are touched only if it is a CUDA device, or if
-        CUDA is in use already: waking CUDA up costs memory and forbids forking.
     """
     with _GLOBAL_STATE:
+        # CUDA is not woken up for the sake of its generators: it costs memory and forbids forking.
         on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if on_cuda else ()
         numpy_state, python_state = np.random.get_state(), random.getstate()

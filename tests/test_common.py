@@ -4,6 +4,8 @@
 import importlib
 import inspect
 import pkgutil
+import threading
+import time
 from copy import copy
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ import sklearn_difficulty
 from sklearn_difficulty import ConsistencyScorer, TrainingRecord, VoGScorer, estimator_checks
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.estimator_checks._material import seeded
-from sklearn_difficulty.scorers._ensemble_source import EnsembleTraining
+from sklearn_difficulty.scorers._base_ensemble import EnsembleTraining
 from sklearn_difficulty.scorers._trained_source import SingleTraining
 from sklearn_difficulty.training import default_network
 
@@ -255,6 +257,17 @@ def forgetting_scale(self):
     return {**VoGScorer.__getstate__(self), "raw_mean_": np.ones(3)}
 
 
+def keep_what_a_call_brings(self, X, y=None):
+    self.turn_ = threading.get_ident()
+    time.sleep(0.01)
+    return VoGScorer.score_samples(self, X, y) * (1 + (self.turn_ != threading.get_ident()))
+
+
+def leave_a_trace(self, X, y=None):
+    self.n_calls_ = getattr(self, "n_calls_", 0) + 1
+    return VoGScorer.score_samples(self, X, y) * (1 + (self.n_calls_ > 32))
+
+
 def ignore_labels(self, X, y=None):
     if y is not None:
         self.record_.targets(X, y)
@@ -394,6 +407,8 @@ MUTANTS = [
         unseen(lambda s: (s - s.mean()) / (s.std() + 1e-3)),
         "on the other rows",
     ),
+    ("threads_get_the_same", {"score_samples": keep_what_a_call_brings}, "at once get other"),
+    ("threads_get_the_same", {"score_samples": leave_a_trace}, "left the scorer"),
     ("given_labels_matter", {"score_samples": ignore_labels}, "the same for every y"),
     ("unknown_labels_are_refused", {"score_samples": replace_unknown_labels}, "label 99"),
     ("survives_pickle", {"__getstate__": forgetting_state}, "does not survive"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -114,4 +115,25 @@ def check_unknown_labels_are_refused(scorer: Any) -> None:
     assert "99" in message, (
         "score_samples must refuse labels that the fit has not seen, and name them; the label 99 "
         f"gave {message!r}."
+    )
+
+
+def check_threads_get_the_same(scorer: Any) -> None:
+    """Check that threads which ask a fitted scorer at once get what a single one gets."""
+    X, y = training_rows()
+    scorer.fit(X, y)
+    if not reads_unseen_rows(scorer):
+        return
+    parts = [np.arange(start, 60, 8) for start in range(8)]
+    expected = [scorer.score_samples(X[rows], y[rows]) for rows in parts]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in range(3):
+            found = pool.map(lambda rows: scorer.score_samples(X[rows], y[rows]), parts)
+            assert all(map(np.array_equal, found, expected, [True] * len(parts))), (
+                "Threads that call score_samples at once get other scores than a single one. Keep "
+                "nothing of a call on the scorer or its network, or let one thread read at a time."
+            )
+    again = [scorer.score_samples(X[rows], y[rows]) for rows in parts]
+    assert all(map(np.array_equal, again, expected, [True] * len(parts))), (
+        "Reading in several threads left the scorer, or its network, changed."
     )

@@ -25,8 +25,6 @@ INPUT, OUTPUT = "input", "softmax"
 
 
 _TRACED_ROWS = 3
-
-
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -38,8 +36,6 @@ _ADDITIONS = {
     torch.Tensor.__radd__,
     torch.Tensor.__iadd__,
 }
-
-
 _SOFTMAX = {torch.softmax, torch.Tensor.softmax, nn.functional.softmax}
 
 

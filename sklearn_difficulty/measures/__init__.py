@@ -20,10 +20,11 @@ from sklearn_difficulty.measures.quadrants import (
     difficulty_quadrants,
     otsu_threshold,
 )
-from sklearn_difficulty.measures.review import calibrate_with_review, noise_cuts, review_plan
 
 from .consistency import consensus_class, consensus_consistency, consistency_score
+from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
+from .review import calibrate_with_review, review_plan
 
 __all__ = [
     "aleatoric_uncertainty",

@@ -17,8 +17,6 @@ __all__ = ["consensus_class", "consensus_consistency", "consistency_score"]
 
 # Entries of a block: 16 MiB of float32, tall enough for the matrix product to run at full speed.
 _BLOCK_ENTRIES = 2**22
-
-
 # Shares of members are sums of rounded quotients: less than this decides nothing.
 _ROUNDING = 1e-6
 

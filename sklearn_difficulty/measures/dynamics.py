@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training dynamics: what the predictions for a row did from epoch to epoch.
+"""Training dynamics of predictions of your own, with a line per epoch and a column per row.
 
-Every function takes arrays with one line per epoch and one column per row, and returns the raw
-quantity, in its own direction: `TrainingDynamicsScorer` turns signs so that larger = harder. NaN
-(in predictions, -1) marks an epoch that did not show the row, and is left out.
+Signs are the quantities' own; `TrainingDynamicsScorer` turns them. NaN (or -1 predicted) marks an
+epoch that did not show the row. The reference for `networks.heads`; a test holds the two together.
 """
 
 from __future__ import annotations

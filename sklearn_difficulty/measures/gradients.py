@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How much the input gradients of a row move during training."""
+"""How much the input gradients of a row move during training: for gradients of your own.
+
+The reference for `inference.input_gradients`, which does the same on a network's device without
+storing gradients; a test holds the two together.
+"""
 
 import math
 from typing import Any, Literal, get_args

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far a network is from deciding otherwise, in logits and in inputs."""
+"""How far a network is from deciding otherwise: for logits and gradients of your own.
+
+The reference for `inference.margins` and `inference.predictions`, which reduce the gradients of one
+class before they take those of the next; a test holds them together.
+"""
 
 import math
 from typing import Any

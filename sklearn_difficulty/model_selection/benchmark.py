@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..rows.rows import ArrayRows, as_rows
+from ..rows.rows import as_rows
 from ._checks import check_groups, check_untrained, fit_clone, joins_of, labels_of, missing_classes
 
 __all__ = ["benchmark_scorers"]
@@ -121,7 +121,7 @@ def benchmark_scorers(
     rows = as_rows(X, collate_fn=joins_of(next(iter(named.values()))))
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
-    if kind == "instance" and not isinstance(rows, ArrayRows):
+    if kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
     # All flips before the first training, so that what is wrong with them comes up at once.

@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._randomness import one_thread
-from ..rows.rows import ArrayRows, Rows, as_rows
+from ..rows.rows import Rows, as_rows
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
     N_LISTED,
@@ -181,7 +181,7 @@ def _splits(
     else:
         splitter = check_cv(cv)
     everyone = np.arange(len(y))
-    shown = X.data if isinstance(X, ArrayRows) else everyone
+    shown = X.data if X.has_columns else everyone
     splits = [(everyone[train], everyone[test]) for train, test in splitter.split(shown, y, groups)]
     if not splits:
         raise ValueError("cv has no split.")

@@ -42,17 +42,17 @@ class Head(ABC):
     def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
         """Tell whether outputs have the shape of their kind, and there is a label for each."""
 
-    @abstractmethod
     def n_classes(self, outputs: torch.Tensor) -> int:
         """Return how many classes the outputs tell apart."""
+        return outputs.shape[1]
 
     @abstractmethod
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return values (n, n_classes) whose differences are those of the logits."""
 
-    @abstractmethod
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the probability (n, n_classes) of every class."""
+        return self.logits(outputs).softmax(dim=1)
 
     @abstractmethod
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
@@ -68,6 +68,8 @@ class Head(ABC):
 
     def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
         """Return outputs and labels as the loss compares them."""
+        if self.compares_shapes:
+            labels = labels.to(outputs.dtype).reshape(outputs.shape)
         return outputs, labels
 
     def labels(self, labels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
@@ -85,23 +87,7 @@ class Head(ABC):
     def row_statistics(
         self, outputs: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is recorded of every row, and its logits.
-
-        Parameters
-        ----------
-        outputs : Tensor of shape (n, ...)
-            What a network returned.
-        labels : Tensor of shape (n,)
-            Positions of the given labels; targets for a regressor.
-
-        Returns
-        -------
-        statistics : Tensor of shape (4, n)
-            Probability of the given label, margin, loss, EL2N; for a regressor NaN but for the
-            loss.
-        logits : Tensor of shape (n, n_classes)
-            For a regressor its outputs, flattened.
-        """
+        """Return p of the given label, margin, loss and EL2N (4, n), and logits (n, n_classes)."""
         logits = self.logits(outputs).float()
         given = labels[:, None]
         log_probability = logits.log_softmax(dim=1)
@@ -141,17 +127,9 @@ class Logits(Head):
         """Tell whether there is a column per class and a label per row."""
         return outputs.ndim == 2 and outputs.shape[1] > 1 and labels.numel() == len(labels)
 
-    def n_classes(self, outputs: torch.Tensor) -> int:
-        """Return the number of columns."""
-        return outputs.shape[1]
-
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs, in single precision at least."""
         return _at_least_single(outputs)
-
-    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return the softmax."""
-        return self.logits(outputs).softmax(dim=1)
 
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Return the column of the largest value."""
@@ -249,10 +227,6 @@ class BinaryLogit(Head):
         logit = _at_least_single(outputs).reshape(len(outputs))
         return torch.stack([torch.zeros_like(logit), logit], dim=1)
 
-    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return the softmax of both."""
-        return self.logits(outputs).softmax(dim=1)
-
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Return 1 where the logit is positive."""
         return (outputs.reshape(len(outputs)) > 0).long()
@@ -265,10 +239,6 @@ class BinaryLogit(Head):
     def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """Return the sigmoid of that."""
         return self.logit(outputs, labels).sigmoid()
-
-    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Return labels of the outputs' shape and type."""
-        return outputs, labels.to(outputs.dtype).reshape(outputs.shape)
 
 
 class Values(Head):
@@ -286,17 +256,9 @@ class Values(Head):
         """Tell whether there is a target for every value."""
         return labels.numel() == outputs.numel()
 
-    def n_classes(self, outputs: torch.Tensor) -> int:
-        """Return 0."""
-        return 0
-
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Raise: there are no classes."""
-        raise ValueError("A regressor has no logits.")
-
-    def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Raise: there are no classes."""
-        raise ValueError("A regressor has no probabilities.")
+        raise ValueError("A regressor has neither logits nor probabilities.")
 
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Return None."""
@@ -313,11 +275,7 @@ class Values(Head):
 
     def probability(self, outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """Raise: there are no classes."""
-        return self.probabilities(outputs)
-
-    def for_loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Return targets of the outputs' shape and type."""
-        return outputs, labels.to(outputs.dtype).reshape(outputs.shape)
+        return self.logits(outputs)
 
     def labels(self, labels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
         """Return targets in single precision."""

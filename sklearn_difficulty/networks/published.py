@@ -98,6 +98,7 @@ class VGG16(StandardizedNetwork):
 
 @torch.no_grad()
 def _initialize_for_relu(convolution: nn.Conv2d) -> None:
+    """Initialise a convolution so that rows stay apart behind many layers."""
     # Torch's default divides the variance by 6 a layer: rows then differ by 1e-7, and SGD stalls.
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     # On maps of one pixel only the centres see anything but padding.
@@ -122,17 +123,7 @@ class WeightStandardizedConv2d(nn.Conv2d):
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions beside a shortcut; ReLU after their sum.
-
-    Parameters
-    ----------
-    fan_in, fan_out : int
-        Channels before and after.
-    stride : int
-        Of the first convolution.
-    n_groups : int
-        Groups of each normalisation.
-    """
+    """Two normalised convolutions beside a shortcut; ReLU after their sum."""
 
     def __init__(self, fan_in: int, fan_out: int, stride: int, n_groups: int) -> None:
         super().__init__()
@@ -156,6 +147,7 @@ class ResidualBlock(nn.Module):
 def _normalized_convolution(
     fan_in: int, fan_out: int, size: int, stride: int, n_groups: int
 ) -> tuple[nn.Module, nn.Module]:
+    """Return a convolution and its group normalisation."""
     convolution = WeightStandardizedConv2d(
         fan_in, fan_out, size, stride=stride, padding=size // 2, bias=False
     )

@@ -19,15 +19,7 @@ __all__ = ["MLP", "ConvNet"]
 
 
 class Standardize(nn.Module):
-    """Subtract a mean and divide by a scale, per feature or channel.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of both, broadcast against a batch.
-    mean, scale : array-like, default=None
-        None for 0 and 1.
-    """
+    """Subtract a mean and divide by a scale, per feature or channel; None stands for 0 and 1."""
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -118,6 +110,7 @@ class MLP(StandardizedNetwork):
 
 
 def _checked(channels: Sequence[int], n_stages: int) -> Sequence[int]:
+    """Return the widths of the stages, or raise if there are not so many."""
     if len(channels) != n_stages:
         raise ValueError(f"channels must have {n_stages} widths, one per stage; got {channels}.")
     return channels

@@ -23,18 +23,10 @@ _HASHED_ITEMS = 8
 
 @dataclass(frozen=True)
 class RowsFingerprint:
-    """What a record remembers of its training rows: their number and a hash of X and y.
+    """What a record remembers of its training rows: their number and hashes of X and y.
 
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    X : str
-        Hash of the values as float32 or int64, so that a float64 copy is the same data. Beyond
-        256 MiB only evenly spaced rows are read. Of a Dataset a few items are read, if they are
-        not random. Empty if nothing can be said.
-    y : str
-        Hash of the label codes or regression targets.
+    X is hashed as float32 or int64, so that a float64 copy is the same data. Beyond 256 MiB only
+    evenly spaced rows are read, of a Dataset a few items; the hash is empty where these are random.
     """
 
     n: int

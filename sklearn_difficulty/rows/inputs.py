@@ -64,6 +64,7 @@ def _cast(values: Any, dtype: torch.dtype) -> Any:
 
 
 def _is_bool(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor holds booleans, which networks take as numbers."""
     return tensor.dtype == torch.bool
 
 

@@ -74,6 +74,7 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _as_column(y: Any) -> NDArray[Any]:
+    """Return labels as a finite column (n,)."""
     y = column_or_1d(to_numpy(y), warn=True)
     if y.dtype.kind == "f":
         bad = nonfinite_rows(y)

@@ -28,13 +28,9 @@ _LABEL_BLOCK = 512
 
 
 class Rows(ABC):
-    """Rows of one kind, in order.
+    """Rows of one kind, in order; `data` is what skorch takes in place of X."""
 
-    Parameters
-    ----------
-    data : object
-        As skorch takes it in place of X.
-    """
+    has_columns = False  # axis 1 of an array, which feature names belong to
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -54,24 +50,7 @@ class Rows(ABC):
     def blocks(
         self, batch_size: int, *, dtype: torch.dtype, device: torch.device
     ) -> Iterator[tuple[slice, Inputs]]:
-        """Yield the rows in order as ``(slice, inputs)`` on the device.
-
-        Parameters
-        ----------
-        batch_size : int
-            Rows a block; the last one may have fewer.
-        dtype : torch.dtype
-            Given to floating inputs.
-        device : torch.device
-            Where the blocks go.
-
-        Yields
-        ------
-        rows : slice
-            Which rows the block holds.
-        inputs : Tensor or dict of str to Tensor
-            What the module takes.
-        """
+        """Yield the rows in order as `(slice, inputs)`, on the device and floats in a dtype."""
         start = 0
         for batch in self._batches(batch_size):
             inputs = to_device(batch, dtype, device)
@@ -120,15 +99,18 @@ class Rows(ABC):
         return RowsFingerprint.of(len(self), self._digest(), targets)
 
     def _digest(self) -> str:
+        """Return a digest of X."""
         return hash_arrays({"": self.data})
 
     def contents(self) -> Iterator[Any]:
-        """Yield all that the rows hold, for a fingerprint that overlooks nothing."""
-        yield self.data
+        """Return an iterator over all that the rows hold, for a fingerprint of every byte."""
+        return iter([self.data])
 
 
 class ArrayRows(Rows):
     """An ndarray, a memory map included, of two or more axes."""
+
+    has_columns = True
 
     def __len__(self) -> int:
         return len(self.data)
@@ -138,6 +120,7 @@ class ArrayRows(Rows):
         return ArrayRows(self.data[index])
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield slices of the array."""
         return (self.data[i : i + batch_size] for i in range(0, len(self), batch_size))
 
     @property
@@ -157,6 +140,7 @@ class DictRows(Rows):
         return DictRows(take_rows(self.data, index))
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield slices of all arrays."""
         for start in range(0, len(self), batch_size):
             yield take_rows(self.data, slice(start, start + batch_size))
 
@@ -166,19 +150,12 @@ class DictRows(Rows):
         return map_inputs(lambda array: array.shape[1:], self.data)
 
     def _digest(self) -> str:
+        """Return a digest of all arrays."""
         return hash_arrays(self.data)
 
 
 class DatasetRows(Rows):
-    """A map-style Dataset that yields x or (x, y).
-
-    Parameters
-    ----------
-    data : Dataset
-        Read in order, one item at a time.
-    collate_fn : callable, default=None
-        Joins items, as in a DataLoader; None takes torch's default.
-    """
+    """A map-style Dataset that yields x or (x, y), joined by `collate_fn` (None: as torch does)."""
 
     def __init__(self, data: Any, collate_fn: Callable[..., Any] | None = None) -> None:
         super().__init__(data)
@@ -193,6 +170,7 @@ class DatasetRows(Rows):
         return DatasetRows(Subset(self.data, positions), self.collate_fn)
 
     def _loader(self, batch_size: int) -> DataLoader[Any]:
+        """Return a loader of the items in order."""
         # Its own generator: a DataLoader draws a number from the global one when it is started.
         return DataLoader(
             self.data,
@@ -202,6 +180,7 @@ class DatasetRows(Rows):
         )
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield the inputs of batches."""
         for batch in self._loader(batch_size):
             yield batch[0] if isinstance(batch, (tuple, list)) else batch
 
@@ -228,6 +207,7 @@ class DatasetRows(Rows):
         return LabelledDataset(self.data, targets)
 
     def _digest(self) -> str:
+        """Return a digest of a few items."""
         return hash_items(self.data)
 
     def contents(self) -> Iterator[Any]:
@@ -237,15 +217,7 @@ class DatasetRows(Rows):
 
 
 class LabelledDataset(Dataset[Any]):
-    """A Dataset of (x, y) pairs whose labels are replaced by given ones.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Yields pairs; the second element is dropped.
-    labels : ndarray of shape (n_rows,)
-        What is yielded in its place.
-    """
+    """A Dataset of (x, y) pairs whose labels are replaced by given ones."""
 
     def __init__(self, dataset: Dataset[Any], labels: NDArray[Any]) -> None:
         self.dataset = dataset
@@ -266,22 +238,7 @@ class LabelledDataset(Dataset[Any]):
 
 
 def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: Any = None) -> Rows:
-    """Return the rows of X, or say what is wrong with it; rows are returned as they are.
-
-    Parameters
-    ----------
-    X : array-like, tensor, DataFrame, mapping of these, map-style Dataset, or Rows
-        Arrays may have any rank of at least two, and are not copied if they need no conversion.
-    collate_fn : callable, default=None
-        Joins the items of a Dataset, as in a DataLoader.
-    estimator : object, default=None
-        Named in error messages.
-
-    Returns
-    -------
-    rows : Rows
-        Of the kind of X.
-    """
+    """Return X, of any kind, as Rows; arrays are copied only where they need conversion."""
     if isinstance(X, Rows):
         return X
     if isinstance(X, IterableDataset):
@@ -315,7 +272,7 @@ def as_view(
     collate_fn: Callable[..., Any] | None = None,
     estimator: Any = None,
 ) -> Rows:
-    """Return the rows to be scored in place of others, checked; these others if it is None."""
+    """Return the rows of `scoring_view`, as many as `rows`; `rows` themselves if it is None."""
     if scoring_view is None:
         return rows
     view = as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator)

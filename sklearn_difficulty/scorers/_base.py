@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
+from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.rows import Rows, as_view
 from ..training.record import TrainingRecord
@@ -103,7 +104,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
             self._check_width(X, rows, reset=True)
             view = self._check_view(scoring_view, rows)
             targets = self._train(rows, y, view, groups, progress)
-            self._read_training_rows(view, targets, progress)
+            with alone():
+                self._read_training_rows(view, targets, progress)
         return self
 
     def set_params(self, **params: Any) -> BaseDifficultyScorer:

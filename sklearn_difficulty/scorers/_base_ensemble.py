@@ -1,26 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the scorers that read nothing but an ensemble share."""
+"""What the scorers that read ensembles share: the ensemble as a source, and their base."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._progress import Task
+from ..rows.rows import Rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES
+from ..training.skorch_net import collate_fn as net_collate_fn
 from ._base import BaseDifficultyScorer
-from ._ensemble_source import (
-    CONSTRAINTS,
-    MEMBERS_ARE_GONE,
-    TRAIN_SIZE,
-    EnsembleTraining,
-    not_one_of_several,
+from ._trained_source import Trained
+
+# Of the parameters that all who train an ensemble have in common.
+CONSTRAINTS: dict[str, list[Any]] = {
+    "n_members": [Interval(Integral, 2, None, closed="left")],
+    "stratify": ["boolean"],
+    "backend": [StrOptions({"auto", "stacked", "joblib"})],
+    "n_jobs": [Integral, None],
+    "cache_dir": [str, PathLike, None],
+    "keep_members": ["boolean"],
+}
+TRAIN_SIZE: dict[str, list[Any]] = {"train_size": [Interval(Real, 0, 1, closed="neither")]}
+
+MEMBERS_ARE_GONE = (
+    "The weights of the members were not kept, so they cannot be asked about other rows. Fit "
+    "with keep_members=True."
 )
+_PASSED_ON = (*CONSTRAINTS, "random_state", "verbose")
 
 
 class BaseEnsembleScorer(BaseDifficultyScorer):
@@ -87,3 +106,124 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         if (codes >= 0).all():
             return self.classes_[codes]
         return np.array([None if c < 0 else self.classes_[c] for c in codes], dtype=object)
+
+
+@dataclass(frozen=True)
+class EnsembleTraining:
+    """Many networks, each trained on a part of the rows, or a given ensemble of such."""
+
+    estimator: Any  # as the user gave it
+    ensemble: ResampledEnsemble | None  # what the scorer keeps of its fit
+    keep_members: bool
+    untrained: Callable[[], ResampledEnsemble]  # returns the ensemble that is to be trained
+
+    @classmethod
+    def of(
+        cls, scorer: Any, *, train_size: Callable[[], float], readout: Callable[[], Readout | None]
+    ) -> EnsembleTraining:
+        """Return the source of a scorer that has the parameters of `CONSTRAINTS`."""
+
+        def untrained() -> ResampledEnsemble:
+            return ResampledEnsemble(
+                scorer.estimator,
+                train_size=train_size(),
+                readout=readout(),
+                **{name: getattr(scorer, name) for name in _PASSED_ON},
+            )
+
+        ensemble = getattr(scorer, "ensemble_", None)
+        return cls(scorer.estimator, ensemble, scorer.keep_members, untrained)
+
+    def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
+        """Return the ensemble, trained now or given, and the codes of the rows' labels."""
+        if isinstance(self.estimator, ResampledEnsemble):
+            ensemble = self.estimator
+            if groups is not None:
+                raise ValueError(
+                    "groups decide about the splits, and those of a fitted ensemble are drawn. "
+                    "Pass groups to its fit."
+                )
+            targets = self._targets_of_its_rows(ensemble, X, y)
+        else:
+            ensemble = self.untrained()
+            with progress.subtask("train", ensemble.n_members) as training:
+                targets = ensemble._train(X, y, view, groups, training)
+        kept = {
+            "ensemble_": ensemble,
+            "estimator_": ensemble.estimator_,
+            "classes_": ensemble.classes_,
+        }
+        return Trained(kept, targets)
+
+    def _targets_of_its_rows(
+        self, ensemble: ResampledEnsemble, X: Rows, y: Any
+    ) -> NDArray[np.int64]:
+        """Return the codes of the rows that a given ensemble was trained on, or raise."""
+        if not hasattr(ensemble, "rows_"):
+            raise NotFittedError(
+                "The ResampledEnsemble is not fitted. Fit it first, on the same rows, or pass its "
+                "network."
+            )
+        targets = ensemble.targets(X, y)
+        difference = ensemble.rows_.difference(X.identity(targets))
+        if difference is not None:
+            raise ValueError(
+                f"This ensemble was trained on other rows ({difference}); pass the net."
+            )
+        return targets
+
+    def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
+        """Return label codes of rows, read with the ensemble's classes."""
+        assert self.ensemble is not None
+        return self.ensemble.targets(X, y)
+
+    @property
+    def collate_fn(self) -> Any:
+        """How the items of a Dataset are joined, None for torch's default."""
+        net = self.estimator if self.ensemble is None else self.ensemble
+        if isinstance(net, ResampledEnsemble):
+            net = getattr(net, "estimator_", net.estimator)
+        return net_collate_fn(net)
+
+    @property
+    def scores_unseen_rows(self) -> bool:
+        """Whether the members can be asked about other rows: if their weights are kept."""
+        ensemble = self.estimator if self.ensemble is None else self.ensemble
+        if isinstance(ensemble, ResampledEnsemble):
+            return ensemble.has_members
+        return self.keep_members
+
+
+def not_one_of_several(scorer: Any) -> TypeError:
+    """Return the error of a scorer that is to be read from a record and needs an ensemble."""
+    return TypeError(
+        f"{type(scorer).__name__} reads many trainings; it cannot be one of several scores that "
+        "are read from a single one."
+    )
+
+
+def readings_of_members(
+    ensemble: ResampledEnsemble,
+    readout: Readout,
+    name: str,
+    X: Rows,
+    targets: NDArray[np.int64],
+    progress: Task,
+    *,
+    if_gone: str,
+) -> Sequence[NDArray[Any]]:
+    """Return what a readout says about the training rows, by member: its array of this name.
+
+    What the ensemble has read with an equal readout is not read again; `if_gone` is the error where
+    members cannot be read any more.
+    """
+    if ensemble._read_with == readout:
+        return ensemble.readout_[name]
+    if not ensemble.has_members:
+        raise ValueError(if_gone)
+    readings = []
+    with progress.subtask("score", len(ensemble.masks_)) as scoring:
+        for k, trained_on in enumerate(ensemble.masks_):
+            with scoring.subtask(f"member {k}"):
+                readings.append(readout(ensemble.record(k), X, targets, trained_on)[name])
+    return readings

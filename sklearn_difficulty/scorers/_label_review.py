@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from ..measures.cuts import noise_cuts
 from ..measures.label_noise import LabelNoise
-from ..measures.review import (
-    NoiseReview,
-    ReviewPlan,
-    calibrate_with_review,
-    noise_cuts,
-    review_plan,
-)
+from ..measures.review import NoiseReview, ReviewPlan, calibrate_with_review, review_plan
 
 
 class EstimatesNoise:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
 from .._progress import Task
+from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.rows import Rows
 from ..training.default import default_network_for
@@ -84,7 +85,8 @@ class SingleTraining:
             record.require(needs)
             targets = record.targets(X, y)
             self._compare_rows(record, X, targets, needs)
-            self.rehearse(record, view.take(slice(2)), targets[:2])
+            with alone():
+                self.rehearse(record, view.take(slice(2)), targets[:2])
         estimator = record if record.net is None else record.net
         kept = {"record_": record, "estimator_": estimator, "classes_": record.classes_}
         return Trained(kept, targets)

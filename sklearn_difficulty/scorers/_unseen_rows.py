@@ -12,7 +12,8 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ..rows.rows import ArrayRows, Rows, as_rows
+from .._randomness import alone
+from ..rows.rows import Rows, as_rows
 from ._trained_source import TrainedSource
 
 C = TypeVar("C", bound=type)
@@ -88,7 +89,8 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         difficulty : ndarray of shape (n_samples,)
             Larger = harder.
         """
-        scores = self._score_rows(*self._check_unseen(X, y))
+        with alone():
+            scores = self._score_rows(*self._check_unseen(X, y))
         return self._settle(scores, self.difficulty_)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
@@ -106,7 +108,8 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         columns : ndarray of shape (n_samples, n_columns)
             The first one is `score_samples`; `get_feature_names_out` names all of them.
         """
-        return self._columns(X, y)
+        with alone():
+            return self._columns(X, y)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return the names of the columns of `transform`.
@@ -151,7 +154,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         shape = rows.row_shape
         if shape is None:
             return
-        if isinstance(rows, ArrayRows) and (reset or len(shape) == 1):
+        if rows.has_columns and (reset or len(shape) == 1):
             validate_data(self, X, skip_check_array=True, reset=reset)
         if reset:
             self._row_shape = shape

@@ -23,15 +23,14 @@ from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES
 from ._base import BaseDifficultyScorer
-from ._ensemble_source import (
+from ._base_ensemble import (
     CONSTRAINTS,
     MEMBERS_ARE_GONE,
     TRAIN_SIZE,
     EnsembleTraining,
     not_one_of_several,
 )
-from ._given_probabilities import GivenProbabilities
-from ._label_probabilities import choose_method, needs_of, open_source
+from ._label_probabilities import GivenProbabilities, choose_method, needs_of, open_source
 from ._label_review import EstimatesNoise
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
@@ -331,7 +330,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
             )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
-        if record.outputs == "values":
+        if record.head.is_regression:
             raise ValueError("The network is a regressor, and label errors are those of classes.")
         readout = self.readout()
         if readout is not None and self._method() == "neighbors":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
 from .._progress import Task
+from .._randomness import alone
 from ..inference.probes import ProbeChoice
 from ..inference.trace import Probe
 from ..rows.rows import Rows
@@ -220,7 +221,8 @@ class PredictionDepthScorer(BaseProbeScorer):
         """
         rows, _ = self._check_unseen(X, None)
         targets = self.record_.targets(rows, y)
-        return (self._vote(rows) == targets).mean(axis=1)
+        with alone():
+            return (self._vote(rows) == targets).mean(axis=1)
 
     def probe_predict(self, X: Any, probe: str | int) -> NDArray[Any]:
         """Return the class that one probe predicts.
@@ -238,7 +240,8 @@ class PredictionDepthScorer(BaseProbeScorer):
             Elements of `classes_`.
         """
         rows, _ = self._check_unseen(X, None)
-        return self._labels(self._vote(rows, self._named(probe))[0])
+        with alone():
+            return self._labels(self._vote(rows, self._named(probe))[0])
 
     def probe_predict_proba(self, X: Any, probe: str | int) -> NDArray[np.float64]:
         """Return the share of the votes of every class at one probe.
@@ -256,7 +259,8 @@ class PredictionDepthScorer(BaseProbeScorer):
             Multiples of ``1 / n_neighbors``; every row sums to 1.
         """
         rows, _ = self._check_unseen(X, None)
-        return self._probing.votes_at(self._named(probe), self._known_bank(), rows)
+        with alone():
+            return self._probing.votes_at(self._named(probe), self._known_bank(), rows)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         self._open_bank(X, targets)

@@ -30,9 +30,8 @@ from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
-from ._base_ensemble import BaseEnsembleScorer
+from ._base_ensemble import BaseEnsembleScorer, readings_of_members
 from ._base_probing import KeepsBank
-from ._ensemble_source import readings_of_members
 
 __all__ = ["DifficultyQuadrantClassifier"]
 

@@ -249,7 +249,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
         of_regressors = ("loss", "grand", "grand_all", "final_loss")
-        if record.outputs == "values" and self.measure not in of_regressors:
+        if record.head.is_regression and self.measure not in of_regressors:
             raise ValueError(
                 f"A regressor has no measure {self.measure!r}; it has {list(of_regressors)}."
             )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import SILENT, Task
+from .._randomness import alone
 from .._warnings import warn_caller
 from ..inference.input_gradients import (
     GradientReader,
@@ -209,7 +210,9 @@ class VoGScorer(BaseDifficultyScorer):
             row's raw score with ``formula="rms"``.
         """
         rows, targets = self._check_unseen(X, y)
-        return gradient_maps(self._reader(self.record_), rows, targets, batch_size=self.batch_size)
+        with alone():
+            reader = self._reader(self.record_)
+            return gradient_maps(reader, rows, targets, batch_size=self.batch_size)
 
     def _needs(self) -> RecordNeeds:
         return RecordNeeds.of_checkpoints(self.checkpoints, at_least=2)

@@ -15,10 +15,7 @@ from .checkpoints import WINDOW, Checkpoint, CheckpointPlan, _evenly_spaced, cop
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it into place.
-
-    A reader sees the whole file or none, also if the process dies half-way.
-    """
+    """Let `write` fill a temporary file, then move it to `path`: readers see all or nothing."""
     # Not tempfile, whose files only their owner may read.
     part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
@@ -30,32 +27,23 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 class CheckpointStore:
-    """The rolling selection of checkpoints of a running fit.
+    """The rolling selection of checkpoints of a running fit, in memory or in a directory.
 
-    Holds the planned epochs, plus spare ones so that a run which stops early still leaves an
-    evenly spread selection: never more than twice the largest number that was asked for, plus
-    the epochs that were asked for by name.
-
-    Parameters
-    ----------
-    plan : CheckpointPlan
-        What to keep.
-    n_epochs : int
-        The planned length of the run.
-    directory : Path or None
-        Where states are written as safetensors; None keeps them in memory.
+    Holds the planned epochs, plus spare ones so that a run which stops early still leaves an evenly
+    spread selection: never more than twice the largest number that was asked for, plus the epochs
+    that were asked for by name.
     """
 
     def __init__(self, plan: CheckpointPlan, n_epochs: int, directory: Path | None) -> None:
         self.plan = plan
         self.directory = directory
         self._planned = plan.planned(n_epochs)
-        self._even = set(_evenly_spaced(plan.n_rolling, n_epochs) if plan.n_rolling else ())
+        self._spread = set(_evenly_spaced(plan.n_rolling, n_epochs) if plan.n_rolling else ())
         self._kept: dict[int, Checkpoint] = {}
 
     def offer(self, epoch: int, module: torch.nn.Module) -> None:
         """Keep the module's state if the plan, or an early stop now, would want it."""
-        if epoch not in self._indispensable(epoch):
+        if epoch not in self._required_epochs(epoch):
             return
         state = copy_state(module)
         if self.directory is None:
@@ -66,8 +54,8 @@ class CheckpointStore:
             self._kept[epoch] = Checkpoint(epoch, path=path)
         self._thin_out(epoch)
 
-    def _indispensable(self, epoch: int) -> set[int]:
-        """Epochs that must be there if training ends, or is stopped, after `epoch`."""
+    def _required_epochs(self, epoch: int) -> set[int]:
+        """Return the epochs that must be there if training ends, or is stopped, after `epoch`."""
         epochs = {e for e in self._planned if e <= epoch}
         if "late" in self.plan.specs:
             epochs.update(range(max(1, epoch - WINDOW + 1), epoch + 1))
@@ -76,19 +64,20 @@ class CheckpointStore:
         return epochs
 
     def _thin_out(self, epoch: int) -> None:
+        """Drop spare epochs until the store is within its bounds."""
         if self.plan.n_rolling is None:
             return
-        sacred = self._indispensable(epoch)
+        required = self._required_epochs(epoch)
         # What other readers ask for takes no room from the evenly spread selection.
-        others = sacred - self._even - {epoch}
-        room = max(len(sacred), 2 * self.plan.n_rolling + len(others))
-        while len(self._kept) > room:
+        others = required - self._spread - {epoch}
+        max_kept = max(len(required), 2 * self.plan.n_rolling + len(others))
+        while len(self._kept) > max_kept:
             epochs = sorted(self._kept)
             # The spare epoch whose loss leaves the smallest hole; the earliest of equals.
             gaps = [
                 (later - earlier, middle)
                 for earlier, middle, later in zip([0, *epochs], epochs, epochs[1:], strict=False)
-                if middle not in sacred
+                if middle not in required
             ]
             self._drop(min(gaps)[1])
 
@@ -105,6 +94,7 @@ class CheckpointStore:
             self._drop(epoch)
 
     def _drop(self, epoch: int) -> None:
+        """Forget a checkpoint, its file included."""
         path = self._kept.pop(epoch).path
         if path is not None:
             path.unlink(missing_ok=True)

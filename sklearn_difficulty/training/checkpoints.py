@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which epochs of a training run are kept, and where their weights lie.
 
-- `CheckpointPlan`: what a caller asks for ("10 evenly spaced", "late", [0, 5]), and the one rule
-  that turns it into epochs. The recorder uses it while training, the record when it is read.
-- `Checkpoint`: the weights after one epoch, in memory or in a safetensors file.
-- `CheckpointStore`: the rolling selection that the recorder fills; bounded, whatever the length
-  of the run, and evenly spread at whichever epoch training stops.
+One rule, `CheckpointPlan.select`, turns what is asked for ("10 evenly spaced", "late", [0, 5]) into
+epochs: while training, and again when the record is read.
 """
 
 from __future__ import annotations
@@ -20,12 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
-
-
 WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
 
 
 def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
+    """Return a specification in its canonical form, or raise."""
     if isinstance(spec, str):
         if spec in ("early", "late", "all"):
             return spec
@@ -43,30 +39,26 @@ def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
 
 
 def _is_epoch(value: Any) -> bool:
+    """Tell whether a value is an integer from 0 on."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _evenly_spaced(n_checkpoints: int, n_epochs: int) -> list[int]:
-    k = min(n_checkpoints, n_epochs)
-    # ceil(i * E / k) in integers: distinct for k <= E, and the last one is E.
-    return [-(-i * n_epochs // k) for i in range(1, k + 1)]
+    """Return distinct epochs up to and with the last one."""
+    n = min(n_checkpoints, n_epochs)
+    # ceil(i * E / n) in integers: distinct for n <= E, and the last one is E.
+    return [-(-i * n_epochs // n) for i in range(1, n + 1)]
 
 
 @dataclass(frozen=True)
 class CheckpointPlan:
-    """The epochs that one or several readers of a training run ask for.
-
-    Parameters
-    ----------
-    specs : tuple
-        One entry per reader: an int, "early", "late", "all" or a tuple of epochs.
-    """
+    """The epochs that the readers of a run ask for: an int, a word or a tuple of epochs each."""
 
     specs: tuple[int | str | tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, checkpoints: CheckpointSpec | CheckpointPlan) -> CheckpointPlan:
-        """Return `checkpoints` as a plan, or raise what is wrong with it."""
+        """Return a specification as a plan, or raise what is wrong with it."""
         if isinstance(checkpoints, CheckpointPlan):
             return checkpoints
         return cls((_check_spec(checkpoints),))
@@ -75,7 +67,7 @@ class CheckpointPlan:
         return CheckpointPlan(tuple(dict.fromkeys(self.specs + other.specs)))
 
     def check_within(self, n_epochs: int) -> None:
-        """Raise if an epoch is asked for that a run of `n_epochs` never reaches."""
+        """Raise if an epoch is asked for that a run never reaches."""
         beyond = [e for s in self.specs if isinstance(s, tuple) for e in s if e > n_epochs]
         if beyond:
             raise ValueError(
@@ -85,36 +77,21 @@ class CheckpointPlan:
 
     @property
     def n_rolling(self) -> int | None:
-        """How many unplanned epochs must be kept in case training stops early; None: all."""
+        """Return how many unplanned epochs are kept in case training stops early; None: all."""
         if "all" in self.specs:
             return None
         return max((s for s in self.specs if isinstance(s, int)), default=0)
 
     def planned(self, n_epochs: int) -> set[int]:
-        """Epochs to keep from a run that reaches its planned end."""
+        """Return the epochs to keep from a run that reaches its planned end."""
         return set(self.select(range(n_epochs + 1), n_epochs, strict=False))
 
     def select(
         self, available: Iterable[int], last_epoch: int, *, strict: bool = True
     ) -> list[int]:
-        """Choose among the epochs that are there.
-
-        Parameters
-        ----------
-        available : iterable of int
-            Epochs whose weights exist.
-        last_epoch : int
-            The last epoch that ran.
-        strict : bool, default=True
-            Raise if an explicitly named epoch is missing, rather than leave it out.
-
-        Returns
-        -------
-        epochs : list of int
-            In ascending order.
-        """
-        have = sorted(set(available))
-        trained = [e for e in have if e > 0]
+        """Return the available epochs that are asked for; `strict` refuses to lack a named one."""
+        held = sorted(set(available))
+        trained = [e for e in held if e > 0]
         chosen: set[int] = set()
         for spec in self.specs:
             wanted: Iterable[int]
@@ -129,24 +106,25 @@ class CheckpointPlan:
             else:
                 assert isinstance(spec, tuple)
                 wanted = spec
-            missing = sorted(set(wanted) - set(have))
+            missing = sorted(set(wanted) - set(held))
             if missing and strict:
                 raise ValueError(
                     f"checkpoints={_spelled(spec)} needs epochs {missing}, which this training "
-                    f"record does not hold (it holds {have}). Record with "
+                    f"record does not hold (it holds {held}). Record with "
                     f"RecordTraining(checkpoints={_spelled(spec)}) or checkpoints='all', or pass "
                     "the network instead of the record."
                 )
-            chosen.update(set(wanted) & set(have))
+            chosen.update(set(wanted) & set(held))
         return sorted(chosen)
 
 
 def _spelled(spec: int | str | tuple[int, ...]) -> str:
+    """Return how a user writes a specification."""
     return repr(list(spec)) if isinstance(spec, tuple) else repr(spec)
 
 
 def _nearest(targets: Sequence[int], available: Sequence[int]) -> list[int]:
-    """One distinct available epoch per target, the closest one still free, last target first."""
+    """Return one distinct available epoch per target, the nearest still free, last target first."""
     free = list(available)
     chosen = []
     for target in reversed(targets):
@@ -160,30 +138,14 @@ def _nearest(targets: Sequence[int], available: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights and buffers of a network after one epoch.
+    """The weights and buffers of a network after one epoch, in memory or in a safetensors file."""
 
-    Parameters
-    ----------
-    epoch : int
-        1 is the first epoch that ran; 0 is the network as initialised.
-    tensors : dict of str to Tensor, or None
-        The state on the CPU, or None if it lies in `path`.
-    path : Path or None
-        The safetensors file that holds the state.
-    """
-
-    epoch: int
+    epoch: int  # 0: as initialised
     tensors: Mapping[str, torch.Tensor] | None = None
     path: Path | None = None
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the state, read from disk if it lies there.
-
-        Returns
-        -------
-        state : dict of str to Tensor
-            On the CPU; fit for ``module.load_state_dict``.
-        """
+        """Return the state on the CPU, read from disk if it lies there."""
         if self.tensors is not None:
             return dict(self.tensors)
         assert self.path is not None
@@ -197,6 +159,7 @@ def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return copies of the tensors on the CPU."""
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
         for name, value in state.items()

@@ -33,33 +33,15 @@ from torch.nn.parameter import is_lazy
 from ..networks.forward import plain_module
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
-
-
 _CONSTANTS = (*_ATOMS, tuple, list, dict, set, frozenset, np.ndarray, np.generic, torch.Tensor)
-
-
 _OURS = __name__.partition(".")[0]
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return a digest of values, as 32 hexadecimal digits.
+    """Return a digest of values, 32 hex digits that are the same in every process.
 
-    Parameters
-    ----------
-    *parts : object
-        Anything that can be pickled. Of what has ``get_params`` only the class and the parameters
-        count, without ``verbose``; of a module also its weights, but not their device.
-
-    Returns
-    -------
-    digest : str
-        The same in every process and on every machine.
-
-    Raises
-    ------
-    TypeError
-        If a part holds a lambda, something defined inside a function, or what has no content
-        that can be read, such as an open file.
+    Of what has `get_params` only class and parameters count, without `verbose`; of modules also the
+    weights. A TypeError refuses lambdas, what is defined inside functions, and what cannot be read.
     """
     walk = _Walk()
     walk.feed(parts, "The configuration")
@@ -69,21 +51,7 @@ def fingerprint(*parts: Any) -> str:
 def net_fingerprint(net: NeuralNet) -> str:
     """Return the digest of all that decides what training makes of given rows and a given seed.
 
-    Parameters
-    ----------
-    net : NeuralNet
-        Its class and parameters count, fitted or not; ``device`` among them, because results
-        differ in the last digits, but not ``verbose``.
-
-    Returns
-    -------
-    digest : str
-        As of `fingerprint`; it changes with the versions of torch, skorch and this package.
-
-    Raises
-    ------
-    TypeError
-        As of `fingerprint`.
+    Device and versions of torch, skorch and this package count, as results differ with them.
     """
     walk = _Walk()
     walk.feed([_version(package) for package in ("torch", "skorch", _OURS)], "The versions")
@@ -101,6 +69,7 @@ class _Walk:
         self._definitions: set[int] = set()
 
     def feed(self, value: Any, where: str) -> None:
+        """Feed any value; `where` names its place in errors."""
         if isinstance(value, np.generic) and type(value.item()) in _ATOMS:
             value = value.item()  # as from a grid of numpy numbers
         if type(value) in _ATOMS:
@@ -125,9 +94,11 @@ class _Walk:
             self._ancestors.pop()
 
     def _token(self, *parts: Any) -> None:
+        """Feed something whose repr says all."""
         self.digest.update(repr(parts).encode())
 
     def _refuse(self, where: str, what: str) -> NoReturn:
+        """Raise for what cannot be recognised."""
         raise TypeError(
             f"{where} holds {what}: another Python process could not tell whether it has the same. "
             "Use functions and classes that are defined at the top level of a module, or leave "
@@ -135,10 +106,12 @@ class _Walk:
         )
 
     def _feed_array(self, array: np.ndarray) -> None:
+        """Feed dtype, shape and values."""
         self._token("array", array.dtype.str, array.shape)
         self.digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def _feed_tensor(self, tensor: torch.Tensor, where: str) -> None:
+        """Feed which tensor of all it is, dtype, shape and values."""
         # Tied weights are one tensor. It is held here, or another could take its id.
         number, _ = self._tensors.setdefault(id(tensor), (len(self._tensors), tensor))
         self._token("tensor", number, str(tensor.dtype), tensor.requires_grad)
@@ -223,6 +196,7 @@ class _Walk:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of an installed package, if it has one."""
     version = getattr(sys.modules.get(package), "__version__", None)
     if version is None:
         with suppress(PackageNotFoundError):
@@ -241,6 +215,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _is_own_module(value: Any) -> bool:
+    """Tell whether a value is a module of the user's."""
     is_module = isinstance(value, ModuleType)
     return is_module and not _is_installed(value.__name__.partition(".")[0])
 

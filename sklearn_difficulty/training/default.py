@@ -16,7 +16,6 @@ from ..networks.small import MLP, ConvNet
 from ..rows.rows import ArrayRows, Rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
-
 __all__ = ["default_network"]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dis
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_labels, float_targets
 from ..rows.rows import Rows
+from .interruptions import is_early_stop, watched_signals
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -32,24 +32,7 @@ _NO_NEEDS = RecordNeeds()
 
 
 def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-    """Return the classes that a net is to learn, and what stands for y in its training.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Not yet trained.
-    X : Rows
-        To be trained on.
-    y : array-like or None
-        None reads the labels of a Dataset.
-
-    Returns
-    -------
-    classes : ndarray or None
-        None for regression.
-    targets : ndarray
-        Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
-    """
+    """Return the classes, None for regression, and y as int64 codes or float32 values."""
     y = X.given_labels(y)
     return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
 
@@ -68,37 +51,12 @@ def fit_network(
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> RecordParts:
-    """Train a clone of a net on checked rows, and return what it leaves behind.
+    """Train a clone of a net on rows, and return what it leaves behind.
 
-    Parameters
-    ----------
-    net : NeuralNet
-        Left as it is.
-    X, targets, classes : ndarrays
-        Rows, and what `targets_for` says of them.
-    recorder : RecordTraining
-        Used unless the net carries one of its own.
-    random_state, verbose : object
-        As in `TrainingRecord.from_fit`.
-    needs : RecordNeeds
-        Checked before training against the recorder that the net carries.
-    rehearse : callable
-        Called before the first epoch with the parts of the untrained network, two rows and their
-        targets.
-    callbacks : sequence of (str, Callback)
-        Join the net's own for the length of this fit, and are called before them.
-    progress : Task
-        Gets one subtask per epoch.
-
-    Returns
-    -------
-    parts : RecordParts
-        Of the finished fit.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupted; a callback that stops training ends it well instead.
+    The recorder is used unless the net carries one of its own. `rehearse` gets the untrained
+    network's parts, two rows and their targets before the first epoch: what cannot be read should
+    be refused before hours of training. KeyboardInterrupt is raised if the user interrupted; a
+    callback that stops training ends it well.
     """
     net = training_clone(net, verbose=verbose)
     recorder = find_recorder(net.callbacks) or recorder
@@ -161,13 +119,17 @@ def _train(
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
         except KeyboardInterrupt as interrupt:
-            if not _raised_by_callback(interrupt):
+            if not is_early_stop(interrupt, raised_by_signals):
                 interruptions.append(interrupt)
             raise
 
     net.fit_loop = StandIn(net, "fit_loop", fit_loop)
     try:
-        with isolated_rng(init_seed, net.device or "cpu"), warnings.catch_warnings():
+        with (
+            isolated_rng(init_seed, net.device or "cpu"),
+            warnings.catch_warnings(),
+            watched_signals() as raised_by_signals,
+        ):
             # Read-only arrays, such as memory maps, are only read here.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             net.fit(X.with_targets(targets), targets)
@@ -188,19 +150,6 @@ def _train(
             vars(net).pop("iterator_train__generator", None)
 
 
-def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Tell a callback that stops training from a person at the keyboard.
-
-    A callback, or a function it calls, executes `raise`; Ctrl-C strikes at any other instruction.
-    """
-    in_callback, traceback = False, interrupt.__traceback__
-    while traceback is not None:
-        frame, position = traceback.tb_frame, traceback.tb_lasti
-        in_callback |= isinstance(frame.f_locals.get("self"), Callback)
-        traceback = traceback.tb_next
-    return in_callback and frame.f_code.co_code[position] == dis.opmap["RAISE_VARARGS"]
-
-
 class _ReportEpochs(Callback):
     """Show every epoch as a subtask, and stop training when a scikit-learn callback asks to."""
 
@@ -212,16 +161,19 @@ class _ReportEpochs(Callback):
         return Callback, ()  # progress belongs to this fit, and cannot be pickled
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Open the epoch's subtask."""
         self.open_ = self.progress_.subtask("epoch")
         self.task_ = self.open_.__enter__()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it, and stop if that is asked for."""
         open_, self.open_ = self.open_, None
         open_.__exit__(None, None, None)
         if self.task_.stop_requested:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Close it where another callback stopped training."""
         # A callback listed before this one stopped training at the end of the epoch.
         if self.open_ is not None:
             self.open_.__exit__(None, None, None)
@@ -235,26 +187,14 @@ class _NeedsTrajectory(Callback):
         self.recorder_ = recorder
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Raise if the rows are not known by now."""
         problem = self.recorder_.row_ids_.problem
         if problem is not None:
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")
 
 
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
-    """Return an unfitted clone that trains on every row.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        The user's net; it is not changed.
-    verbose : int
-        0 silences the clone; otherwise the net's own setting holds.
-
-    Returns
-    -------
-    clone : NeuralNet
-        Not initialized.
-    """
+    """Return an unfitted clone that trains on every row."""
     copy = clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split

@@ -27,8 +27,6 @@ from .record_parts import RecordParts
 from .trajectory import Trajectory
 
 _FORMAT = 1
-
-
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (MLP, ConvNet, VGG16, ResNet18)
 }
@@ -59,10 +57,12 @@ def write_parts(parts: RecordParts, target: Path) -> None:
 
 
 def _state_path(folder: Path, epoch: int) -> Path:
+    """Return where a checkpoint lies."""
     return folder / f"epoch-{epoch:05d}.safetensors"
 
 
 def _tensors_of(trajectory: Trajectory) -> dict[str, torch.Tensor]:
+    """Return the arrays of a trajectory."""
     arrays = {field.name: getattr(trajectory, field.name) for field in fields(trajectory)}
     return {
         name: torch.from_numpy(np.ascontiguousarray(array))
@@ -72,6 +72,7 @@ def _tensors_of(trajectory: Trajectory) -> dict[str, torch.Tensor]:
 
 
 def _header(parts: RecordParts) -> dict[str, Any]:
+    """Return what is written as JSON."""
     classes, trajectory = parts.classes, parts.trajectory
     return {
         "format": _FORMAT,
@@ -94,6 +95,7 @@ def _header(parts: RecordParts) -> dict[str, Any]:
 
 
 def _description(module: nn.Module) -> dict[str, Any]:
+    """Return a module's name and, for networks of this library, its config."""
     name = type(module).__name__
     is_ours = ARCHITECTURES.get(name) is type(module)
     return {"name": name, "config": getattr(module, "config", None) if is_ours else None}
@@ -106,6 +108,7 @@ def _is_usual(criterion: nn.Module | None, outputs: str) -> bool:
 
 
 def _arguments(criterion: nn.Module) -> dict[str, Any]:
+    """Return what tells losses of one class apart."""
     own = {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
     own.pop("training")
     return {**own, "tensors": list(criterion.state_dict())}
@@ -144,12 +147,14 @@ def read_parts(folder: Path, module: nn.Module | None, criterion: nn.Module | No
 
 
 def _rows_of(header: dict[str, Any]) -> RowsFingerprint | None:
+    """Return the fingerprint of rows in a header."""
     return None if header["rows"] is None else RowsFingerprint(**header["rows"])
 
 
 def _read_module(
     folder: Path, module: nn.Module | None, name: str, config: dict[str, Any] | None
 ) -> nn.Module:
+    """Return a network with the saved weights."""
     if module is not None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
@@ -165,6 +170,7 @@ def _read_module(
 
 
 def _read_trajectory(folder: Path, header: dict[str, Any] | None) -> Trajectory | None:
+    """Return the saved trajectory."""
     if header is None:
         return None
     arrays: dict[str, Any] = {

@@ -101,24 +101,7 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
 
 
 def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory, Any]:
-    """Return the trajectory of stored logits, and the classes of their columns.
-
-    Parameters
-    ----------
-    history : array-like of shape (n_epochs, n_rows, n_classes)
-        NaN where an epoch did not show a row.
-    y : array-like of shape (n_rows,)
-        The given labels.
-    classes : array-like of shape (n_classes,) or None
-        As for `TrainingRecord.from_logits`.
-
-    Returns
-    -------
-    trajectory : Trajectory
-        With all logits.
-    classes : array-like of shape (n_classes,)
-        What the columns stand for.
-    """
+    """Return the trajectory of logits (n_epochs, n_rows, n_classes), and the columns' classes."""
     logits = np.asarray(to_numpy(history), dtype=np.float32)
     y = np.asarray(to_numpy(y))
     is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
@@ -149,20 +132,7 @@ def module_and_checkpoints(
     states: Iterable[Mapping[str, Any] | str | PathLike[str]],
     epochs: Iterable[int] | None,
 ) -> tuple[nn.Module, list[Checkpoint]]:
-    """Return a copy of a module with the last of some states, and all states as checkpoints.
-
-    Parameters
-    ----------
-    module, states, epochs : object
-        As for `TrainingRecord.from_checkpoints`.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        A copy.
-    checkpoints : list of Checkpoint
-        One per state.
-    """
+    """Return a copy of a module with the last of some states, and all states as checkpoints."""
     if isinstance(states, Mapping):
         raise TypeError("states is a single state dict; pass a list of them, one per checkpoint.")
     module = copy.deepcopy(plain_module(module))

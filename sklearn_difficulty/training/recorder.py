@@ -192,6 +192,7 @@ class RecordTraining(Callback):
             self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
 
     def _collect(self, net: NeuralNet, ids: Any, outputs: torch.Tensor, batch: Any) -> None:
+        """Hand a batch to the collector, or note why that is not possible."""
         head = head_of(net)
         labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
         if self.row_ids_.problem is None and not has_labels(head, outputs, labels):
@@ -233,6 +234,7 @@ class RecordTraining(Callback):
         self._finish_epoch(net)
 
     def _finish_epoch(self, net: NeuralNet) -> None:
+        """Offer weights to the store, and close the epoch of the trajectories."""
         self.n_epochs_ += 1
         losses = [b["train_loss"] for b in net.history[-1, "batches"] if "train_loss" in b]
         loss = losses[-1] if losses else 0.0
@@ -264,6 +266,7 @@ class RecordTraining(Callback):
         self._release(net)
 
     def _release(self, net: NeuralNet) -> None:
+        """Let go of the net and the rows."""
         self.row_ids_.detach(net)
         self.dataset_ = self.collector_ = self.targets_ = None
 
@@ -284,6 +287,7 @@ class RecordTraining(Callback):
                 shutil.rmtree(self.folder_, ignore_errors=True)
 
     def _make_folder(self) -> None:
+        """Make a folder for the checkpoints of this fit."""
         self.folder_: Path | None = None
         if self.checkpoint_dir is not None:
             parent = Path(self.checkpoint_dir).resolve()

@@ -15,27 +15,12 @@ Mode = Literal["training", "evaluation"]
 
 @dataclass(frozen=True)
 class RecordNeeds:
-    """What one or several scorers read from a record.
+    """What one or several scorers read from a record."""
 
-    Parameters
-    ----------
-    checkpoints : tuple of (CheckpointPlan, int)
-        For each of them the epochs it reads, and how many of these it needs at least.
-    same_rows : bool, default=False
-        Whether `fit` must get the very rows that the record was trained on. Scores that are read
-        from checkpoints alone can be computed for other rows too, and warn.
-    mode : {"training", "evaluation"} or None, default=None
-        Where trajectories must come from; None if none are read.
-    logits : bool, default=False
-        Whether trajectories must hold all logits.
-    final_network : bool, default=False
-        Whether the network is read as training left it.
-    """
-
-    checkpoints: tuple[tuple[CheckpointPlan, int], ...] = ()
-    same_rows: bool = False
-    mode: Mode | None = None
-    logits: bool = False
+    checkpoints: tuple[tuple[CheckpointPlan, int], ...] = ()  # with how many are needed at least
+    same_rows: bool = False  # scores of checkpoints alone can be had for other rows, and warn
+    mode: Mode | None = None  # of trajectories; None if none are read
+    logits: bool = False  # of every epoch
     final_network: bool = False
 
     @classmethod

@@ -19,14 +19,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 
 class RowIds:
-    """Tells, batch by batch, which rows a skorch net is training on.
+    """Tells, batch by batch, which rows a skorch net is training on, or what the problem is.
 
-    Attributes
-    ----------
-    n_rows : int
-        Rows of the data that `fit` was given; ids count these, also where skorch trains on a part.
-    problem : str or None
-        Why the rows of a batch are not known.
+    Ids count the `n_rows` rows that `fit` was given, also where skorch trains on a part of them.
     """
 
     def __init__(self) -> None:
@@ -76,13 +71,7 @@ class RowIds:
         self._remembered.clear()
 
     def take(self, n: int) -> NDArray[np.int64] | None:
-        """Return the rows of the batch that has arrived, None if they are not known.
-
-        Parameters
-        ----------
-        n : int
-            Outputs that the network returned for it.
-        """
+        """Return the rows of the batch that has arrived, with n outputs, None if not known."""
         if self.problem is None and not self._remembered:
             self.problem = "batches arrive that no sampler has named"
         if self.problem is not None:
@@ -103,6 +92,7 @@ class RowIds:
 
     @property
     def _n_trained(self) -> int:
+        """Return how many rows are trained on."""
         return self.n_rows if self._subset is None else len(self._subset)
 
 

@@ -36,8 +36,6 @@ from ..rows.labels import codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, as_rows
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
-
-
 _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 
@@ -164,18 +162,7 @@ def is_regression(net: NeuralNet) -> bool:
 
 
 def head_of(net: NeuralNet) -> Head:
-    """Return what an initialized net's module is meant to return, from its criterion.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        Initialized.
-
-    Returns
-    -------
-    head : Head
-        One of `networks.heads.HEADS`.
-    """
+    """Return what an initialized net's module is meant to return, from its criterion."""
     if is_regression(net):
         return HEADS["values"]
     if isinstance(net.criterion_, nn.BCEWithLogitsLoss):

@@ -91,8 +91,8 @@ class Trajectory:
 
         Parameters
         ----------
-        X : Rows
-            To be read.
+        X : array-like, tensor, dict of arrays, or Dataset
+            Rows of the kind that were recorded.
         targets : ndarray
             Label codes or regression targets.
 

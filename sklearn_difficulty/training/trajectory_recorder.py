@@ -13,10 +13,7 @@ from ..networks.heads import Head, OutputKind, first_output, head_named
 from .trajectory import Trajectory
 
 __all__ = ["TrajectoryRecorder"]
-
 _PENDING_BYTES = 2**26
-
-
 _MEANS = ("probability", "margin", "loss", "el2n")
 
 
@@ -156,6 +153,7 @@ class TrajectoryRecorder:
         return Trajectory(**history, targets=targets, mode=self.mode)
 
     def _start_epoch(self, device: Any = "cpu") -> None:
+        """Begin with empty sums."""
         n = self.n_rows
         self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._pending_bytes = 0

@@ -219,6 +219,20 @@ class Stages(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
+class TwoNorms(ConvLoop):
+    """A stem of two convolutions, each with a norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.norm2 = nn.Conv2d(4, 4, 3, padding=1), nn.GroupNorm(2, 4)
+
+    def forward(self, x):
+        x = self.norm2(self.second(self.norm(self.stem(x))))
+        for branch in self.branches:
+            x = x + branch(x.relu())
+        return self.head(x.mean(dim=(2, 3)))
+
+
 class SumOfHeads(nn.Module):
     """The only sum is made behind the maps."""
 
@@ -370,6 +384,7 @@ AUTOMATIC = {
         ["bn1", *sums_of_blocks((2,))],
     ),
     "loop of convolutions": (ConvLoop, IMAGES, ["norm", "sum", "sum#2", "sum#3"]),
+    "stem with two norms": (TwoNorms, IMAGES, ["norm", "sum", "sum#2", "sum#3"]),
     "sums around sums": (Stages, IMAGES, ["stem.2", "blocks.0.sum#2", "blocks.1.sum#2", "sum"]),
     "sum of heads": (SumOfHeads, IMAGES, ["conv"]),
     "residual mlp": (ResidualMLP, FLAT, ["first", "second", "head"]),

@@ -12,7 +12,7 @@ from torch import nn
 
 from sklearn_difficulty import VoGScorer
 from sklearn_difficulty.training import MLP, TrainingRecord, ZeroMarginHingeLoss
-from sklearn_difficulty.training.skorch_net import output_kind
+from sklearn_difficulty.training.skorch_net import head_of
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [0.5, 0.5, 0.5]])
 LABELS = torch.tensor([1, 2, 0, 0])
@@ -127,7 +127,7 @@ def hinge_net(make_net):
 def test_net_learns_with_it(hinge_net, data):
     X, y = data
     record = TrainingRecord.from_fit(hinge_net, X, y, random_state=0)
-    assert output_kind(record.net) == record.outputs == "logits"
+    assert head_of(record.net).name == record.outputs == "logits"
     assert isinstance(record.net, NeuralNetClassifier)
     assert np.mean(record.net.predict(X) == y) > 0.8
     assert_allclose(record.net.predict_proba(X).sum(axis=1), 1, rtol=1e-5)

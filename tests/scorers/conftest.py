@@ -11,6 +11,7 @@ from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.estimator_checks._material import forward_passes
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.probes import find_probes
+from sklearn_difficulty.rows.rows import as_rows
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +23,8 @@ def flower_record(flowers):
 def flower_embeddings(flowers, flower_record):
     """Return the embeddings of all rows, probe by probe, in float64."""
     X, _ = flowers
-    probes = find_probes(flower_record, X)
-    found = EmbeddingReader(flower_record).embed(X, probes, batch_size=64)
+    probes = find_probes(flower_record, as_rows(X))
+    found = EmbeddingReader(flower_record).embed(as_rows(X), probes, batch_size=64)
     return [matrix.double().numpy() for matrix in found]
 
 

@@ -40,6 +40,7 @@ from sklearn_difficulty.measures import (
     review_plan,
 )
 from sklearn_difficulty.measures.label_noise import fit_noise_model
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, default_network
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -118,6 +119,7 @@ def made(flowers):
 
 def slow_votes(record, bank, codes, X, *, is_bank=False):
     """Return the shares of the classes among the nearest of a bank, by a loop over rows."""
+    bank, X = as_rows(bank), as_rows(X)
     probes = find_probes(record, bank)
     matrices = [
         [m.double().numpy() for m in EmbeddingReader(record).embed(rows, probes, batch_size=64)]

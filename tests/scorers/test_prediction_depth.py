@@ -581,7 +581,7 @@ def test_bank_is_the_rows_themselves(flowers, flower_record):
     X, y = flowers
     scorer = PredictionDepthScorer(flower_record, n_neighbors=5).fit(X, y)
     assert isinstance(scorer._bank, NeighborBank)
-    assert np.shares_memory(scorer._bank.X, X)
+    assert np.shares_memory(scorer._bank.X.data, X)
     assert scorer._bank._kept  # embeddings, which no pickle holds
     assert pickle.loads(pickle.dumps(scorer))._bank._kept == {}
 

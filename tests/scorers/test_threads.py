@@ -19,8 +19,11 @@ from sklearn_difficulty import (
     ConsistencyScorer,
     FilteredClassifier,
     LabelErrorScorer,
+    MarginScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
+    TrainingRecord,
+    VoGScorer,
 )
 from sklearn_difficulty.model_selection import cross_val_difficulty
 
@@ -89,3 +92,27 @@ def test_threads_inside_a_fold_do_not_wait_for_it():
         difficulty = cross_val_difficulty(scorer, X, y, cv=2, random_state=0, n_jobs=1)
     expected = cross_val_difficulty(scorer.set_params(n_jobs=1), X, y, cv=2, random_state=0)
     np.testing.assert_array_equal(difficulty, expected)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scores_of_one_record_are_read_in_threads_as_alone():
+    record = TrainingRecord.from_fit(NET, X, y, random_state=0)
+    scorers = [
+        VoGScorer(record, target="loss"),
+        PredictionDepthScorer(record, n_neighbors=5),
+        MarginScorer(record, kind="input"),
+        TrainingDynamicsScorer(record, measure="grand"),
+        LabelErrorScorer(record, method="neighbors", n_neighbors=5),
+    ]
+
+    def fit(scorer):
+        return clone(scorer).fit(X, y).difficulty_
+
+    alone = [fit(scorer) for scorer in scorers]
+    for _ in range(5):
+        with ThreadPoolExecutor(len(scorers)) as pool:
+            for expected, found in zip(alone, pool.map(fit, scorers), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    for scorer, expected in zip(scorers, alone, strict=True):
+        np.testing.assert_array_equal(fit(scorer), expected)

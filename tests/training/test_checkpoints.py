@@ -143,6 +143,11 @@ def test_select_names_what_is_missing_and_the_setting(spec, missing, setting):
         plan.select(available, 9)
 
 
+def test_the_last_target_is_served_first():
+    # 7, 5 and 3 are wanted: 5 goes to its own target before the target 3 could take it.
+    assert CheckpointPlan.of(3).select((1, 5, 6, 7), 7) == [1, 5, 7]
+
+
 def test_union_forgets_duplicates():
     plan = CheckpointPlan.of(3) | CheckpointPlan.of("late") | CheckpointPlan.of(3)
     assert plan.specs == (3, "late")

@@ -2,6 +2,7 @@
 """Every recorded number is that of its row, whatever chooses and joins the rows of a batch."""
 
 import copy
+import itertools
 import pickle
 from contextlib import suppress
 
@@ -558,6 +559,23 @@ def test_callback_that_reads_other_rows_in_training(echo, marked, event, positio
     else:
         assert_own(recorder.trajectory_, X, y)
         assert recorder.trajectory_.count.sum() == 3 * (N if split is None else 30)
+
+
+class LeavesEarly(NeuralNetClassifier):
+    """Asks for a third batch in every epoch, and does not train on it."""
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if training:
+            numbered = itertools.takewhile(lambda item: item[0] < 2, enumerate(iterator))
+            iterator = (batch for _, batch in numbered)
+        return super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+
+def test_batches_that_an_epoch_did_not_use_are_forgotten(echo, marked):
+    net = echo(cls=LeavesEarly, iterator_train__shuffle=True).fit(*marked)
+    trajectory = trajectory_of(net)
+    assert_array_equal(trajectory.count.sum(axis=1), [16, 16, 16])
+    assert_own(trajectory, *marked)
 
 
 def test_two_recorders(echo, marked):

@@ -22,13 +22,8 @@ _FORMAT = "1"
 class MemberStore:
     """A folder of named entries, each a few named arrays.
 
-    Several processes may use it at once: an entry is whole or absent. Processes that were killed
-    leave hidden ``*.part`` files, which are never read and may be deleted.
-
-    Parameters
-    ----------
-    directory : Path
-        Made now, so that a place where nothing can be written is found before training.
+    Several processes may use it at once: an entry is whole or absent. Those that were killed leave
+    hidden `*.part` files, which are never read and may be deleted.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,15 +31,7 @@ class MemberStore:
         directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write an entry in one step, in place of one that is there.
-
-        Parameters
-        ----------
-        key : str
-            What `read` will ask for.
-        arrays : mapping of str to ndarray
-            Of bools, integers or floats; kept with dtype and shape.
-        """
+        """Write arrays of bools, integers or floats in one step, in place of what is there."""
         # safetensors writes the memory as it lies: rows first, in this machine's byte order.
         plain = {
             name: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
@@ -79,6 +66,7 @@ class MemberStore:
         return arrays
 
     def _path(self, key: str) -> Path:
+        """Return where an entry lies."""
         return self.directory / f"{fingerprint(key)}.safetensors"
 
 
@@ -94,5 +82,6 @@ def _problem(header: Mapping[str, str], key: str, arrays: Mapping[str, NDArray[A
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return a digest of named arrays."""
     # The file does not keep the order of the arrays.
     return fingerprint(sorted(arrays.items()))

@@ -36,45 +36,19 @@ from ..skorch_net import head_of
 
 # From a member's record, all rows, their codes, and which of them were trained on, to arrays.
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
-
-
 Arrays = dict[str, NDArray[Any]]
-
-
 READOUT, STATE = "readout.", "state."  # how the names of such arrays begin
-
-
 BLOCK_ROWS = 256  # of a pass in eval mode
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What the members of an ensemble have in common.
-
-    Parameters
-    ----------
-    net : NeuralNet
-        The network that every member is a clone of.
-    X : Rows
-        Members are trained on some of them.
-    view : Rows
-        The same rows without random augmentation, which members are asked about.
-    targets : ndarray of shape (n,)
-        Label codes.
-    classes : ndarray of shape (n_classes,)
-        What the codes stand for.
-    readout : callable or None
-        Reads further arrays from a member's record.
-    keep_members : bool
-        Whether weights are kept.
-    verbose : int
-        0 trains silently.
-    """
+    """What the members of an ensemble have in common."""
 
     net: NeuralNet
     X: Rows
-    view: Rows
-    targets: NDArray[np.int64]
+    view: Rows  # the same rows without random augmentation, which members are asked about
+    targets: NDArray[np.int64]  # positions in `classes`
     classes: NDArray[Any]
     readout: Readout | None
     keep_members: bool
@@ -115,6 +89,7 @@ class _HeldOut(Callback):
         return Callback, ()  # the rows belong to this fit
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Add the probabilities after this epoch."""
         self.n_epochs_ += 1
         module = plain_module(net.module_)
         self.sum_ = self.sum_ + probabilities(module, self.rows_, head_of(net)).astype(np.float64)
@@ -130,26 +105,7 @@ def read_member(
     mask: NDArray[np.bool_],
     held_out_mean: NDArray[np.float32] | None,
 ) -> Arrays:
-    """Return what is kept of a trained member.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    record : TrainingRecord
-        Of the member.
-    mask : ndarray of shape (n,)
-        The rows that it was trained on.
-    held_out_mean : ndarray of shape (n_held_out, n_classes) or None
-        Probabilities of the other rows, averaged over epochs; None if there was no epoch, and the
-        mean is NaN.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-        `predictions` (n,), `given_probability` (n,), `held_out_probability` and `held_out_mean`
-        (n_held_out, n_classes), and those of the readout and the weights under prefixed names.
-    """
+    """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
     of_rows = probabilities(record.module, pool.view, record.head)
     arrays: Arrays = {
         "predictions": of_rows.argmax(axis=1).astype(np.int32),
@@ -182,22 +138,7 @@ def read_member(
 
 
 def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
-    """Return the class probabilities of rows in eval mode.
-
-    Parameters
-    ----------
-    module : nn.Module
-        A classifier.
-    X : Rows
-        To be read.
-    head : Head
-        What the module returns.
-
-    Returns
-    -------
-    probability : ndarray of shape (n, n_classes), float32
-        In the rows' order.
-    """
+    """Return the class probabilities (n, n_classes) of rows in eval mode."""
     device = module_device(module)
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.

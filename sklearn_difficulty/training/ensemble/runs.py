@@ -30,31 +30,17 @@ from .member import Arrays, Pool, train_member
 from .stack import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
-
-
 _SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Who is trained on what, how, and with whom.
+    """Who is trained on what, how, and with whom."""
 
-    Parameters
-    ----------
-    masks : ndarray of shape (n_members, n), bool
-        Training rows.
-    seeds : list of int
-        One per member.
-    backend : {"stacked", "joblib"}
-        How members are trained.
-    stacks : list of list of int
-        The members that are trained together; one by one for "joblib".
-    """
-
-    masks: NDArray[np.bool_]
+    masks: NDArray[np.bool_]  # (n_members, n), the training rows
     seeds: Sequence[int]
-    backend: str
-    stacks: Sequence[Sequence[int]]
+    backend: str  # "stacked" or "joblib"
+    stacks: Sequence[Sequence[int]]  # the members that are trained together; single ones for joblib
 
     def keys(self, pool: Pool) -> dict[int, str]:
         """Return for every member a fingerprint of all that decides what is kept of it."""
@@ -89,28 +75,7 @@ def train_members(
     verbose: int,
     progress: Task,
 ) -> list[Arrays]:
-    """Return what is kept of every member, read from a store or trained now.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    plan : Plan
-        What tells them apart.
-    n_jobs : int or None
-        Stacks, or members one by one, that are trained side by side.
-    store : MemberStore or None
-        Where members are looked for, and written as soon as they are finished.
-    verbose : int
-        Above 0 prints how far it is.
-    progress : Task
-        Gets one subtask per member that is trained.
-
-    Returns
-    -------
-    members : list of dict of str to ndarray
-        In the order of the plan.
-    """
+    """Return what is kept of every member, from the store or trained now, in the plan's order."""
     members: dict[int, Arrays] = {}
     keys: dict[int, str] = {}
     if store is not None:
@@ -159,6 +124,7 @@ def _side_by_side(
     n_jobs: int | None,
     report: _Report,
 ) -> Iterator[tuple[int, Arrays]]:
+    """Train stacks, or members one by one, as jobs."""
     train = _train_stack if plan.backend == "stacked" else _train_one
     jobs = (
         delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
@@ -186,6 +152,7 @@ def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tupl
 def _train_stack(
     pool: Pool, stack: Sequence[int], masks: NDArray[np.bool_], seeds: Sequence[int]
 ) -> list[tuple[int, Arrays]]:
+    """Train the members of a stack."""
     with one_thread():
         return list(zip(stack, train_stack(pool, masks, seeds, numbers=stack), strict=True))
 
@@ -193,6 +160,7 @@ def _train_stack(
 def _train_one(
     pool: Pool, stack: Sequence[int], masks: NDArray[np.bool_], seeds: Sequence[int]
 ) -> list[tuple[int, Arrays]]:
+    """Train the only member of a stack."""
     [k], [mask], [seed] = stack, masks, seeds
     try:
         return [(k, train_member(pool, mask, seed))]

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which rows each member of an ensemble is trained on.
 
-Where the share that is held out is 1 / K, the members are the folds of repeated random K-fold
-cross-validation, so that every row is held out equally often; for any other share they are
-independent random subsets. A member's rows depend on the seed and the member's number alone, so
-an ensemble can be enlarged later and keep the members that it has.
+Where the share that is held out is 1 / K, every row is held out equally often. A member's rows
+depend on the seed and the member's number alone, so that an ensemble can be enlarged later.
 """
 
 from __future__ import annotations
@@ -30,8 +28,6 @@ from sklearn.utils import check_array
 from ...rows.labels import to_numpy
 
 Mask = NDArray[np.bool_]
-
-
 Codes = NDArray[np.intp]
 
 
@@ -44,40 +40,12 @@ def draw_masks(
     groups: Any = None,
     seed: int,
 ) -> Mask:
-    """Draw the rows that each member of an ensemble is trained on.
+    """Return the rows (n_members, n) that each member of an ensemble is trained on.
 
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    n_members : int
-        Number of members, at least one. The first masks do not depend on it.
-    train_size : float
-        Share of the rows, in (0, 1), that a member is trained on. If 1 / (1 − train_size) is an
-        integer K ≥ 2, member r K + j is trained on all but fold j of repetition r; the last
-        repetition may be incomplete. Where folds differ by a row, the larger training sets leave
-        one random row out, so that all have ``n - ceil(n / K)`` rows. For any other size, every
-        member draws ``round(train_size * n)`` rows of its own.
-    strata : array-like of shape (n,), default=None
-        Class of each row. Every training set then holds the classes in nearly their shares.
-        Classes may have fewer rows than there are folds; if all do, they are dealt at random.
-    groups : array-like of shape (n,), default=None
-        Group of each row; no group is divided. It is the groups that are dealt or drawn, so that
-        the training sets differ in length.
-    seed : int
-        Not negative.
-
-    Returns
-    -------
-    masks : ndarray of bool, shape (n_members, n)
-        True where the row is trained on.
-
-    Raises
-    ------
-    ValueError
-        If `train_size` leaves nobody in or nobody out, if there are fewer groups than folds, if
-        `strata` or `groups` has another length than `n`, or if both are given and 1 / (1 −
-        train_size) is not an integer.
+    If 1 / (1 - train_size) is an integer K, member r K + j is trained on all but fold j of
+    repetition r; where folds differ by a row, the larger training sets leave one random row out, so
+    that all have `n - ceil(n / K)`. For any other size every member draws `round(train_size * n)`
+    rows. Groups are not divided but dealt or drawn, so that training sets differ in length.
     """
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
@@ -119,6 +87,7 @@ def smallest_training_set(n: int, train_size: float) -> int:
 
 
 def _check_enough(n_folds: int, n: int, groups: Codes | None, train_size: float) -> None:
+    """Raise if there are fewer rows or groups than folds."""
     advice = f"train_size={train_size} needs at least {n_folds}"
     if n < n_folds:
         raise ValueError(f"{advice} rows; there are {n}. Make train_size smaller.")
@@ -129,6 +98,7 @@ def _check_enough(n_folds: int, n: int, groups: Codes | None, train_size: float)
 
 
 def _check_sizes(n: int, strata: Codes | None, groups: Codes | None, train_size: float) -> None:
+    """Raise if random subsets cannot be drawn as asked."""
     if strata is not None and groups is not None:
         raise ValueError(
             "stratify and groups can be combined only where 1 / (1 - train_size) is an integer, "
@@ -219,6 +189,7 @@ def _stratified_subset(strata: Codes, size: int, seed: int) -> Mask:
 
 
 def _mask(rows: NDArray[np.intp], n: int) -> Mask:
+    """Return positions as a mask."""
     mask = np.zeros(n, dtype=bool)
     mask[rows] = True
     return mask

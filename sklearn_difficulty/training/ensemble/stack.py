@@ -42,7 +42,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def initialized(pool: Pool, seed: int) -> NeuralNet:
-    """Return a clone as `fit.train` has it before the first epoch."""
+    """Return a clone of the net as it is before the first epoch, loading positions of rows."""
     init_seed, order_seed, _ = spawn_seeds(seed)
     net = training_clone(pool.net, verbose=0)
     if seeds_row_order(net):
@@ -58,6 +58,7 @@ def initialized(pool: Pool, seed: int) -> NeuralNet:
 
 
 def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
+    """Return a batch that is joined already."""
     return batch
 
 
@@ -69,26 +70,7 @@ def train_stack(
     numbers: Sequence[int] | None = None,
     tell: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Arrays]:
-    """Train members together, and yield what is kept of each.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common; `stack_checks.obstacle` has found nothing.
-    masks : ndarray of shape (n_members, n)
-        Their training rows, equally many.
-    seeds : sequence of int
-        Theirs.
-    numbers : sequence of int, default=None
-        What they are called in an error; None counts from 0.
-    tell : callable
-        Told after every epoch what share of the training is done.
-
-    Yields
-    ------
-    arrays : dict of str to ndarray
-        As `member.train_member` returns it.
-    """
+    """Train members together, on equally many rows each, and yield what is kept of each."""
     nets = [initialized(pool, seed) for seed in seeds]
     total: Any = 0.0
     n_epochs = 0
@@ -131,6 +113,7 @@ def train_stack(
 
 
 def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
+    """Step the schedules that wait for a batch, or an epoch."""
     for step_every, schedule in schedules:
         if step_every == moment:
             schedule.step()
@@ -139,6 +122,7 @@ def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
 def _refuse_divergence(
     losses: torch.Tensor, epoch: int, net: NeuralNet, numbers: Sequence[int]
 ) -> None:
+    """Raise if a loss is not finite, and name the members."""
     bad = torch.nonzero(~torch.isfinite(losses))[:, 0].tolist()
     if bad:
         error = ValueError(
@@ -172,15 +156,7 @@ class _Positions(Dataset[Any]):
 
 
 class Stack:
-    """Networks of one architecture, their tensors stacked along axis 0, and the rows they see.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    nets : list of NeuralNet
-        Initialized; the first one stands for all.
-    """
+    """Networks of one architecture, their tensors stacked along axis 0, and the rows they see."""
 
     def __init__(self, pool: Pool, nets: Sequence[NeuralNet]) -> None:
         self.net = nets[0]
@@ -203,6 +179,7 @@ class Stack:
         self._takes_batches = len(nets) > 1 and self._try_batches(len(nets))
 
     def _on_device(self, X: Rows) -> Any:
+        """Return rows as tensors."""
         dtype = module_dtype(self.module)
         tensors = map_inputs(_as_tensor, cast_floats(X.data, dtype))
         return cast_floats(map_inputs(lambda tensor: tensor.to(self.device), tensors), dtype)
@@ -268,18 +245,22 @@ class Stack:
     def _loss(
         self, parameters: Tensors, buffers: Tensors, inputs: Inputs, targets: torch.Tensor
     ) -> torch.Tensor:
+        """Return one member's loss of a batch."""
         return self._loss_of(self._call(parameters, buffers, inputs), inputs, targets)
 
     def _loss_of(self, outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of one member's outputs."""
         if self.head.compares_shapes:
             outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
+        """Return what the module returns with these tensors."""
         of_member = {**parameters, **buffers}
         return functional_call(self.module, of_member, *as_arguments(inputs))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
+        """Return one member's parameters and buffers."""
         parameters = {name: tensor[k] for name, tensor in self.parameters.items()}
         return parameters, {name: tensor[k] for name, tensor in self.buffers.items()}
 
@@ -360,10 +341,12 @@ def _as_tensor(array: NDArray[Any]) -> torch.Tensor:
 
 
 def _bytes_of(inputs: Inputs) -> int:
+    """Return how much memory a block takes."""
     return sum(tensor.nbytes for tensor in leaves(inputs))
 
 
 def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:
+    """Return tensors stacked along axis 0, as a leaf that learns if they do."""
     all_of_them = list(tensors)
     stacked = torch.stack([tensor.detach() for tensor in all_of_them])
     return stacked.requires_grad_(all_of_them[0].requires_grad)

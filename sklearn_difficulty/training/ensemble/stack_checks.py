@@ -32,14 +32,12 @@ from torch.utils.data import DataLoader
 
 from ..._randomness import isolated_rng
 from ...networks.forward import module_device
-from ...rows.rows import DatasetRows
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import predefined_validation_set
 from .member import BLOCK_ROWS, Pool
 from .stack import Stack, initialized, quiet_vmap
 
 _ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-
 
 # They report on a training and leave it alone.
 _REPORTS = (
@@ -52,9 +50,7 @@ _REPORTS = (
     RecordTraining,
 )
 
-
 _OWN_METHODS = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
-
 
 # What a subclass may do in its own way: make the module, and predict.
 _FREE = {
@@ -68,46 +64,20 @@ _FREE = {
     "score",
 }
 
-
 _LOADER_OPTIONS = {"batch_size", "drop_last", "num_workers", "pin_memory", "shuffle"}
-
-
 _TRIAL_ROWS = 8
-
-
 _TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
-
-
 _CUDA_SHARE = 0.5
-
-
 _CPU_STACK = 8  # members
-
-
 _MAX_CPU_WEIGHTS = 1_000_000  # beyond, the products take all the time
-
-
 _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
 
 
 def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
-    """Say why members cannot be trained as a stack, None if they can.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    masks : ndarray of shape (n_members, n)
-        Their training rows.
-
-    Returns
-    -------
-    reason : str or None
-        Completes "The members are trained one by one, because ...".
-    """
+    """Say why members are trained one by one rather than as a stack, None if they need not be."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
-    if isinstance(pool.X, DatasetRows) or isinstance(pool.view, DatasetRows):
+    if not (pool.X.arrays and pool.view.arrays):
         return "X is a Dataset, whose items are made one at a time"
     reason = _obstacle_in_settings(pool.net)
     if reason is not None:
@@ -117,6 +87,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
 
 
 def _obstacle_in_settings(net: NeuralNet) -> str | None:
+    """Look at what is known before the net is initialized."""
     if find_recorder(net.callbacks) is not None:
         return "the network carries a RecordTraining, which follows a single training"
     for name in dir(NeuralNet):
@@ -206,6 +177,7 @@ def _tensors_kept(module: nn.Module) -> set[tuple[str, str, int]]:
 
 
 def _states_of_generators(device: torch.device) -> list[Any]:
+    """Return the states of all generators that a module may draw from."""
     on_device = torch.cuda.get_rng_state(device).tolist() if device.type == "cuda" else None
     numpy_state = str(np.random.get_state())  # noqa: NPY002 (only looked at)
     return [random.getstate(), numpy_state, torch.get_rng_state().tolist(), on_device]
@@ -236,22 +208,8 @@ def stack_size(pool: Pool, n_members: int, n_at_a_time: int = 1) -> int:
     """Return how many members are trained together.
 
     On a CPU larger stacks save next to nothing, and small ones leave work for many jobs. How many
-    jobs there are counts only where there are too few members to keep them busy, or where not all
-    stacks that are trained side by side would fit the memory.
-
-    Parameters
-    ----------
-    pool : Pool
-        What the members have in common.
-    n_members : int
-        How many there are.
-    n_at_a_time : int, default=1
-        As `stacks_at_a_time` returns it.
-
-    Returns
-    -------
-    size : int
-        At least one.
+    stacks are trained at a time counts only where there are too few members to keep jobs busy, or
+    where these stacks would not all fit the memory.
     """
     net = initialized(pool, seed=0)
     fitting = members_that_fit(pool)

@@ -37,6 +37,7 @@ class _OfOneMember(torch.autograd.Function):
 
     @staticmethod
     def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of a plain layer."""
         return functional.linear(x, weight, bias)
 
     @staticmethod
@@ -45,6 +46,7 @@ class _OfOneMember(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: torch.Tensor) -> Any:
+        """Hand the batches of all members to the stacked layer."""
         stacked = [
             t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
             for t, dim in zip(tensors, in_dims, strict=True)
@@ -59,11 +61,13 @@ class _OfStack(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
+        """Return the outputs of all members."""
         ctx.save_for_backward(x, weight)  # here, since a `setup_context` takes longer to call
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        """Return the gradients of inputs, weights and biases."""
         [gradient] = gradients
         x, weight = ctx.saved_tensors
         of_x = gradient.bmm(weight) if ctx.needs_input_grad[0] else None

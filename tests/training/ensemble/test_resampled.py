@@ -28,6 +28,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_difficulty.measures import memorization
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, RecordTraining, TrainingRecord
 from sklearn_difficulty.training.ensemble.member import Pool, train_member
 from sklearn_difficulty.training.ensemble.resampled import ResampledEnsemble
@@ -1151,6 +1152,7 @@ def test_permuted_rows_and_masks_permute_the_results(rows):
     mask = np.arange(61) % 4 > 0
 
     def train(X, y, mask):
+        X = as_rows(X)
         pool = Pool(net, X, X, y, np.arange(3), readout=None, keep_members=False, verbose=0)
         return train_member(pool, mask, seed=5)
 

@@ -13,6 +13,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
 
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, ConvNet
 from sklearn_difficulty.training.ensemble import runs as member_runs
 from sklearn_difficulty.training.ensemble.member import Pool, train_member
@@ -138,7 +139,7 @@ def net_of(module=Layers, cls=NeuralNetClassifier, **settings):
 
 def pool_of(net=None, X=None, **settings):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(40, 16)).astype(np.float32) if X is None else X
+    X = as_rows(rng.normal(size=(40, 16)).astype(np.float32) if X is None else X)
     defaults = {
         "targets": np.arange(40) % 3,
         "classes": np.arange(3),
@@ -285,12 +286,12 @@ def test_memory_decides_how_many_are_trained_at_a_time(megabytes, capsys):
     ensemble = ResampledEnsemble(net, n_members=4, train_size=0.75, random_state=0, verbose=1)
     plain = ResampledEnsemble(net, n_members=4, train_size=0.75, random_state=0, backend="joblib")
     with config_context(working_memory=megabytes):
-        ensemble.fit(pool.X, pool.targets)
+        ensemble.fit(pool.X.data, pool.targets)
         n_stacks = -(-4 // stack_size(pool_of(net), 4))
     assert n_stacks == {2: 2, 1024: 1}[megabytes]
     # A line is printed for every stack.
     assert len(capsys.readouterr().out.splitlines()) == n_stacks
-    plain.fit(pool.X, pool.targets)
+    plain.fit(pool.X.data, pool.targets)
     assert_array_equal(ensemble.given_probability_, plain.given_probability_)
 
 
@@ -324,7 +325,7 @@ def test_members_do_not_share_memory():
 
 def test_rows_of_a_memory_map(tmp_path):
     pool = pool_of()
-    np.save(tmp_path / "X.npy", pool.X)
+    np.save(tmp_path / "X.npy", pool.X.data)
     mapped = pool_of(X=np.load(tmp_path / "X.npy", mmap_mode="r"))
     assert obstacle(mapped, MASKS) is None
     for ours, theirs in zip(
@@ -340,10 +341,10 @@ def test_rows_are_not_changed_by_a_module_that_writes_on_them():
             return super().forward(x)
 
     pool = pool_of(net_of(Writes))
-    before = pool.X.copy()
+    before = pool.X.data.copy()
     assert obstacle(pool, MASKS) is None
     list(train_stack(pool, MASKS, range(4)))
-    assert_array_equal(pool.X, before)
+    assert_array_equal(pool.X.data, before)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -376,7 +377,9 @@ def test_wide_layers_learn_what_they_would_by_themselves(optimizer):
 def test_long_trainings_are_reported_meanwhile(monkeypatch, capsys):
     monkeypatch.setattr(member_runs, "_SECONDS_BETWEEN_LINES", 0)
     pool = pool_of()
-    ResampledEnsemble(net_of(), n_members=4, train_size=0.75, verbose=1).fit(pool.X, pool.targets)
+    ResampledEnsemble(net_of(), n_members=4, train_size=0.75, verbose=1).fit(
+        pool.X.data, pool.targets
+    )
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" are trained")[0] for line in lines] == ["0 of 4 members", "4 of 4 members"]
 
