@@ -80,6 +80,7 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         return self._scorer()
 
     def _quadrants(self) -> Any:
+        """Return the quadrants in which rows are suspect, None for all."""
         return None
 
     @abstractmethod
@@ -264,14 +265,8 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         if scorer is None:
             return tags
         of_scorer = get_tags(scorer)
-        for name in (
-            "two_d_array",
-            "three_d_array",
-            "sparse",
-            "categorical",
-            "string",
-            "allow_nan",
-        ):
+        kinds = ("two_d_array", "three_d_array", "sparse", "categorical", "string", "allow_nan")
+        for name in kinds:
             both = getattr(tags.input_tags, name) and getattr(of_scorer.input_tags, name)
             setattr(tags.input_tags, name, both)
         return tags

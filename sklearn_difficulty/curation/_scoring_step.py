@@ -28,6 +28,7 @@ _FOR_EXAMPLE = {
     "error_probability_": "LabelErrorScorer",
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
 }
+
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
     "scorer": [HasMethods(["fit", "get_params", "set_params"])],
@@ -36,11 +37,11 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-# ------------------------------------------------------------------------------- before the fit
-
-
 def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
-    """Raise before anything is trained, where it is known that the scorer will not do."""
+    """Raise before anything is trained, where it is known that the scorer will not do.
+
+    `needed` maps the attributes that will be read to the settings that read them.
+    """
     if isinstance(scorer, Pipeline):
         raise ValueError(
             "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
@@ -84,6 +85,7 @@ def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
 
 
 def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
+    """Raise, and say which scorer has the attribute."""
     otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
     raise ValueError(
         f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
@@ -92,6 +94,7 @@ def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
 
 
 def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
+    """Raise unless the scorer knows these quadrants."""
     if "difficulty_quadrant_" not in getattr(scorer, "_provides", ()):
         raise ValueError(
             f"quadrants={quadrants!r} needs a DifficultyQuadrantClassifier as scorer; "
@@ -103,11 +106,12 @@ def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
         )
 
 
-# -------------------------------------------------------------------------------------- the fit
-
-
 def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
-    """Return a fitted clone of a scorer, from the cache `memory` if it is there."""
+    """Return a fitted clone of a scorer that scores every row, from the cache if it is there.
+
+    Nothing is cached that was trained before: it is quick to read, and two fitted estimators can
+    have the same parameters.
+    """
     if isinstance(X, Dataset):
         raise TypeError(
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "

@@ -18,9 +18,6 @@ from ._scoring_step import attribute_of
 _MORE_LIKELY_WRONG = 0.5
 
 
-# --------------------------------------------------------------------------------- the decision
-
-
 def rows_to_drop(
     scorer: Any,
     labels: NDArray[Any] | None,
@@ -29,38 +26,48 @@ def rows_to_drop(
     threshold: float | None,
     quadrants: Sequence[str] | None,
 ) -> NDArray[np.bool_]:
-    """Return which training rows of a fitted scorer are to be dropped, a mask (n_samples,)."""
+    """Return which training rows (n,) of a fitted scorer are to be dropped.
+
+    `drop` is a share of the rows, hardest first, or "auto": those whose `error_probability_` is
+    above 0.5 or, with `quadrants`, all in these. `threshold` drops what is harder, in place of
+    `drop`; `quadrants` only rows in these, those nearest to their corner first. Rows with an
+    undefined score are kept, and of every label (None: of all rows) the least suspect one.
+    """
     difficulty = np.asarray(scorer.difficulty_)
-    suspicion, may_go = difficulty, ~np.isnan(difficulty)
+    suspicion, can_drop = difficulty, ~np.isnan(difficulty)
     if quadrants is not None:
-        suspicion, may_go = _in_quadrants(scorer, quadrants)
+        suspicion, can_drop = _in_quadrants(scorer, quadrants)
     if threshold is not None:
-        dropped = may_go & (difficulty > threshold)
+        dropped = can_drop & (difficulty > threshold)
     elif drop != "auto":
-        n_dropped = min(round(float(drop) * len(difficulty)), np.count_nonzero(may_go))
+        n_dropped = min(round(float(drop) * len(difficulty)), np.count_nonzero(can_drop))
         dropped = np.zeros(len(difficulty), dtype=bool)
-        order = np.argsort(np.where(may_go, -suspicion, np.inf), kind="stable")
+        order = np.argsort(np.where(can_drop, -suspicion, np.inf), kind="stable")
         dropped[order[:n_dropped]] = True
     elif quadrants is not None:
-        dropped = may_go
+        dropped = can_drop
     else:
         suspicion = attribute_of(scorer, "error_probability_", "drop='auto'")
-        dropped = may_go & (suspicion > _MORE_LIKELY_WRONG)
-    fate = "would be dropped; the least suspect one (of each) is kept."
-    dropped[_least_suspect(dropped, suspicion, labels, fate)] = False
+        dropped = can_drop & (suspicion > _MORE_LIKELY_WRONG)
+    outcome = "would be dropped; the least suspect one (of each) is kept."
+    dropped[_least_suspect(dropped, suspicion, labels, outcome)] = False
     return dropped
 
 
 def trust_in_labels(
     scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return what rows are worth, 1 less their error probability, (n_samples,) in [0, 1]."""
+    """Return what rows (n,) of a fitted scorer are worth: one minus the error probability.
+
+    Rows of which it is undefined are worth 1, and so is the least suspect row of a label of which
+    all rows that count (those with a weight) are more likely wrong than right.
+    """
     probability = attribute_of(scorer, "error_probability_", "action='weight'")
     probability = np.nan_to_num(probability, nan=0.0)
     rows = np.flatnonzero(counts)
     suspicion = probability[rows]
-    fate = "are more likely wrong than right; the least suspect one (of each) keeps its weight."
-    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels[rows], fate)
+    outcome = "are more likely wrong than right; the least suspect one (of each) keeps its weight."
+    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels[rows], outcome)
     probability[rows[spared]] = 0.0
     return 1 - probability
 
@@ -75,7 +82,7 @@ def _in_quadrants(
 
 
 def _least_suspect(
-    suspect: NDArray[np.bool_], suspicion: NDArray[Any], labels: NDArray[Any] | None, fate: str
+    suspect: NDArray[np.bool_], suspicion: NDArray[Any], labels: NDArray[Any] | None, outcome: str
 ) -> NDArray[np.intp]:
     """Return the least suspect row of every label of which all rows are suspect, with a warning."""
     if labels is None:
@@ -84,9 +91,9 @@ def _least_suspect(
         lost = sorted(set(labels.tolist()) - set(labels[~suspect].tolist()))
     if lost:
         what = "All rows" if labels is None else f"All rows of the class(es) {lost[:5]}"
-        warn_caller(f"{what} {fate}")
-    of_each = (np.flatnonzero(suspect if label is None else labels == label) for label in lost)
-    return np.array([rows[np.argmin(suspicion[rows])] for rows in of_each], dtype=np.intp)
+        warn_caller(f"{what} {outcome}")
+    rows_of = (np.flatnonzero(suspect if label is None else labels == label) for label in lost)
+    return np.array([rows[np.argmin(suspicion[rows])] for rows in rows_of], dtype=np.intp)
 
 
 def column(y: Any) -> NDArray[Any]:

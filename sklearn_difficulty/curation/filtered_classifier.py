@@ -247,11 +247,8 @@ class FilteredClassifier(BaseFiltered):
         if self.action == "weight":
             return {"error_probability_": "action='weight'"}
         needed = needed_attributes(self.drop, self.threshold, self.quadrants)
-        return needed | ({"suggested_label_": "action='relabel'"} if self._relabels else {})
-
-    @property
-    def _relabels(self) -> bool:
-        return self.action == "relabel"
+        is_relabelled = self.action == "relabel"
+        return needed | ({"suggested_label_": "action='relabel'"} if is_relabelled else {})
 
     def _labels(self, y: Any) -> NDArray[Any]:
         return column(y)
@@ -279,7 +276,7 @@ class FilteredClassifier(BaseFiltered):
             given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
             trust = trust_in_labels(self.scorer_, column(y), given != 0)
             params = {**params, "sample_weight": given * trust}
-        if self._relabels:
+        if self.action == "relabel":
             suggested = attribute_of(self.scorer_, "suggested_label_", "action='relabel'")
             given = column(y)
             y = np.where(suspect, suggested, given)

@@ -196,12 +196,12 @@ def _matrix_flips(
     np.fill_diagonal(others, 0.0)
     # The sum of the others, not 1 - T_kk: exactly 0 for a class that never flips.
     flip_odds = others.sum(axis=1)
-    members = [np.flatnonzero(codes == k) for k in range(len(matrix))]
+    rows_of = [np.flatnonzero(codes == k) for k in range(len(matrix))]
     if rate is None:
         rows = np.concatenate(
             [
-                rng.choice(of_k, round(len(of_k) * odds_k), replace=False)
-                for of_k, odds_k in zip(members, flip_odds, strict=True)
+                rng.choice(class_rows, round(len(class_rows) * odds), replace=False)
+                for class_rows, odds in zip(rows_of, flip_odds, strict=True)
             ]
         )
     else:
@@ -241,9 +241,9 @@ def _instance_flips(
         estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=rng.randint(2**31 - 1))
     other = cross_val_predict(estimator, X, codes, cv=folds, method="predict_proba")
-    everyone = np.arange(len(codes))
-    own = other[everyone, codes]
-    other[everyone, codes] = -np.inf
+    all_rows = np.arange(len(codes))
+    own = other[all_rows, codes]
+    other[all_rows, codes] = -np.inf
     margin = own - other.max(axis=1)
     rows = np.lexsort((rng.permutation(len(codes)), margin))[:n_flips]
     return rows, other[rows].argmax(axis=1)

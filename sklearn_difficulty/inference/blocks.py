@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints as states of a module on its device, and a forward pass with one of them."""
+"""Rows read block by block by a module in eval mode, and checkpoints as states on its device."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ from ..training.record import TrainingRecord
 Result = TypeVar("Result")
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
-
-_ROW_MULTIPLE = 16
-_CUDA_BLOCK_BYTES = 2**26
-
+_ROW_MULTIPLE = 16  # blocks are padded to a multiple of so many rows, see `_read`
+_CUDA_BLOCK_BYTES = 2**26  # of inputs in a block, at most; also on a CPU but for images
 
 # Activations of a convolutional net are some tens of times its input; past the caches, and past
 # the size that malloc hands out again without asking the system, a CPU takes twice as long.
@@ -58,7 +56,12 @@ def read_blocks(
     batch_size: int,
     progress: Task = SILENT,
 ) -> Iterator[Block]:
-    """Yield the reading of every block of rows, in order; without labels, with predicted ones."""
+    """Yield the reading of every block of rows, in order; a `Block` says how many rows count.
+
+    `reading` maps inputs and labels, both on the device, to anything that holds one entry per row.
+    Labels are codes (n,) or targets; None takes the final network's prediction, or None for a
+    regressor. No module can write to X: rows are copied block by block.
+    """
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
     all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
@@ -70,14 +73,15 @@ def read_blocks(
             for rows, inputs in blocks:
                 if rows.start == 0:
                     _check_first_rows(record, inputs)
-                of_block = None if all_labels is None else all_labels[rows].to(device)
+                block_labels = None if all_labels is None else all_labels[rows].to(device)
                 with scoring.subtask("block"):
                     multiple = min(_ROW_MULTIPLE, block_size)
-                    yield from _read(record, inputs, of_block, reading, multiple)
+                    yield from _read(record, inputs, block_labels, reading, multiple)
 
 
 @contextmanager
 def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put a module in eval mode, without cuDNN where that has no backward pass."""
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(module))
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
@@ -97,6 +101,7 @@ def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:
+    """Raise for a norm by which a row's score would depend on the other rows."""
     for name, submodule in module.named_modules():
         is_batch_norm = isinstance(submodule, nn.modules.batchnorm._BatchNorm)
         if is_batch_norm and not submodule.track_running_stats:
@@ -119,14 +124,14 @@ def _read(
         # The matrix products of a few rows round otherwise than those of many; padded to a
         # multiple, a row's score does not depend on how many rows came with it.
         padded = torch.arange(-(-n // multiple) * multiple) % n
-        block, of_block = inputs, labels
+        block, block_labels = inputs, labels
         if len(padded) > n:
             block = take_rows(inputs, padded)
-            of_block = None if labels is None else labels[padded]
-        if of_block is None:
+            block_labels = None if labels is None else labels[padded]
+        if block_labels is None:
             with torch.no_grad():
-                of_block = record.head.predicted(call_module(record.module, copied(block)))
-        result = Block(n, of_block, reading(block, of_block))
+                block_labels = record.head.predicted(call_module(record.module, copied(block)))
+        result = Block(n, block_labels, reading(block, block_labels))
     except torch.cuda.OutOfMemoryError:
         if n == multiple == 1:
             raise
@@ -137,8 +142,8 @@ def _read(
     torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
     # A single row is read again without its padding.
     for half in (slice(0, n // 2), slice(n // 2, n)) if n > 1 else (slice(0, 1),):
-        part, of_part = take_rows(inputs, half), None if labels is None else labels[half]
-        yield from _read(record, part, of_part, reading, min(multiple, max(1, n // 2)))
+        part, part_labels = take_rows(inputs, half), None if labels is None else labels[half]
+        yield from _read(record, part, part_labels, reading, min(multiple, max(1, n // 2)))
 
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
@@ -153,15 +158,7 @@ def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
 
 
 class DeviceStates:
-    """The checkpoints as states on the device: all at once if they fit, else one at a time.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Whose parameters and buffers they are, and on whose device they are put.
-    checkpoints : sequence of Checkpoint
-        In the order of iteration.
-    """
+    """Checkpoints as states on a module's device: all at once if they fit, else one at a time."""
 
     def __init__(self, module: nn.Module, checkpoints: Sequence[Checkpoint]) -> None:
         self._checkpoints = checkpoints
@@ -175,6 +172,7 @@ class DeviceStates:
             self._resident = [self._load(checkpoint) for checkpoint in checkpoints]
 
     def _load(self, checkpoint: Checkpoint) -> State:
+        """Return the parameters and buffers of a checkpoint, on the device."""
         return {
             name: tensor.to(self._device)
             for name, tensor in checkpoint.state_dict().items()

@@ -32,14 +32,9 @@ class _AllRead(BaseException):
 class EmbeddingReader:
     """Reads the embeddings of rows at the probes of a record's network.
 
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network.
-    pool : int, default=None
-        Average maps of rank 4 and more to at most so many positions along every spatial axis.
-    unit_length : bool, default=False
-        Scale every embedding to Euclidean length one; zero stays zero.
+    With `pool`, maps of rank 4 and more are averaged to at most so many positions along every
+    spatial axis; with `unit_length`, every embedding is scaled to Euclidean length one, and zero
+    stays zero.
     """
 
     def __init__(
@@ -54,14 +49,9 @@ class EmbeddingReader:
         return [e.shape[1] for e in self.embed(X.take(slice(2)), probes, batch_size=2)]
 
     def embed(
-        self,
-        X: Rows,
-        probes: Sequence[Probe],
-        *,
-        batch_size: int,
-        progress: Task = SILENT,
+        self, X: Rows, probes: Sequence[Probe], *, batch_size: int, progress: Task = SILENT
     ) -> list[torch.Tensor]:
-        """Return one float32 matrix (n_samples, width) per probe, on the network's device."""
+        """Return one float32 matrix (n_rows, width) per probe, on the network's device."""
 
         def reading(inputs: Inputs, _labels: Any) -> list[torch.Tensor]:
             return self._read(inputs, probes)
@@ -88,31 +78,32 @@ class EmbeddingReader:
         return embeddings
 
     def _read(self, inputs: Inputs, probes: Sequence[Probe]) -> list[torch.Tensor]:
+        """Return the embeddings of one block, by hooks that end the pass at the last probe."""
         module, n = self.record.module, n_rows(inputs)
-        found: dict[Probe, torch.Tensor] = {}
-        of_modules = {(p.module, p.call): p for p in probes if p.kind == "module"}
-        of_sums = {p.call: p for p in probes if p.kind == "sum"}
+        embeddings: dict[Probe, torch.Tensor] = {}
+        module_probes = {(p.module, p.call): p for p in probes if p.kind == "module"}
+        sum_probes = {p.call: p for p in probes if p.kind == "sum"}
         calls: Counter[str] = Counter()
 
         def keep(probe: Probe, value: Any) -> None:
-            found[probe] = self._flat(probe, value, n)
-            if len(found) == len(probes):
+            embeddings[probe] = self._flat(probe, value, n)
+            if len(embeddings) == len(probes):
                 raise _AllRead
 
         def hook(name: str) -> Any:
             def on_output(_module: nn.Module, _args: Any, output: Any) -> None:
                 calls[name] += 1
-                if probe := of_modules.get((name, calls[name] - 1)):
+                if probe := module_probes.get((name, calls[name] - 1)):
                     keep(probe, output)
 
             return on_output
 
         def on_sum(number: int, _left: Any, _right: Any, value: torch.Tensor) -> None:
-            if probe := of_sums.get(number):
+            if probe := sum_probes.get(number):
                 keep(probe, value)
 
         with torch.no_grad(), ExitStack() as stack:
-            for name in dict.fromkeys(name for name, _ in of_modules):
+            for name in dict.fromkeys(name for name, _ in module_probes):
                 site = module.get_submodule(name)
                 stack.callback(site.register_forward_hook(hook(name)).remove)
             # Also without sums to read: seeing it, nn.TransformerEncoder keeps to plain tensors.
@@ -126,8 +117,8 @@ class EmbeddingReader:
                     if probe.kind == "output":
                         keep(probe, self.record.head.probabilities(outputs))
             except _AllRead:
-                return [found[probe] for probe in probes]
-        missing = [probe.name for probe in probes if probe not in found]
+                return [embeddings[probe] for probe in probes]
+        missing = [probe.name for probe in probes if probe not in embeddings]
         raise ValueError(
             f"The forward pass did not come by {missing} for some rows, although it did for the "
             "first ones. A network that takes another way for other rows has no depth: probe the "
@@ -153,6 +144,7 @@ class EmbeddingReader:
 
 
 def _joined_floats(inputs: Inputs) -> torch.Tensor:
+    """Return the floating inputs side by side, a single one as it is."""
     floats = [tensor for tensor in leaves(inputs) if tensor.is_floating_point()]
     if inputs is floats[0]:
         return inputs
@@ -160,6 +152,7 @@ def _joined_floats(inputs: Inputs) -> torch.Tensor:
 
 
 def _pooled(maps: torch.Tensor, size: int) -> torch.Tensor:
+    """Return maps averaged to at most `size` positions along every spatial axis."""
     sizes: Any = [min(size, length) for length in maps.shape[2:]]
     is_flat = len(sizes) == 2
     pool = nn.functional.adaptive_avg_pool2d if is_flat else nn.functional.adaptive_avg_pool3d

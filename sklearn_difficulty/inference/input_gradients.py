@@ -3,7 +3,8 @@
 
 The order of the work: blocks of rows outside, checkpoints inside, so that the state of a block is
 one running mean (and, where the formula needs it, one running sum of squares) whatever the number
-of checkpoints. A block costs one forward and one backward pass per checkpoint.
+of checkpoints. A block costs one forward and one backward pass per checkpoint. The formulas stand
+in NumPy in `measures.gradients`, which is the reference; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -29,25 +30,20 @@ from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
 from .objectives import target_function
 
-# ------------------------------------------------------------------------------ running variance
-
 
 class RunningVariance:
     """Welford's mean and variance of a sequence of gradients, one per checkpoint, on the device.
 
-    Parameters
-    ----------
-    per_element : bool
-        Keep a second moment for every input. False keeps one number a row, exactly the sum of
-        the others.
+    With `per_element` a second moment is kept for every input; else one number a row, exactly their
+    sum.
     """
 
     def __init__(self, *, per_element: bool) -> None:
         self.per_element = per_element
         self.count = 0
         self._mean: torch.Tensor
-        self._squares: torch.Tensor
-        self._magnitude: torch.Tensor
+        self._squares: torch.Tensor  # summed squared deviations from the mean
+        self._magnitude: torch.Tensor  # summed absolute values, one number a row
 
     def update(self, gradient: torch.Tensor) -> None:
         """Take in the gradients (n, ...) at the next checkpoint; the tensor is overwritten."""
@@ -67,46 +63,32 @@ class RunningVariance:
         else:
             self._squares.add_(torch.linalg.vector_norm(flat, dim=1).square_(), alpha=weight)
 
+    @property
+    def _n_inputs(self) -> int:
+        """Number of inputs of a row, after channels are averaged."""
+        return max(1, self._mean[0].numel())
+
     def variance_of_gradients(self, formula: str) -> torch.Tensor:
         """Return the score (n,); the formulas are those of `measures.variance_of_gradients`."""
         k = self.count
-        n_inputs = max(1, self._mean[0].numel())
-        if formula == "rms":
-            squares = self._squares.reshape(len(self._squares), -1).sum(dim=1)
-            return (squares / (k * n_inputs)).sqrt()
         squares = self._squares.reshape(len(self._squares), -1)
+        if formula == "rms":
+            return (squares.sum(dim=1) / (k * self._n_inputs)).sqrt()
         if formula == "mean_std":
             return (squares / k).sqrt().mean(dim=1)
         return (squares / k**0.5).mean(dim=1)
 
     def magnitude(self) -> torch.Tensor:
         """Return the mean absolute gradient (n,)."""
-        return self._magnitude / (self.count * max(1, self._mean[0].numel()))
+        return self._magnitude / (self.count * self._n_inputs)
 
     def standard_deviation(self) -> torch.Tensor:
         """Return the standard deviation over checkpoints of every input, (n, ...)."""
         return (self._squares / self.count).sqrt()
 
 
-# -------------------------------------------------------------------- one backward pass per state
-
-
 class GradientReader:
-    """Reads the gradient of a target at a site of a record's module, at given checkpoints.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network.
-    checkpoints : sequence of Checkpoint
-        Read in this order.
-    target : {"logit", "probability", "loss"}
-        What is differentiated.
-    channel_mean : bool
-        Average gradients of rank 4 or more over axis 1, the channels.
-    wrt : str or None
-        As for `GradientSite`.
-    """
+    """Reads the gradient of a target at a site of a record's module, checkpoint by checkpoint."""
 
     def __init__(
         self,
@@ -133,11 +115,11 @@ class GradientReader:
         return variance
 
     def _backward(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the gradient (n, ...) of the target in one state of the module."""
         outputs, leaves = self._site.forward(state, inputs)
         with torch.enable_grad():
             total = self._function(outputs, labels).sum()
-        gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
-        return self._reduce(gradients)
+        return self._reduce(torch.autograd.grad(total, leaves, materialize_grads=True))
 
     def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one tensor (n, ...) that nothing else refers to."""
@@ -147,9 +129,6 @@ class GradientReader:
         if len(parts) > 1:
             return torch.cat([g.reshape(len(g), -1) for g in parts], dim=1)
         return parts[0].contiguous()
-
-
-# ------------------------------------------------------------------------------ the public verbs
 
 
 class GradientStatistics(NamedTuple):
@@ -169,19 +148,23 @@ def gradient_variance(
     batch_size: int,
     progress: Task = SILENT,
 ) -> GradientStatistics:
-    """Return variance and mean absolute value of gradients, (n,) each; NaN where not finite."""
+    """Return the variance of gradients and the mean absolute gradient of every row.
 
-    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
-        return reader.moments(inputs, of_block, per_element=formula != "rms")
+    Formulas are those of `measures.variance_of_gradients`. Labels None takes the final network's
+    prediction. NaN where a gradient is not finite.
+    """
+
+    def moments(inputs: Inputs, block_labels: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, block_labels, per_element=formula != "rms")
 
     variances, magnitudes, used = [], [], []
-    for n, of_block, found in read_blocks(
+    for n, block_labels, running in read_blocks(
         reader.record, X, labels, moments, batch_size=batch_size, progress=progress
     ):
-        variances.append(found.variance_of_gradients(formula)[:n].double().cpu())
-        magnitudes.append(found.magnitude()[:n].double().cpu())
-        if of_block is not None:
-            used.append(of_block[:n].cpu())
+        variances.append(running.variance_of_gradients(formula)[:n].double().cpu())
+        magnitudes.append(running.magnitude()[:n].double().cpu())
+        if block_labels is not None:
+            used.append(block_labels[:n].cpu())
     variance = torch.cat(variances).numpy()
     variance[~np.isfinite(variance)] = np.nan
     codes = torch.cat(used).numpy() if used else None
@@ -193,23 +176,18 @@ def gradient_maps(
 ) -> NDArray[np.float32]:
     """Return the standard deviation over checkpoints of every input's gradient, (n, ...)."""
 
-    def moments(inputs: Inputs, of_block: torch.Tensor | None) -> RunningVariance:
-        return reader.moments(inputs, of_block, per_element=True)
+    def moments(inputs: Inputs, block_labels: torch.Tensor | None) -> RunningVariance:
+        return reader.moments(inputs, block_labels, per_element=True)
 
     blocks = read_blocks(reader.record, X, labels, moments, batch_size=batch_size)
-    maps = [found.standard_deviation()[:n].float().cpu() for n, _, found in blocks]
+    maps = [running.standard_deviation()[:n].float().cpu() for n, _, running in blocks]
     return torch.cat(maps).numpy()
 
 
 class GradientSite:
     """Where a record's module is differentiated: at its input, or at the output of a submodule.
 
-    Parameters
-    ----------
-    record : TrainingRecord
-        The network.
-    wrt : str or None
-        Name of the submodule; None for the input, in the default networks after standardisation.
+    `wrt` names the submodule; None is the input, in the default networks after standardisation.
     """
 
     def __init__(self, record: TrainingRecord, wrt: str | None) -> None:
@@ -221,7 +199,11 @@ class GradientSite:
         self._shields_leaves = False
 
     def forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return the outputs for a block, and the tensors that are differentiated by."""
+        """Return the outputs for a block, and the tensors (n, ...) at the site that they depend on.
+
+        These leaves are one tensor at a submodule, else one for every floating input. The module
+        cannot write to the inputs.
+        """
         try:
             return self._forward(state, inputs)
         except RuntimeError as error:
@@ -232,6 +214,7 @@ class GradientSite:
         return self._forward(state, inputs)
 
     def _forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Run the module with leaves put in at the site, by a hook if it is a submodule."""
         leaves: list[torch.Tensor] = []
 
         def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
@@ -277,8 +260,8 @@ class GradientSite:
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:
-    found = dict(module.named_modules()).get(name) if name else None
-    if found is None:
-        names = [n for n, _ in module.named_modules() if n]
-        raise ValueError(f"wrt={name!r} names no submodule; there are {names}.")
-    return found
+    """Return the submodule of a name, or say which there are."""
+    submodules = {n: submodule for n, submodule in module.named_modules() if n}
+    if name not in submodules:
+        raise ValueError(f"wrt={name!r} names no submodule; there are {list(submodules)}.")
+    return submodules[name]

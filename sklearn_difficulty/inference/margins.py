@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far a network is from deciding otherwise: output margins and input margins of rows.
+"""How far a network is from deciding otherwise: input margins of rows.
 
-The formulas are those of `measures.margins`. An input margin costs a block one forward pass and
-one backward pass for every class but the row's own; the gradients of one pass are reduced to norms
-before the next, so that memory does not grow with the number of classes.
+The formulas are those of `measures.margins`, which is the reference; a test holds the two together.
+An input margin costs a block one forward pass and one backward pass for every class but the row's
+own; the gradients of one pass are reduced to norms before the next, so that memory does not grow
+with the number of classes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from ..rows.inputs import Inputs
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .input_gradients import GradientSite
-from .predictions import check_classes, read_in_order
-from .predictions import leads as leads_of
+from .predictions import logit_leads, refuse_regressor, values_in_order
 
 
 def input_margins(
@@ -33,8 +33,12 @@ def input_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return the linearised distance (n,) of rows from where their class ceases to be predicted."""
-    check_classes(record)
+    """Return the linearised distance (n,) of rows from where their class ceases to be predicted.
+
+    Labels None takes the predicted class; `wrt` is that of `GradientSite`. Signed; NaN where not
+    finite.
+    """
+    refuse_regressor(record)
     site = GradientSite(record, wrt)
     tensors = (*record.module.named_parameters(), *record.module.named_buffers())
     state = {name: tensor.detach() for name, tensor in tensors}
@@ -42,7 +46,7 @@ def input_margins(
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:
         outputs, leaves = site.forward(state, inputs)
         with torch.enable_grad():
-            leads = leads_of(outputs, record.head, classes)
+            leads = logit_leads(outputs, record.head, classes)
             totals = leads.sum(dim=0).unbind()
         # Filled in place: small tensors kept among large ones would fragment the memory.
         norms = torch.empty_like(leads, dtype=torch.float64)
@@ -53,7 +57,7 @@ def input_margins(
         norms[norms.isinf()] = torch.nan  # else the row would seem to lie on the boundary
         return (leads.detach() / norms).amin(dim=1)
 
-    return read_in_order(record, X, labels, margins, batch_size, progress)
+    return values_in_order(record, X, labels, margins, batch_size, progress)
 
 
 def _norms(gradients: Sequence[torch.Tensor]) -> torch.Tensor:

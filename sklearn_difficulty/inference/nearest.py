@@ -11,18 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_VOTE_BYTES = 2**26
-_CHUNK_ROWS = 2048
-
-
-_MIN_ROWS = 16
+_VOTE_BYTES = 2**26  # of the table of votes, by rows and classes, that is made at once
+_CHUNK_ROWS = 2048  # embedded together, at most
+_MIN_ROWS = 16  # of a chunk, a piece or a part, however little memory there is
 _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the caches
-
-
 _GROUP = 8  # columns of which the minimum is looked at first
-_PART_VALUES = 2**16
-
-
+_PART_VALUES = 2**16  # squared at once
 _MAX_COLUMNS = 2**23  # float32 can number them
 
 
@@ -34,6 +28,7 @@ def count_votes(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
 def _per_class(
     labels: NDArray[np.int64], n_classes: int, weights: NDArray[Any] | None = None
 ) -> NDArray[Any]:
+    """Return the sum over neighbours of each class, of ones or weights, (n, n_classes)."""
     n = len(labels)
     cells = labels + n_classes * np.arange(n)[:, None]
     flat = None if weights is None else weights.astype(np.float64).ravel()
@@ -43,7 +38,12 @@ def _per_class(
 def majority(
     labels: NDArray[np.int64], distances: NDArray[np.float32], n_classes: int, ties: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the class with the most votes of labels (n, k), and its share of them, both (n,)."""
+    """Return the class with the most votes (n,) and its share of them, 1 / k to 1, float32 (n,).
+
+    Of classes with equally many votes, ties="nearest" takes the one whose neighbours are nearer in
+    sum, then the lowest code; "lowest" the lowest code. Where a distance is NaN the class is -1,
+    the share NaN.
+    """
     winners = np.empty(len(labels), dtype=np.int64)
     shares = np.empty(len(labels), dtype=np.float32)
     step = max(1, _VOTE_BYTES // (8 * max(n_classes, labels.shape[1])))
@@ -72,6 +72,7 @@ class _Piece(NamedTuple):
 
 def _squared_lengths(matrix: torch.Tensor) -> torch.Tensor:
     # By parts: the squares of all would take as much memory as the matrix.
+    """Return the squared length (n,) of every row."""
     n_part = max(_MIN_ROWS, _PART_VALUES // matrix.shape[1])
     return torch.cat([part.square().sum(dim=1) for part in matrix.split(n_part)])
 
@@ -109,11 +110,12 @@ class _Nearest:
             for column in range(0, len(piece.matrix), n_columns):
                 scores = self._scores(queries, piece, slice(column, column + n_columns))
                 if own is not None:
-                    at = torch.from_numpy(own[block] - column).to(device)
-                    inside = torch.nonzero((at >= 0) & (at < scores.shape[1]))[:, 0]
-                    scores[inside, at[inside]] = torch.inf
+                    own_column = torch.from_numpy(own[block] - column).to(device)
+                    inside = (own_column >= 0) & (own_column < scores.shape[1])
+                    here = torch.nonzero(inside)[:, 0]
+                    scores[here, own_column[here]] = torch.inf
                 values, columns = k_smallest(scores, self._k)
-                # Those found before stand first: their positions are smaller.
+                # The nearest so far stand first: their positions are smaller.
                 values = torch.cat([squared, values + squares[block, None]], dim=1)
                 candidates = torch.cat([positions, columns + (start + column)], dim=1)
                 squared, columns = k_smallest(values, self._k)
@@ -140,23 +142,24 @@ class _Nearest:
 
 
 def k_smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the k smallest of (n, m) values and their columns, (n, k), in the order of columns.
+    """Return the k smallest values (n, k) of every row and their columns, in the columns' order.
 
-    Of equal values the first are taken, which `torch.topk` does not promise.
+    Of equal values the first are taken, which `torch.topk` does not promise. Values hold no NaN;
+    all m columns are returned if k is larger.
     """
     n, m = values.shape
-    every = torch.arange(m, device=values.device)
+    all_columns = torch.arange(m, device=values.device)
     if k >= m:
-        return values, every.expand(n, m)
+        return values, all_columns.expand(n, m)
     # One more than needed shows where the choice is between equals.
     columns = _columns_of_smallest(values, k + 1)
     smallest, order = values.gather(1, columns).sort(dim=1)
     columns = columns.gather(1, order[:, :k])
     tied = torch.nonzero(smallest[:, k - 1] == smallest[:, k])[:, 0]
     if len(tied):
-        of_tied, bound = values[tied], smallest[tied, k, None]
-        by_column = torch.where(of_tied == bound, every.to(values.dtype), torch.inf)
-        columns[tied] = _columns_of_smallest(by_column.masked_fill_(of_tied < bound, -1), k)
+        tied_values, bound = values[tied], smallest[tied, k, None]
+        by_column = torch.where(tied_values == bound, all_columns.to(values.dtype), torch.inf)
+        columns[tied] = _columns_of_smallest(by_column.masked_fill_(tied_values < bound, -1), k)
     columns = columns.sort(dim=1).values
     return values.gather(1, columns), columns
 
@@ -169,14 +172,14 @@ def _columns_of_smallest(values: torch.Tensor, k: int) -> torch.Tensor:
         return values.topk(k, largest=False, sorted=False).indices
     # The k smallest values lie in the k groups with the smallest minima, or in the rest. A
     # vectorised minimum reads a row several times faster than topk does.
-    every = torch.arange(m, device=values.device)
-    grouped, rest = every[: n_groups * _GROUP], every[n_groups * _GROUP :]
+    all_columns = torch.arange(m, device=values.device)
+    grouped, rest = all_columns[: n_groups * _GROUP], all_columns[n_groups * _GROUP :]
     minima = values[:, : len(grouped)].view(n, _GROUP, n_groups).amin(dim=1)
     chosen = _columns_of_smallest(minima, k)
     columns = (chosen[:, None] + grouped[::n_groups, None]).flatten(1)
     columns = torch.cat([columns, rest.expand(n, -1)], dim=1)
-    at = values.gather(1, columns).topk(k, largest=False, sorted=False).indices
-    return columns.gather(1, at)
+    chosen = values.gather(1, columns).topk(k, largest=False, sorted=False).indices
+    return columns.gather(1, chosen)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from .embeddings import EmbeddingReader
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
 from .trace import Probe
 
-_MIN_BUDGET = 2**22
+_MIN_BUDGET = 2**22  # bytes, below which it is not halved again when CUDA runs out of memory
 
 
 class Neighbors(NamedTuple):
@@ -38,18 +38,7 @@ class Neighbors(NamedTuple):
 class NeighborBank:
     """The rows among which neighbours are looked for, embedded when they are needed.
 
-    Parameters
-    ----------
-    reader : EmbeddingReader
-        Makes the embeddings.
-    X : Rows
-        Kept by reference.
-    codes : ndarray of shape (n_bank,)
-        Positions of their labels among the classes.
-    probes : sequence of Probe
-        Where distances are measured.
-    batch_size : int
-        Rows a forward pass, at most.
+    X is kept by reference; `codes` are the positions of its labels among the classes.
     """
 
     def __init__(
@@ -81,10 +70,10 @@ class NeighborBank:
         probes: Sequence[Probe] | None = None,
         progress: Task = SILENT,
     ) -> Iterator[Neighbors]:
-        """Yield the nearest bank rows of every row, probe by probe; X None: of the bank's own rows.
+        """Yield the nearest bank rows of every row, probe by probe; of equally near ones the first.
 
-        `own` (n,) is the position of every row in the bank, which is left out; -1 if it is not in
-        it. Of equally distant rows those that come first in the bank are taken.
+        X None stands for the rows of the bank, none of which is its own neighbour; `own` (n,) is
+        the position of every row in the bank, which is left out, -1 if it is not in it.
         """
         if X is None:
             own = np.arange(len(self.X))
@@ -98,21 +87,21 @@ class NeighborBank:
         with progress.subtask("score", len(remaining)) as searching:
             while remaining:
                 group = self._group(remaining, budget)
-                found: list[Neighbors] = []
+                results: list[Neighbors] = []
                 try:
-                    found = self._search(X, n_neighbors, own, group, budget)
+                    results = self._search(X, n_neighbors, own, group, budget)
                 except torch.cuda.OutOfMemoryError:
                     if budget <= _MIN_BUDGET:
                         raise
-                if not found:
+                if not results:
                     # Outside of the handler, whose traceback holds the tensors.
                     self._kept.clear()
                     torch.cuda.empty_cache()
                     budget //= 2
-                for neighbors in found:
+                for neighbors in results:
                     with searching.subtask(neighbors.probe.name):
                         yield neighbors
-                remaining = remaining[len(found) :]
+                remaining = remaining[len(results) :]
 
     def _group(self, probes: Sequence[Probe], budget: int) -> list[Probe]:
         """Return the first probes that fit half of the budget together, or the first one."""
@@ -120,6 +109,7 @@ class NeighborBank:
         return list(probes[: max(1, int(np.searchsorted(n_bytes, budget // 2, side="right")))])
 
     def _bytes(self, probe: Probe) -> int:
+        """Return the bytes that the embeddings of the whole bank take at a probe."""
         return 4 * self._widths[probe] * len(self.X)
 
     def _search(
@@ -130,12 +120,13 @@ class NeighborBank:
         group: Sequence[Probe],
         budget: int,
     ) -> list[Neighbors]:
+        """Return the neighbours at the probes of a group, chunk by chunk and piece by piece."""
         rows = self.X if X is None else X
         n = len(rows)
         row_bytes = 4 * sum(self._widths[probe] for probe in group)
         n_chunk = min(_CHUNK_ROWS, max(_MIN_ROWS, budget // 8 // row_bytes))
         batch_size = min(self.batch_size, n_chunk)
-        nearest = [_Nearest(n, n_neighbors, budget // 8) for _ in group]
+        searches = [_Nearest(n, n_neighbors, budget // 8) for _ in group]
         with full_precision():
             for start, pieces in self._pieces(group, n_chunk, batch_size, budget):
                 for first in range(0, n, n_chunk):
@@ -147,13 +138,13 @@ class NeighborBank:
                         embedded = self.reader.embed(part, group, batch_size=batch_size)
                         for values, piece in zip(embedded, pieces, strict=True):
                             values -= piece.centre
-                    at = None if own is None else own[chunk] - start
-                    for values, piece, of_probe in zip(embedded, pieces, nearest, strict=True):
-                        of_probe.update(chunk, values, piece, start, at)
+                    own_in_piece = None if own is None else own[chunk] - start
+                    for values, piece, search in zip(embedded, pieces, searches, strict=True):
+                        search.update(chunk, values, piece, start, own_in_piece)
                 del pieces, piece, embedded, values  # before the next piece is embedded
         return [
-            Neighbors(probe, *of_probe.result())
-            for probe, of_probe in zip(group, nearest, strict=True)
+            Neighbors(probe, *search.result())
+            for probe, search in zip(group, searches, strict=True)
         ]
 
     def _pieces(
@@ -202,6 +193,7 @@ def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 
 
 def _refuse_nonfinite(matrix: torch.Tensor, probe: Probe, start: int) -> None:
+    """Raise where an embedding of the bank, or its squared length, is not finite."""
     bad = torch.nonzero(~torch.isfinite(_squared_lengths(matrix)))[:5, 0] + start
     if len(bad):
         raise ValueError(

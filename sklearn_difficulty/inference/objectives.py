@@ -16,7 +16,7 @@ from ..training.record import TrainingRecord
 def target_function(
     record: TrainingRecord, target: str
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
-    """Return the function of outputs and labels, one number a row, that is differentiated."""
+    """Return the function of (outputs, labels) whose sum over rows is differentiated."""
     head = record.head
     if target == "loss":
         return _loss_function(record)
@@ -35,6 +35,7 @@ def target_function(
 def _loss_function(
     record: TrainingRecord,
 ) -> Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    """Return the loss by which the network was trained, summed over rows."""
     if record.criterion is None or not hasattr(record.criterion, "reduction"):
         raise ValueError(
             "target='loss' needs a criterion whose `reduction` can be set to 'sum', as torch's "

@@ -33,6 +33,8 @@ _NO_LAST_LAYER = (
     "{} has no last linear layer that is called once and leads to the output, for which the norm "
     "of the gradient has a closed form. Take that of all parameters (measure='grand_all')."
 )
+
+
 Norms = Callable[[State, Inputs, torch.Tensor], torch.Tensor]
 
 
@@ -46,19 +48,26 @@ def gradient_norms(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float64]:
-    """Return the length (n,) of every row's parameter gradient, averaged over checkpoints."""
+    """Return the length (n,) of rows' parameter gradients, averaged over checkpoints, in eval mode.
+
+    Layers "last" stands for the weight and bias of the linear layer that is called last, "all" for
+    every parameter that can be trained. Labels None takes the final prediction. NaN where not
+    finite.
+    """
     loss = target_function(record, "loss")
     states = DeviceStates(record.module, checkpoints)
-    of_rows: Norms = (_of_last_layer if layers == "last" else _of_all)(record, loss)
+    norms_of_rows: Norms = (_last_layer_norms if layers == "last" else _all_parameter_norms)(
+        record, loss
+    )
 
-    def reading(inputs: Inputs, of_block: torch.Tensor | None) -> torch.Tensor:
-        if of_block is None:
+    def reading(inputs: Inputs, block_labels: torch.Tensor | None) -> torch.Tensor:
+        if block_labels is None:
             raise ValueError("The loss of a regressor needs y.")
-        norms = [of_rows(state, inputs, of_block).double() for state in states]
+        norms = [norms_of_rows(state, inputs, block_labels).double() for state in states]
         return torch.stack(norms).mean(dim=0)
 
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    norms = torch.cat([found[:n].cpu() for n, _, found in blocks]).numpy()
+    norms = torch.cat([values[:n].cpu() for n, _, values in blocks]).numpy()
     norms[~np.isfinite(norms)] = np.nan
     return norms
 
@@ -66,28 +75,29 @@ def gradient_norms(
 # -------------------------------------------------------------------------------- the last layer
 
 
-def _of_last_layer(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
-    linear: list[nn.Linear] = []  # found in the first forward pass
+def _last_layer_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
+    """Return the reader of the norms of the last linear layer's gradients, in closed form."""
+    layer: list[nn.Linear] = []  # known after the first forward pass
 
     def norms(state: State, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
-        if not linear:
-            linear.append(_last_linear(record.module, state, inputs))
-        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if not layer:
+            layer.append(_last_linear(record.module, state, inputs))
+        calls: list[tuple[torch.Tensor, torch.Tensor]] = []
 
         def at_layer(_module: nn.Module, args: Any, kwargs: Any, output: torch.Tensor) -> Any:
             # What follows may write to both; of a leaf, torch forbids it.
             h = args[0] if args else kwargs["input"]
             leaf = output.detach().requires_grad_()
-            seen.append((h.detach().clone(), leaf))
+            calls.append((h.detach().clone(), leaf))
             return leaf.clone()
 
         with ExitStack() as stack:
-            hook = linear[0].register_forward_hook(at_layer, with_kwargs=True)
+            hook = layer[0].register_forward_hook(at_layer, with_kwargs=True)
             stack.callback(hook.remove)
             stack.enter_context(torch.enable_grad())
             outputs = call_with_state(record.module, state, inputs)
             total = loss(outputs, labels).sum()
-        [(h, z)] = seen
+        [(h, z)] = calls
         if not total.requires_grad:
             raise ValueError(_NO_LAST_LAYER.format(type(record.module).__name__))
         [g] = torch.autograd.grad(total, [z])
@@ -97,7 +107,7 @@ def _of_last_layer(record: TrainingRecord, loss: Callable[..., torch.Tensor]) ->
             squares = g.square().sum(dim=(1, 2)) * h.square().sum(dim=(1, 2))
         else:
             squares = (g.mT @ h).square().sum(dim=(1, 2))
-        if linear[0].bias is not None:
+        if layer[0].bias is not None:
             squares += g.sum(dim=1).square().sum(dim=1)
         return squares.sqrt()
 
@@ -105,6 +115,7 @@ def _of_last_layer(record: TrainingRecord, loss: Callable[..., torch.Tensor]) ->
 
 
 def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
+    """Return the linear layer that is called last, and only once."""
     called: list[nn.Linear] = []
     with ExitStack() as stack:
         for layer in module.modules():
@@ -121,18 +132,19 @@ def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
 # -------------------------------------------------------------------------------- all parameters
 
 
-def _of_all(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
+def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
+    """Return the reader of the norms over all trained parameters, by vmap over rows."""
     module = record.module
     trained = {name for name, p in module.named_parameters() if p.requires_grad}
     n_bytes = 4 * sum(p.numel() for p in module.parameters() if p.requires_grad)
     chunk = max(1, int(get_config()["working_memory"] * 2**20 / 4 / max(1, n_bytes)))
 
-    def of_one(weights: State, fixed: State, row: Inputs, label: torch.Tensor) -> torch.Tensor:
+    def loss_of_row(weights: State, fixed: State, row: Inputs, label: torch.Tensor) -> torch.Tensor:
         one = map_inputs(lambda values: values[None], row)
         outputs = first_output(functional_call(module, weights | fixed, *as_arguments(one)))
         return loss(outputs, label[None]).sum()
 
-    of_rows = vmap(grad(of_one), in_dims=(None, None, 0, 0))
+    gradients_of_rows = vmap(grad(loss_of_row), in_dims=(None, None, 0, 0))
 
     def norms(state: State, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
         weights = {name: tensor for name, tensor in state.items() if name in trained}
@@ -141,7 +153,7 @@ def _of_all(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
         for start in range(0, len(labels), chunk):
             rows = slice(start, start + chunk)
             part = copied(take_rows(inputs, rows))
-            gradients = of_rows(weights, fixed, part, labels[rows]).values()
+            gradients = gradients_of_rows(weights, fixed, part, labels[rows]).values()
             parts = [
                 torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64)
                 for g in gradients

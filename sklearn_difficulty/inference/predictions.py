@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a network says about rows: classes, output margins, statistics and probabilities."""
+"""What a network says about rows: classes, output margins, statistics and probabilities.
+
+The formula of `output_margins` is that of `measures.margins`, which is the reference; a test holds
+the two together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,23 +35,25 @@ def mean_statistics(
     batch_size: int,
     progress: Task = SILENT,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the mean over checkpoints, (n,), of every one of `STATISTICS`, in eval mode."""
-    states = DeviceStates(record.module, checkpoints)
+    """Return the mean over checkpoints of each of `STATISTICS`, (n,), in eval mode.
 
-    def reading(inputs: Inputs, of_block: torch.Tensor | None) -> torch.Tensor:
-        if of_block is None:
+    Labels (or targets) None takes the final network's prediction; of a regressor all but the loss
+    is NaN.
+    """
+    mean = _mean_over(record, checkpoints)
+
+    def reading(inputs: Inputs, block_labels: torch.Tensor | None) -> torch.Tensor:
+        if block_labels is None:
             raise ValueError("The loss of a regressor needs y.")
-        total = torch.zeros(())
-        for state in states:
-            with torch.no_grad():
-                outputs = call_with_state(record.module, state, inputs)
-                found, logits = record.head.row_statistics(outputs, of_block)
-            found = torch.cat([found, record.head.entropy(logits)[None]])
-            total = total.to(found.device) + found.double()
-        return total / len(checkpoints)
+
+        def statistics(outputs: torch.Tensor) -> torch.Tensor:
+            recorded, logits = record.head.row_statistics(outputs, block_labels)
+            return torch.cat([recorded, record.head.entropy(logits)[None]])
+
+        return mean(inputs, statistics)
 
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    means = torch.cat([found[:, :n].cpu() for n, _, found in blocks], dim=1).numpy()
+    means = torch.cat([values[:, :n].cpu() for n, _, values in blocks], dim=1).numpy()
     return dict(zip(STATISTICS, means, strict=True))
 
 
@@ -55,20 +61,31 @@ def mean_probabilities(
     record: TrainingRecord, checkpoints: Sequence[Checkpoint], X: Rows, *, batch_size: int
 ) -> NDArray[np.float32]:
     """Return class probabilities (n, n_classes), averaged over checkpoints in eval mode."""
-    states = DeviceStates(record.module, checkpoints)
+    mean = _mean_over(record, checkpoints)
 
     def reading(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
-        total = torch.zeros(())
-        for state in states:
-            with torch.no_grad():
-                outputs = call_with_state(record.module, state, inputs)
-                said = record.head.probabilities(outputs)
-            total = total.to(said.device) + said.double()
-        return total / len(checkpoints)
+        return mean(inputs, record.head.probabilities)
 
     codes = np.zeros(len(X), dtype=np.int64)  # given any, none are predicted
     blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)
     return np.concatenate([b.result[: b.n].float().cpu().numpy() for b in blocks])
+
+
+def _mean_over(
+    record: TrainingRecord, checkpoints: Sequence[Checkpoint]
+) -> Callable[[Inputs, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor]:
+    """Return a function of (inputs, statistic of outputs): the float64 mean over checkpoints."""
+    states = DeviceStates(record.module, checkpoints)
+
+    def mean(inputs: Inputs, statistic: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        total = torch.zeros(())
+        for state in states:
+            with torch.no_grad():
+                value = statistic(call_with_state(record.module, state, inputs))
+            total = total.to(value.device) + value.double()
+        return total / len(checkpoints)
+
+    return mean
 
 
 def predicted_classes(
@@ -89,18 +106,21 @@ def output_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return how far the logit of every row's class is above the largest other one, (n,)."""
-    check_classes(record)
+    """Return how far the logit of a row's class is above the largest other one, (n,).
+
+    Labels None takes the predicted class. Signed; NaN where not finite.
+    """
+    refuse_regressor(record)
 
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:
         with torch.no_grad():
             outputs = call_module(record.module, copied(inputs))
-        return leads(outputs, record.head, classes).amin(dim=1)
+        return logit_leads(outputs, record.head, classes).amin(dim=1)
 
-    return read_in_order(record, X, labels, margins, batch_size, progress)
+    return values_in_order(record, X, labels, margins, batch_size, progress)
 
 
-def check_classes(record: TrainingRecord) -> None:
+def refuse_regressor(record: TrainingRecord) -> None:
     """Raise for a regressor."""
     if record.head.is_regression:
         raise ValueError(
@@ -109,7 +129,7 @@ def check_classes(record: TrainingRecord) -> None:
         )
 
 
-def leads(outputs: torch.Tensor, head: Head, classes: torch.Tensor | None) -> torch.Tensor:
+def logit_leads(outputs: torch.Tensor, head: Head, classes: torch.Tensor | None) -> torch.Tensor:
     """Return by how much the logit of a row's class exceeds each of the others, (n, C - 1)."""
     assert classes is not None
     logits = head.logits(outputs)
@@ -119,7 +139,7 @@ def leads(outputs: torch.Tensor, head: Head, classes: torch.Tensor | None) -> to
     return logits.gather(1, own) - logits.gather(1, others)
 
 
-def read_in_order(
+def values_in_order(
     record: TrainingRecord,
     X: Rows,
     labels: NDArray[Any] | None,
@@ -129,6 +149,6 @@ def read_in_order(
 ) -> NDArray[np.float32]:
     """Return one number per row, NaN where it is not finite."""
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    margins = torch.cat([found[:n].float().cpu() for n, _, found in blocks]).numpy()
-    margins[~np.isfinite(margins)] = np.nan
-    return margins
+    values = torch.cat([block.result[: block.n].float().cpu() for block in blocks]).numpy()
+    values[~np.isfinite(values)] = np.nan
+    return values

@@ -23,13 +23,14 @@ from .trace import _NORMS, INPUT, OUTPUT, Probe, Trace, _Call, _Event, trace_for
 ProbeChoice = str | Sequence[str] | Callable[[str, nn.Module], bool]
 
 
-# ---------------------------------------------------------------------------------------- the rule
-
-
 def find_probes(
     record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
 ) -> list[Probe]:
-    """Return the probes of a record's network, the input first and the class probabilities last."""
+    """Return the probes of a classifier, the input first and the class probabilities last.
+
+    `choice` is "auto" (the rule of `automatic_sites`), a regular expression that must match a
+    module's whole name, the names of modules, or a function of the name and the module.
+    """
     if record.head.is_regression:
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."
@@ -45,6 +46,7 @@ def find_probes(
 
 
 def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:
+    """Return what stands for the input: as it is, standardised, or embedded tokens."""
     if isinstance(record.module, StandardizedNetwork):
         return Probe(INPUT, "module", "standardize")
     if not trace.embeds_tokens:
@@ -61,7 +63,12 @@ def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:
 
 
 def automatic_sites(trace: Trace) -> list[_Event]:
-    """Choose the sites that the paper's appendix A.5 names, by what the forward pass does."""
+    """Choose the sites that the paper's appendix A.5 names, by what the forward pass does.
+
+    Attention and residual sums: the outputs of the blocks. Convolutions and residual sums: the
+    first norm before the first block, and the sum that ends every block. Convolutions: their
+    outputs. Else: the outputs of the linear layers. Values before the activation, always.
+    """
     sums = [e for e in trace.events if e.probe.kind == "sum"]
     convolutions = trace.outputs_of(_ConvNd)
     # A convolutional network may attend too, to pool its last maps, say.
@@ -135,10 +142,10 @@ def _chosen_sites(trace: Trace, record: TrainingRecord, choice: ProbeChoice) -> 
             ) from error
     else:
         known = {e.probe.module for e in called}
-        strangers = [name for name in choice if name not in known]
-        if strangers:
+        unknown = [name for name in choice if name not in known]
+        if unknown:
             raise ValueError(
-                f"probes names {strangers}, which the forward pass of "
+                f"probes names {unknown}, which the forward pass of "
                 f"{type(record.module).__name__} does not call; it calls {_readable(trace)}."
             )
         chosen = [e for e in called if e.probe.module in set(choice)]
@@ -156,5 +163,6 @@ def _chosen_sites(trace: Trace, record: TrainingRecord, choice: ProbeChoice) -> 
 
 
 def _readable(trace: Trace) -> list[str]:
+    """Return the names of the modules whose outputs can be read."""
     events = (e for e in trace.events if e.probe.kind == "module" and e.rank and e.probe.module)
     return list(dict.fromkeys(e.probe.module for e in events))

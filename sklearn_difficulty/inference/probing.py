@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .._progress import SILENT, Task
 from ..measures import prediction_depth
 from ..networks.forward import call_module
-from ..rows.inputs import copied
+from ..rows.inputs import Inputs, copied
 from ..rows.rows import Rows, as_rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
@@ -29,17 +29,14 @@ from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
 from .trace import Probe
 
-_ROUNDING = 1e-4
+_ROUNDING = 1e-4  # within which a probe is what the network returns
 
 
 @dataclass(frozen=True)
 class NeighborProbes:
     """Looks for the nearest rows at the probes of a network, and counts which classes they have.
 
-    Parameters
-    ----------
-    n_neighbors, probes, include_input, metric, pool, batch_size : object
-        As for `PredictionDepthScorer`.
+    The settings are those of `PredictionDepthScorer`.
     """
 
     n_neighbors: int = 30
@@ -53,8 +50,6 @@ class NeighborProbes:
         if not (isinstance(self.probes, str) or callable(self.probes)):
             # Arrays cannot be compared with one another by ==.
             object.__setattr__(self, "probes", list(self.probes))
-
-    # ------------------------------------------------------------------------------- where to look
 
     def find(self, record: TrainingRecord, X: Rows) -> list[Probe]:
         """Return the probes of a network."""
@@ -80,18 +75,20 @@ class NeighborProbes:
         among: NDArray[Any],
         probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:
-        """Return the rows `among` X, a mask or positions, to look for neighbours among them."""
-        everything = np.arange(len(codes))
-        rows = everything[among]
+        """Return some rows, in the order of `among`, to look for neighbours among them.
+
+        `among` is a mask (n,) or positions; X is kept by reference if all of them are the bank.
+        Probes None takes those that the settings choose.
+        """
+        all_rows = np.arange(len(codes))
+        rows = all_rows[among]
         return NeighborBank(
             self.reader(record),
-            X if np.array_equal(rows, everything) else X.take(rows),
+            X if np.array_equal(rows, all_rows) else X.take(rows),
             codes[rows],
             self.find(record, X) if probes is None else probes,
             batch_size=self.batch_size,
         )
-
-    # -------------------------------------------------------------------------- what is said there
 
     # Below, X None stands for the rows of the bank, none of which is its own neighbour; `own` is
     # the position of every row in the bank, -1 if it is not in it.
@@ -113,7 +110,7 @@ class NeighborProbes:
         n_classes = _n_classes(bank)
         votes = [
             majority(labels, distances, n_classes, ties)
-            for labels, distances in self._asked(bank, X, own, probes, progress)
+            for labels, distances in self._neighbors(bank, X, own, probes, progress)
         ]
         winners, shares = zip(*votes, strict=True)
         return np.stack(winners), np.stack(shares)
@@ -128,14 +125,14 @@ class NeighborProbes:
         n_classes = _n_classes(bank)
         # One vote is shared by all classes: none is impossible.
         counts = np.full((len(bank.X if X is None else X), n_classes), 1 / n_classes)
-        for labels, distances in self._asked(bank, X, progress=progress):
+        for labels, distances in self._neighbors(bank, X, progress=progress):
             counts += count_votes(labels, n_classes)
             counts[np.isnan(distances).any(axis=1)] = np.nan
         return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def votes_at(self, probe: Probe, bank: NeighborBank, X: Rows) -> NDArray[np.float64]:
         """Return the shares of the classes (n, n_classes) at one probe."""
-        [(labels, distances)] = self._asked(bank, X, probes=[probe])
+        [(labels, distances)] = self._neighbors(bank, X, probes=[probe])
         shares = count_votes(labels, _n_classes(bank)) / self.n_neighbors
         shares[np.isnan(distances).any(axis=1)] = np.nan
         return shares
@@ -150,7 +147,7 @@ class NeighborProbes:
     ) -> NDArray[np.float32]:
         """Return the share of the neighbours that have a row's class, (n, n_probes)."""
         shares = []
-        for labels, distances in self._asked(bank, X, own, progress=progress):
+        for labels, distances in self._neighbors(bank, X, own, progress=progress):
             share = (labels == classes[:, None]).mean(axis=1, dtype=np.float32)
             share[np.isnan(distances).any(axis=1)] = np.nan
             shares.append(share)
@@ -177,7 +174,7 @@ class NeighborProbes:
         with full_precision():
             return predicted_classes(record, X, batch_size=self.batch_size)
 
-    def _asked(
+    def _neighbors(
         self,
         bank: NeighborBank,
         X: Rows | None,
@@ -186,11 +183,13 @@ class NeighborProbes:
         progress: Task = SILENT,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield the classes of every row's neighbours and their distances, probe by probe."""
-        for found in bank.nearest(X, self.n_neighbors, own=own, probes=probes, progress=progress):
-            yield bank.codes[found.positions], found.distances
+        found = bank.nearest(X, self.n_neighbors, own=own, probes=probes, progress=progress)
+        for neighbors in found:
+            yield bank.codes[neighbors.positions], neighbors.distances
 
 
 def _n_classes(bank: NeighborBank) -> int:
+    """Return how many classes the bank's network tells apart."""
     classes = bank.reader.record.classes_
     assert classes is not None
     return len(classes)
@@ -224,7 +223,7 @@ class DepthReadout(NeighborProbes):
         codes: NDArray[np.int64],
         trained_on: NDArray[np.bool_],
     ) -> dict[str, NDArray[np.float32]]:
-        """Return the depth of every row as ``{"depth": (n,)}``."""
+        """Return the depth of every row as ``{"depth": (n,)}``, in [0, 1], NaN where undefined."""
         rows = as_rows(X, collate_fn=record.collate_fn)
         own = positions_in(np.flatnonzero(trained_on), len(codes))
         return {"depth": self.depth(self.bank(record, rows, codes, trained_on), rows, own)}
@@ -233,16 +232,14 @@ class DepthReadout(NeighborProbes):
 def last_hidden_probe(
     record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
 ) -> Probe:
-    """Return the last probe before what the network returns."""
+    """Return the last probe that is not what the network returns, the first if all are."""
     probes = find_probes(record, X, choice, include_input=include_input)[:-1]
     rows = X.take(slice(2))
-    [block] = read_blocks(
-        record,
-        rows,
-        None,
-        lambda inputs, _: record.head.logits(call_module(record.module, copied(inputs))),
-        batch_size=2,
-    )
+
+    def logits(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
+        return record.head.logits(call_module(record.module, copied(inputs)))
+
+    [block] = read_blocks(record, rows, None, logits, batch_size=2)
     returned = block.result[: block.n].float().log_softmax(dim=1)
     embedded = EmbeddingReader(record).embed(rows, probes, batch_size=2)
     for probe, values in zip(reversed(probes), reversed(embedded), strict=True):

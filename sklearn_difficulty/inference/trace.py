@@ -47,37 +47,20 @@ _ATTENTION = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A site of the forward pass.
+    """A site of the forward pass."""
 
-    Parameters
-    ----------
-    name : str
-        What the user sees; unique in a network.
-    kind : {"input", "module", "sum", "output"}
-        What is read: the input, what a module returns, a sum of two tensors, or the class
-        probabilities.
-    module : str, default=""
-        For a module: its dotted name.
-    call : int, default=0
-        For a module: which of its calls in a forward pass; for a sum: which of all sums.
-    """
-
-    name: str
+    name: str  # what the user sees; unique in a network
     kind: Literal["input", "module", "sum", "output"]
-    module: str = ""
-    call: int = 0
+    module: str = ""  # its dotted name
+    call: int = 0  # of the module, which of its calls; of a sum, which of all sums
 
 
 class SumCounter(TorchFunctionMode):
     """Reports every sum of two tensors that is computed inside the ``with`` block.
 
-    Parameters
-    ----------
-    on_sum : callable
-        Gets the number of the sum, counted from 0, its two terms and its value. The value may be
-        written to later: whoever needs it must copy it at once.
-    on_call : callable, default=None
-        Gets every function that is called on tensors, and its first two arguments.
+    `on_sum` gets the number of the sum, counted from 0, its two terms and its value, which may be
+    written to later: whoever needs it must copy it at once. `on_call` gets every function that is
+    called on tensors, and its first two arguments.
     """
 
     def __init__(
@@ -104,9 +87,6 @@ class SumCounter(TorchFunctionMode):
             self._count += 1
             self._on_sum(self._count - 1, operands[0], operands[1], result)
         return result
-
-
-# --------------------------------------------------------------------------------------- the trace
 
 
 class _Call(NamedTuple):
@@ -151,12 +131,14 @@ def _rank(value: Any, n: int) -> int:
 
 
 def _numbered(name: str, number: int) -> str:
-    # A module may be called as the input and the output probe are.
+    """Return a name that is unique in the network, with the number of the call if needed."""
+    # A module may have the name of the input or the output probe.
     return f"{name}#{number + 1}" if number or name in (INPUT, OUTPUT) else name
 
 
 @contextmanager
 def _tracing(module: nn.Module, n: int) -> Iterator[Trace]:
+    """Record the calls and sums of the forward pass that is made inside the ``with`` block."""
     trace = Trace()
     names = {submodule: name for name, submodule in module.named_modules()}
     running: list[_Call] = []
@@ -186,8 +168,8 @@ def _tracing(module: nn.Module, n: int) -> Iterator[Trace]:
         trace.events.append(_Event(probe, None, tuple(running), _rank(value, n)))
 
     def on_call(func: Any, operands: list[Any]) -> None:
-        of_scores = func in _SOFTMAX and getattr(operands[0], "ndim", 0) > 2
-        trace.attends |= of_scores or func in _ATTENTION
+        normalizes_scores = func in _SOFTMAX and getattr(operands[0], "ndim", 0) > 2
+        trace.attends |= normalizes_scores or func in _ATTENTION
 
     with ExitStack() as stack:
         for submodule in names:

@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Beliefs about the true class, and the channel that turns true classes into given labels.
 
-The map. Of row i, q_i(c) is the given class probability, y_i the label, t_i the true class:
+Symbols, as in the Notes of `estimate_label_noise`, for n rows i and C classes:
 
-- belief: b_i(t) is proportional to q_i(t) ** (1 / a) * exp(o_t), with an exponent a for all rows
-  (below 1 it sharpens, since q also holds the doubt that the noise has taught) and an offset o_t
-  for every class;
-- channel: M[t, y] = P(y | t), the same for all rows; P(y_i | i) = sum over t of b_i(t) M[t, y_i];
-- posterior: r_i(t) is proportional to b_i(t) M[t, y_i]; a label is wrong with 1 - r_i(y_i).
+- q (``log_q``, logarithms): class probabilities q_ik, at the temperature that makes the labels
+  likeliest; y: the given labels y_i, of which n_j are j;
+- r (``belief``): r_ik ~ exp(b_k) q_ik^(1/tau), the belief about the true class before the label is
+  seen, with an exponent tau (``exponent``: the smaller, the sharper) and an offset b_k per class;
+- T (``noise_matrix``): T_kj, the probability that a row of true class k is given the label j;
+- P (``posterior``): P_ik ~ r_ik T_k(y_i), the probability of the true class, given the label too;
+- e (``noise_rate``): the share of wrong labels, 1 less the mean of P_i(y_i);
+- A (``elsewhere``): A_kj ~ n_j + 1 for j != k, 0 for j = k, where errors of class k go a priori.
 
-`fit_channel` finds M and o for a given a by EM. E: the posterior. M: M[t, y] is the expected number
-of rows of t with label y, with `_PRIOR_ROWS` rows of the common noise added to every class, so that
-a rare class does not get a channel of its own by chance; o moves by the log-ratio of the classes'
-posterior to their believed numbers. It stops when no entry of M moves by `_SETTLED`, or after
-`_ROUNDS`: the likelihood is flat where classes blend, and is only compared between exponents.
+`fit_channel` estimates T and b for a given tau, by EM. A round, from 0.9 on the diagonal of T and
+b = 0:
 
-a cannot be learned from the labels where noise follows the row. Of class noise it is the one of the
-largest likelihood (`likeliest_exponent`), else the one under which a given share is wrong
-(`exponent_for_rate`); `label_noise` chooses between the two worlds. Beyond `_ROWS_FOR_SEARCH` rows
-the temperature is searched on evenly spaced ones: its error is far below that of the assumption.
+1. P from r and T (the E step), and e from P, kept within `_RATES`.
+2. T_kj ~ 5 ((1 - e) [k = j] + e A_kj) + the sum of P_ik over the rows with y_i = j: the M step,
+   under a prior of 5 (`_PRIOR_ROWS`) rows in every class with the noise that all classes share.
+3. b_k grows by ln(sum_i P_ik + 5) - ln(sum_i r_ik + 5), and is multiplied by ``offset_weight``;
+   then r anew.
+
+It stops when no T_kj moves by `_SETTLED`, or after `_ROUNDS`. What is approximate: step 3 is one
+step of iterative scaling, towards sums of r that equal those of P, and not the maximum, which has
+no closed form; e in the prior is estimated from the same rows; b is shrunk by its weight. So the
+likelihood need not rise in every round.
+
+What tau is cannot be known from q and y without an assumption: `likeliest_exponent` and
+`exponent_for_rate` find two that `label_noise` chooses between, from at most 20,000 rows, to 0.03
+and 0.02 in ln tau. The constants were chosen on digits and Fashion-MNIST;
+benchmarks/bench_label_errors.py measures what comes of them there and on other data.
 """
 
 from __future__ import annotations
@@ -31,30 +42,30 @@ from scipy.optimize import brentq, minimize_scalar
 
 # Exponents that are searched; below the first a belief is as good as its argmax.
 _EXPONENTS = (0.08, 1.2)
-_LEAST_LIKELY = 0.15
-_ROWS_FOR_SEARCH = 20_000
+_SMALLEST_LIKELIEST = 0.15  # where the search of the likeliest exponent begins
+_ROWS_FOR_SEARCH = 20_000  # of temperature and exponents, which take many fits
 
 _ROUNDS = 30  # of EM, which settles before that unless the classes blend
 _SETTLED = 1e-4
-_PRIOR_ROWS = 5.0
-_RATES = (1e-3, 0.5)
+_PRIOR_ROWS = 5.0  # the more, the more a class of few rows has the noise of all
+_RATES = (1e-3, 0.5)  # of wrong labels in the prior: neither none, nor most
 
 
 class SortedRows(NamedTuple):
-    """Rows in the order of their given class: log-probabilities (n, C) and codes (n,)."""
+    """Rows in the order of their given label, so that those of one label are a slice."""
 
-    log_q: NDArray[np.float64]
-    y: NDArray[np.int64]
+    log_q: NDArray[np.float64]  # (n, C)
+    y: NDArray[np.int64]  # (n,)
 
 
 class Channel(NamedTuple):
-    """A fitted channel: posterior (n, C), P(given | true) (C, C), mean log-likelihood."""
+    """A fitted channel, and the beliefs that it was fitted to."""
 
-    posterior: NDArray[np.float64]
-    noise_matrix: NDArray[np.float64]
-    log_likelihood: float
-    exponent: float
-    offset: NDArray[np.float64]
+    posterior: NDArray[np.float64]  # P, (n, C)
+    noise_matrix: NDArray[np.float64]  # T, (C, C)
+    log_likelihood: float  # of the given labels, the mean over rows
+    exponent: float  # tau
+    offset: NDArray[np.float64]  # b, (C,)
 
     def error_probability(self, y: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the posterior probability that another class is the true one, (n,)."""
@@ -76,8 +87,8 @@ class NoiseModel(NamedTuple):
 
     temperature: float
     channel: Channel
-    gentle: Channel | None
-    weight: NDArray[np.float64]  # of `channel` against `gentle`, by given class
+    by_class: Channel | None  # that of noise="class", for labels of few rows
+    weight: NDArray[np.float64]  # of `channel` against `by_class`, by given label
 
     def error_probability(
         self, log_q: NDArray[np.float64], y: NDArray[np.int64] | None
@@ -87,11 +98,11 @@ class NoiseModel(NamedTuple):
         labels = log_q.argmax(axis=1) if y is None else y
         own = np.arange(len(labels)), labels
         error = 1 - self.channel.belief_of(log_q, y)[own]
-        if self.gentle is None:
+        if self.by_class is None:
             return np.asarray(error)
         weight = self.weight[labels]
         return np.asarray(
-            weight * error + (1 - weight) * (1 - self.gentle.belief_of(log_q, y)[own])
+            weight * error + (1 - weight) * (1 - self.by_class.belief_of(log_q, y)[own])
         )
 
 
@@ -102,11 +113,11 @@ def at_temperature(log_q: NDArray[np.float64], temperature: float) -> NDArray[np
 
 def likeliest_temperature(rows: SortedRows) -> float:
     """Return the temperature that makes the given labels likeliest."""
-    some = rows_for_search(rows)
-    own = np.arange(len(some.y)), some.y
+    sample = rows_for_search(rows)
+    own = np.arange(len(sample.y)), sample.y
 
     def loss(log_temperature: float) -> float:
-        return -float(at_temperature(some.log_q, np.exp(log_temperature))[own].mean())
+        return -float(at_temperature(sample.log_q, np.exp(log_temperature))[own].mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
@@ -121,16 +132,12 @@ def rows_for_search(rows: SortedRows) -> SortedRows:
 
 
 def fit_channel(rows: SortedRows, exponent: float, offset_weight: float = 1.0) -> Channel:
-    """Fit the channel, and an offset for every class, to beliefs q ** (1 / exponent), by EM.
-
-    The offsets are multiplied by their weight in every round: with 0 there are none.
-    """
+    """Fit T and b to the labels and beliefs of rows by EM, see the top; weight 0: no offsets."""
     n_rows, n_classes = rows.log_q.shape
     counts = np.bincount(rows.y, minlength=n_classes)
     present = np.flatnonzero(counts)
-    starts = (counts.cumsum() - counts)[present]
+    starts = (counts.cumsum() - counts)[present]  # where the rows of a label begin
     identity = np.eye(n_classes)
-    # Where a wrong label goes if nothing is known of its class: to the others, by their shares.
     elsewhere = np.tile(counts + 1.0, (n_classes, 1)) * (1 - identity)
     elsewhere /= elsewhere.sum(axis=1, keepdims=True)
     own = np.arange(n_rows), rows.y
@@ -140,9 +147,8 @@ def fit_channel(rows: SortedRows, exponent: float, offset_weight: float = 1.0) -
     for _ in range(_ROUNDS):
         posterior = belief * np.repeat(matrix.T, counts, axis=0)
         posterior /= posterior.sum(axis=1, keepdims=True)
-        rate = float(np.clip(1 - posterior[own].mean(), *_RATES))
-        # The prior: five rows in every class with the common noise.
-        expected = _PRIOR_ROWS * ((1 - rate) * identity + rate * elsewhere)
+        noise_rate = float(np.clip(1 - posterior[own].mean(), *_RATES))
+        expected = _PRIOR_ROWS * ((1 - noise_rate) * identity + noise_rate * elsewhere)
         expected[:, present] += np.add.reduceat(posterior, starts, axis=0).T
         before, matrix = matrix, expected / expected.sum(axis=1, keepdims=True)
         offset += np.log(posterior.sum(axis=0) + _PRIOR_ROWS)
@@ -153,15 +159,15 @@ def fit_channel(rows: SortedRows, exponent: float, offset_weight: float = 1.0) -
             break
     joint = belief * np.repeat(matrix.T, counts, axis=0)
     likelihood = joint.sum(axis=1, keepdims=True)
-    log_likelihood = float(np.log(likelihood).mean())
-    return Channel(joint / likelihood, matrix, log_likelihood, exponent, offset)
+    posterior = joint / likelihood
+    return Channel(posterior, matrix, float(np.log(likelihood).mean()), exponent, offset)
 
 
 def likeliest_exponent(rows: SortedRows) -> float:
     """Return the exponent under which the given labels are likeliest."""
     best = minimize_scalar(
         lambda log_exponent: -fit_channel(rows, float(np.exp(log_exponent))).log_likelihood,
-        bounds=(np.log(_LEAST_LIKELY), np.log(_EXPONENTS[1])),
+        bounds=(np.log(_SMALLEST_LIKELIEST), np.log(_EXPONENTS[1])),
         method="bounded",
         options={"xatol": 0.03},
     )
@@ -184,6 +190,6 @@ def exponent_for_rate(rows: SortedRows, rate: float) -> float:
 
 
 def _log_softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return z (n, C) less the logarithm of its summed exponentials."""
+    """Return the logarithm of the softmax over classes."""
     z = z - z.max(axis=1, keepdims=True)
     return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))

@@ -3,7 +3,18 @@
 
 A network that learned from wrong labels gives, at best, the probability of the *given* label. How
 much of its doubt is noise, and how much is honest, cannot be read from it without an assumption.
-Here the assumption is one number, how sharp its belief about the true class is.
+Here the assumption is one number, how sharp its belief about the true class is: the exponent tau.
+
+The way of `fit_noise_model`; symbols and EM stand in `_noise_channel`:
+
+1. Probabilities at the temperature that makes the given labels likeliest: q.
+2. The share s of contradicted labels among the surest rows, by that among all, gives the weight w
+   (`class_dependence`): 1 if errors do not mind how sure a row is, 0 if they follow doubt.
+3. Two exponents, for noise by class and by row, from w, s and the likelihood (`_exponents`);
+   `noise` takes one of them, or a mean by w.
+4. The channel at that exponent gives the error probabilities. In "auto", a label of few rows is
+   judged by the channel of noise by class too.
+5. Channels at a duller and at the sharpest exponent give the ends of the interval.
 """
 
 from __future__ import annotations
@@ -29,12 +40,13 @@ __all__ = ["LabelNoise", "estimate_label_noise"]
 _SMALLEST_PROBABILITY = 1e-6
 _SUM_TOLERANCE = 0.01  # float16 rounds every term
 
-# Exponents of the belief, 1 / sharpness, chosen by measurement.
-_INSTANCE = 0.3
-_SHARPEST = 0.2
-_SLACK = 1.5
-_FEW_ROWS = 20  # of a class
-_SUREST = 0.2  # the share of the rows
+# Chosen on digits and Fashion-MNIST; benchmarks/bench_label_errors.py measures what comes of them.
+# A smaller exponent is a sharper belief: it finds more errors, and takes more honest doubt for one.
+_INSTANCE = 0.3  # exponent of noise by row
+_SHARPEST = 0.2  # exponent of the upper end of the interval
+_SLACK = 1.5  # by which the exponent of the lower end is duller
+_FEW_ROWS = 20  # of a label, with which both channels of "auto" count alike
+_SUREST = 0.2  # share of the rows of a predicted class that count as surest
 # Contradictions among the surest rows, by those among all: from no noise by class to nothing else.
 _BY_CLASS = (0.25, 0.35)
 
@@ -184,28 +196,24 @@ def fit_noise_model(
     as_given = SortedRows(log_q[order], codes[order])
     temperature = likeliest_temperature(as_given)
     rows = SortedRows(at_temperature(as_given.log_q, temperature), as_given.y)
-    some = rows_for_search(rows)
-    of_surest, of_all = _contradictions(rows)
+    sure_share, share = _contradictions(rows)
     low_share, high_share = _BY_CLASS
-    weight = float(np.clip((of_surest / of_all - low_share) / (high_share - low_share), 0, 1))
-    likeliest = likeliest_exponent(some)
-    contradicted = max(_INSTANCE, exponent_for_rate(some, of_surest))
-    by_class = likeliest ** (1 - weight) * min(likeliest, contradicted) ** weight
-    by_instance = min(_INSTANCE, by_class)
+    weight = float(np.clip((sure_share / share - low_share) / (high_share - low_share), 0, 1))
+    by_class, by_instance = _exponents(rows, sure_share, weight)
     exponent = {
         "class": by_class,
         "instance": by_instance,
         "auto": by_class**weight * by_instance ** (1 - weight),
     }[noise]
-    channel, gentle = fit_channel(rows, float(exponent), weight), None
+    channel, class_channel = fit_channel(rows, float(exponent), weight), None
     posterior = channel.posterior
-    n_alike = np.bincount(rows.y, minlength=log_q.shape[1])
-    trust = n_alike / (n_alike + _FEW_ROWS)
+    n_of_label = np.bincount(rows.y, minlength=log_q.shape[1])
+    trust = n_of_label / (n_of_label + _FEW_ROWS)
     if noise == "auto" and weight < 1:
         # A network that has seen a class a few times contradicts it out of ignorance.
-        gentle = fit_channel(rows, by_class)
-        of_row = trust[rows.y][:, None]
-        posterior = of_row * posterior + (1 - of_row) * gentle.posterior
+        class_channel = fit_channel(rows, by_class)
+        row_trust = trust[rows.y][:, None]
+        posterior = row_trust * posterior + (1 - row_trust) * class_channel.posterior
     own = np.arange(len(rows.y)), rows.y
     error = 1 - posterior[own]
     low = weight * fit_channel(rows, _SLACK * by_class, weight).error_probability(rows.y)
@@ -213,7 +221,7 @@ def fit_noise_model(
     high += (1 - weight) * (1 - np.exp(rows.log_q[own]))
     bounds = np.stack([np.minimum(low, error), np.maximum(high, error)])
     back = np.argsort(order)
-    found = LabelNoise(
+    result = LabelNoise(
         error[back],
         posterior.argmax(axis=1)[back],
         posterior.max(axis=1)[back],
@@ -223,7 +231,7 @@ def fit_noise_model(
         bounds[:, back],
         weight,
     )
-    return found, NoiseModel(temperature, channel, gentle, trust)
+    return result, NoiseModel(temperature, channel, class_channel, trust)
 
 
 def log_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -231,17 +239,26 @@ def log_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
     return np.log(np.maximum(_check_probabilities(probabilities), _SMALLEST_PROBABILITY))
 
 
+def _exponents(rows: SortedRows, sure_share: float, weight: float) -> tuple[float, float]:
+    """Return the exponents of noise by class and of noise by row."""
+    sample = rows_for_search(rows)
+    likeliest = likeliest_exponent(sample)
+    contradicted = max(_INSTANCE, exponent_for_rate(sample, sure_share))
+    by_class = likeliest ** (1 - weight) * min(likeliest, contradicted) ** weight
+    return by_class, min(_INSTANCE, by_class)
+
+
 def _contradictions(rows: SortedRows) -> tuple[float, float]:
     """Return which share of labels is not the predicted class: of the surest rows, and of all."""
     predicted, sureness = rows.log_q.argmax(axis=1), rows.log_q.max(axis=1)
     order = np.lexsort((-sureness, predicted))
     counts = np.bincount(predicted)
-    place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
+    rank = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
     # A fifth of the rows of every predicted class, at least one.
-    surest = order[place < np.maximum(1, _SUREST * np.repeat(counts, counts))]
+    surest = order[rank < np.maximum(1, _SUREST * np.repeat(counts, counts))]
     contradicted = predicted != rows.y
-    of_all = float(contradicted.mean())
-    return min(float(contradicted[surest].mean()), of_all), max(of_all, 1 / len(rows.y))
+    share = float(contradicted.mean())
+    return min(float(contradicted[surest].mean()), share), max(share, 1 / len(rows.y))
 
 
 def _with_sampling_error(bounds: NDArray[np.float64]) -> tuple[float, float]:
@@ -275,6 +292,7 @@ def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 
 def _check_codes(y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return labels as codes, after checking them."""
     codes = np.asarray(y)
     n_rows, n_classes = shape
     if codes.shape != (n_rows,):
@@ -297,8 +315,6 @@ def _rows(mask: NDArray[np.bool_]) -> str:
     """Return the marked rows for a message, the first five by number."""
     numbers = np.flatnonzero(mask)
     first = ", ".join(map(str, numbers[:5]))
-    return (
-        f"row {first}"
-        if len(numbers) == 1
-        else (f"rows {first}{', ...' if len(numbers) > 5 else ''} ({len(numbers)} in all)")
-    )
+    if len(numbers) == 1:
+        return f"row {first}"
+    return f"rows {first}{', ...' if len(numbers) > 5 else ''} ({len(numbers)} in all)"

@@ -214,23 +214,11 @@ def detection_report(
 
 @dataclass(frozen=True, eq=False)
 class ErrorRateByPercentile:
-    """Error rates of rows binned by score, from the easiest bin to the hardest.
+    """Error rates of rows binned by score, from the easiest bin to the hardest, each (bins,)."""
 
-    Attributes
-    ----------
-    percentile : ndarray of shape (bins,)
-        Upper edge of every bin: the share of rows, in per cent, up to the bin's last row.
-    error_rate : ndarray of shape (bins,)
-        Share of wrong rows in the bin.
-    standard_error : ndarray of shape (bins,)
-        Binomial standard error of the rate.
-    count : ndarray of shape (bins,)
-        Number of rows in the bin.
-    """
-
-    percentile: NDArray[np.float64]
+    percentile: NDArray[np.float64]  # upper edge: share of rows, in per cent, up to the bin's last
     error_rate: NDArray[np.float64]
-    standard_error: NDArray[np.float64]
+    standard_error: NDArray[np.float64]  # binomial, of the rate
     count: NDArray[np.intp]
 
 

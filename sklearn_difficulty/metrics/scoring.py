@@ -123,13 +123,7 @@ def label_error_scoring(metric: Metric = "average_precision") -> LabelErrorScori
 
 
 class LabelErrorScoring:
-    """What `label_error_scoring` returns.
-
-    Parameters
-    ----------
-    metric : str or callable
-        Checked.
-    """
+    """What `label_error_scoring` returns, with a metric that it has checked."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
@@ -208,6 +202,7 @@ def _check_verdicts(verdicts: Any, n_rows: int) -> NDArray[np.float64]:
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
+    """Return some rows of an array, a DataFrame, or a dict of arrays."""
     if isinstance(X, Mapping):
         return {name: _safe_indexing(array, rows) for name, array in X.items()}
     return _safe_indexing(X, rows)

@@ -160,6 +160,7 @@ def benchmark_scorers(
 
 
 def _named(scorers: Any) -> dict[str, Any]:
+    """Return the scorers by name, after checking both."""
     pairs = list(scorers.items()) if isinstance(scorers, Mapping) else scorers
     is_list = isinstance(pairs, (list, tuple)) and all(
         isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], str) for p in pairs
@@ -177,6 +178,7 @@ def _named(scorers: Any) -> dict[str, Any]:
 
 
 def _flip(y: NDArray[Any], rate: float | None, **noise: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return labels of which some are flipped, and which these are, no class being lost."""
     y_noisy, is_flipped = make_label_noise(y, rate, **noise)
     if not is_flipped.any():
         raise ValueError(f"rate={rate} of {len(y)} rows is not a single one; raise the rate.")

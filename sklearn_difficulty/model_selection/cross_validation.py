@@ -127,13 +127,13 @@ def cross_val_difficulty(
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, _is_regression(scorer, y), random_state)
-    found = Parallel(n_jobs=n_jobs)(
+    results = Parallel(n_jobs=n_jobs)(
         delayed(_score_fold)(scorer, rows, y, groups, *split, f"fold {k} of {len(splits)}")
         for k, split in enumerate(splits, start=1)
     )
     difficulty = np.empty(len(y), dtype=np.float32)
     caught: dict[tuple[type[Warning], str], list[int]] = {}
-    for k, ((_, test), (scores, warned)) in enumerate(zip(splits, found, strict=True), start=1):
+    for k, ((_, test), (scores, warned)) in enumerate(zip(splits, results, strict=True), start=1):
         difficulty[test] = scores
         for warning in warned:
             caught.setdefault(warning, []).append(k)

@@ -127,6 +127,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
     # ---------------------------------------------------------------------------- the scorer's work
 
     def _trained_source(self) -> TrainedSource:
+        """Return where networks come from: a single training, unless a subclass says otherwise."""
         return SingleTraining(
             self.estimator,
             getattr(self, "record_", None),

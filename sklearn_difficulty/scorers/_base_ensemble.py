@@ -35,7 +35,6 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 TRAIN_SIZE: dict[str, list[Any]] = {"train_size": [Interval(Real, 0, 1, closed="neither")]}
 
-
 MEMBERS_ARE_GONE = (
     "The weights of the members were not kept, so they cannot be asked about other rows. Fit "
     "with keep_members=True."
@@ -92,6 +91,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         return None
 
     def _train_size(self) -> float:
+        """Return the share of the rows that a member is trained on."""
         return self.train_size
 
     def _trained_source(self) -> EnsembleTraining:
@@ -110,24 +110,12 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
 
 @dataclass(frozen=True)
 class EnsembleTraining:
-    """Many networks, each trained on a part of the rows, or a given ensemble of such.
+    """Many networks, each trained on a part of the rows, or a given ensemble of such."""
 
-    Parameters
-    ----------
-    estimator : skorch.NeuralNet, ResampledEnsemble or None
-        As the user gave it.
-    ensemble : ResampledEnsemble or None
-        What the scorer keeps of its fit.
-    keep_members : bool
-        Whether an ensemble that is trained keeps the weights of its members.
-    untrained : callable
-        Returns the ensemble that is to be trained.
-    """
-
-    estimator: Any
-    ensemble: ResampledEnsemble | None
+    estimator: Any  # as the user gave it
+    ensemble: ResampledEnsemble | None  # what the scorer keeps of its fit
     keep_members: bool
-    untrained: Callable[[], ResampledEnsemble]
+    untrained: Callable[[], ResampledEnsemble]  # returns the ensemble that is to be trained
 
     @classmethod
     def of(
@@ -224,14 +212,18 @@ def readings_of_members(
     *,
     if_gone: str,
 ) -> Sequence[NDArray[Any]]:
-    """Return what a readout says about the training rows, an array for every member."""
+    """Return what a readout says about the training rows, by member: its array of this name.
+
+    What the ensemble has read with an equal readout is not read again; `if_gone` is the error where
+    members cannot be read any more.
+    """
     if ensemble._read_with == readout:
         return ensemble.readout_[name]
     if not ensemble.has_members:
         raise ValueError(if_gone)
-    found = []
+    readings = []
     with progress.subtask("score", len(ensemble.masks_)) as scoring:
         for k, trained_on in enumerate(ensemble.masks_):
             with scoring.subtask(f"member {k}"):
-                found.append(readout(ensemble.record(k), X, targets, trained_on)[name])
-    return found
+                readings.append(readout(ensemble.record(k), X, targets, trained_on)[name])
+    return readings

@@ -24,10 +24,35 @@ from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
 
 
-class BaseProbeScorer(BaseDifficultyScorer):
+class KeepsBank(BaseDifficultyScorer):
+    """The part of a scorer that keeps training rows, and leaves them out of its pickle if asked."""
+
+    pickle_bank: bool
+    _bank: Any
+    _bank_trained_as = "record_"  # what can be read again, to get lost rows back
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())  # it may be the scorer's own
+        if not self.pickle_bank:
+            state.pop("_bank", None)
+        return state
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.__dict__.pop("_bank", None)
+
+    def _known_bank(self) -> Any:
+        """Return the training rows as they were kept, or say how to get them back."""
+        if not hasattr(self, "_bank"):
+            raise lost_bank(type(self).__name__, self._bank_trained_as)
+        return self._bank
+
+
+class BaseProbeScorer(KeepsBank):
     """Base of the scorers that ask the nearest training rows at several layers of the network."""
 
     classes_: NDArray[Any]
+    _bank: NeighborBank
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
@@ -69,16 +94,6 @@ class BaseProbeScorer(BaseDifficultyScorer):
         self.undefined = undefined
         self.random_state = random_state
         self.verbose = verbose
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # it may be the scorer's own
-        if not self.pickle_bank:
-            state.pop("_bank", None)
-        return state
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.__dict__.pop("_bank", None)
 
     def _needs(self) -> RecordNeeds:
         return RecordNeeds(final_network=True)
@@ -124,19 +139,19 @@ class BaseProbeScorer(BaseDifficultyScorer):
 
     def _choose_bank(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows, in order."""
-        everything = np.arange(len(targets))
+        all_rows = np.arange(len(targets))
         if self.max_bank is None or self.max_bank >= len(targets):
-            return everything
+            return all_rows
         warn_caller(
             f"max_bank={self.max_bank} looks for neighbours among that many of the "
             f"{len(targets)} training rows: the scores are an approximation."
         )
         counts = np.bincount(targets)
-        # Stratified where every class can be inside and outside: else a plain draw.
+        # train_test_split stratifies only where every class can be inside and outside.
         n_least = min(self.max_bank, len(targets) - self.max_bank)
         can_stratify = counts[counts > 0].min() > 1 and n_least >= np.count_nonzero(counts)
         chosen, _ = train_test_split(
-            everything,
+            all_rows,
             train_size=self.max_bank,
             stratify=targets if can_stratify else None,
             random_state=draw_seed(self.random_state) % 2**32,
@@ -153,12 +168,8 @@ class BaseProbeScorer(BaseDifficultyScorer):
             return None, None
         return X, positions_in(self.bank_indices_, n)
 
-    def _known_bank(self) -> NeighborBank:
-        if not hasattr(self, "_bank"):
-            raise lost_bank(type(self).__name__, "record_")
-        return self._bank
-
     def _named(self, probe: str | int) -> Probe:
+        """Return the probe of a name or position."""
         names, probes = self.probe_names_.tolist(), self._known_bank().probes
         if isinstance(probe, Integral) and -len(names) <= probe < len(names):
             return probes[int(probe)]

@@ -26,6 +26,7 @@ from ._base_probing import lost_bank
 from ._trained_source import Trained, given_record
 
 Probabilities = NDArray[np.floating[Any]]
+
 _MEMBERS_ARE_GONE = (
     "This ensemble has not asked neighbours with these settings, and its members are gone. Fit it "
     "with readout=LabelErrorScorer(...).readout(), with keep_members=True, pass the net, or set "
@@ -38,7 +39,7 @@ _MEMORISED = 0.97
 def choose_method(
     method: str, estimator: Any, record: TrainingRecord | None, n_neighbors: int | None
 ) -> str:
-    """Return the method that is asked for, or say why it does not fit what is given."""
+    """Return the method that "auto" stands for, or say why a method does not fit what is given."""
     if isinstance(estimator, str):
         if method != "auto":
             raise ValueError(f"method={method!r} trains; precomputed probabilities are read.")
@@ -62,6 +63,7 @@ def choose_method(
 
 
 def _best_of_record(record: TrainingRecord) -> str:
+    """Return the method that finds most wrong labels, as the record has kept and learned them."""
     trajectory = record.trajectory
     if trajectory is None or trajectory.logits is None:
         return "neighbors"
@@ -104,7 +106,7 @@ class LabelSource(Protocol):
 def open_source(
     method: str, trained: Any, readout: VotesReadout | None, batch_size: int
 ) -> LabelSource:
-    """Return what a method takes probabilities from."""
+    """Return what a method of `choose_method` takes probabilities from; nothing is read yet."""
     if method == "out_of_sample":
         return HeldOutMembers(trained, readout)
     if method == "one_fit":
@@ -133,41 +135,41 @@ class HeldOutMembers:
         """Return the mean over members and epochs, and over members as they were in the end."""
         ensemble = self.ensemble
         over_epochs = self._mean(ensemble.mean_held_out_probability_, targets)
-        in_the_end = self._mean(ensemble.held_out_probability_, targets)
+        final = self._mean(ensemble.held_out_probability_, targets)
         if self.readout is None:
-            return over_epochs, in_the_end
+            return over_epochs, final
         self.bank = X, targets
-        found = readings_of_members(
+        of_members = readings_of_members(
             ensemble, self.readout, "votes", X, targets, progress, if_gone=_MEMBERS_ARE_GONE
         )
-        votes = self._mean(found, targets)
-        return (over_epochs + votes) / 2, (in_the_end + votes) / 2
+        votes = self._mean(of_members, targets)
+        return (over_epochs + votes) / 2, (final + votes) / 2
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the mean over all members."""
-        ensemble, said = self.ensemble, self.ensemble._member_probability(X).mean(axis=0)
+        ensemble = self.ensemble
+        probability = ensemble._member_probability(X).mean(axis=0)
         if self.readout is None:
-            return said
+            return probability
         bank = known_bank(self.bank, "ensemble_")
         votes = [
             self.readout.votes(self.readout.bank(ensemble.record(k), *bank, trained_on), X)
             for k, trained_on in enumerate(ensemble.masks_)
         ]
-        return (said + np.mean(votes, axis=0)) / 2
+        return (probability + np.mean(votes, axis=0)) / 2
 
     def _mean(
         self, parts: Sequence[Probabilities], targets: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the mean over the members that held a row out and know its class."""
         masks, n_classes = self.ensemble.masks_, len(self.ensemble.classes_)
-        total, n_said = np.zeros((len(targets), n_classes)), np.zeros((len(targets), 1))
+        total, n_members = np.zeros((len(targets), n_classes)), np.zeros((len(targets), 1))
         for trained_on, part in zip(masks, parts, strict=True):
             # Of a class that it has not seen, a member says that it does not occur.
             knows = np.bincount(targets[trained_on], minlength=n_classes)[targets] > 0
             total[knows & ~trained_on] += part[knows[~trained_on]]
-            n_said[knows & ~trained_on] += 1
-        mean = np.divide(total, n_said, out=np.full_like(total, np.nan), where=n_said > 0)
-        return mean.astype(np.float32)
+            n_members[knows & ~trained_on] += 1
+        return _mean_or_nan(total, n_members)
 
 
 class EpochsOfOneFit:
@@ -189,8 +191,7 @@ class EpochsOfOneFit:
             shown = ~np.isnan(logits).any(axis=1)
             total[shown] += softmax(logits[shown].astype(np.float64), axis=1)
             n_shown[shown] += 1
-        mean = np.divide(total, n_shown, out=np.full_like(total, np.nan), where=n_shown > 0)
-        mean = mean.astype(np.float32)
+        mean = _mean_or_nan(total, n_shown)
         return mean, mean
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
@@ -225,6 +226,7 @@ class NeighborsOfOneFit:
         return self.readout.votes(self._bank(), X)
 
     def _bank(self) -> NeighborBank:
+        """Return the bank of all training rows."""
         rows, codes = known_bank(self.bank, "record_")
         return self.readout.bank(self.record, rows, codes, np.ones(len(codes), dtype=bool))
 
@@ -244,6 +246,12 @@ class Precomputed:
         return np.asarray(X.data, dtype=np.float64)
 
 
+def _mean_or_nan(total: NDArray[Any], count: NDArray[Any]) -> NDArray[np.float32]:
+    """Return totals divided by their counts, NaN for a count of zero."""
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return mean.astype(np.float32)
+
+
 def known_bank(
     bank: tuple[Rows, NDArray[np.int64]] | None, again: str
 ) -> tuple[Rows, NDArray[np.int64]]:
@@ -254,22 +262,14 @@ def known_bank(
 
 
 class GivenProbabilities:
-    """Probabilities that others have computed: nothing is trained.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,) or None
-        What the scorer keeps of its fit.
-    names : ndarray of str or None
-        Of the columns, if they have names.
-    """
+    """Probabilities that others have computed, of classes that the scorer keeps of its fit."""
 
     scores_unseen_rows = True
     collate_fn = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
         self.classes = classes
-        self.names = names
+        self.names = names  # of the columns, if they have names
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return what the columns of the probabilities stand for, and the codes of the labels."""

@@ -80,29 +80,29 @@ class EstimatesNoise:
                 "review_plan, each once: their weights hold for all of them together."
             )
         known = ~np.isnan(self.error_probability_)
-        place = np.cumsum(known) - 1
+        position = np.cumsum(known) - 1
         weight = dict(zip(self._plan.rows.tolist(), self._plan.weight.tolist(), strict=True))
         review = calibrate_with_review(
             self.error_probability_[known],
-            place[rows],
+            position[rows],
             [weight[row] for row in rows.tolist()],
             verdicts,
         )
-        of_all = np.full(len(known), np.nan)
-        of_all[known] = review.error_probability
-        return review._replace(error_probability=of_all)
+        error_probability = np.full(len(known), np.nan)
+        error_probability[known] = review.error_probability
+        return review._replace(error_probability=error_probability)
 
-    def _keep_noise(self, found: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
+    def _keep_noise(self, noise: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
         """Set the attributes that tell of the noise, which was estimated from the known rows."""
-        self.noise_rate_ = found.noise_rate
-        self.noise_rate_interval_ = found.noise_rate_interval
-        self.noise_matrix_ = found.noise_matrix
-        self.class_dependence_ = found.class_dependence
-        self.cuts_ = noise_cuts(found.error_probability, found.error_probability_bounds)
+        self.noise_rate_ = noise.noise_rate
+        self.noise_rate_interval_ = noise.noise_rate_interval
+        self.noise_matrix_ = noise.noise_matrix
+        self.class_dependence_ = noise.class_dependence
+        self.cuts_ = noise_cuts(noise.error_probability, noise.error_probability_bounds)
         self.error_probability_ = np.full(len(targets), np.nan)
-        self.error_probability_[known] = found.error_probability
+        self.error_probability_[known] = noise.error_probability
         self.suggested_label_confidence_ = np.full(len(targets), np.nan)
-        self.suggested_label_confidence_[known] = found.suggested_probability
+        self.suggested_label_confidence_[known] = noise.suggested_probability
         suggested = targets.copy()
-        suggested[known] = found.suggested
+        suggested[known] = noise.suggested
         self.suggested_label_ = self.classes_[suggested]

@@ -39,7 +39,11 @@ class TrainedSource(Protocol):
     """Trained networks, and how labels are read with their classes."""
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
-        """Train on checked rows, or take what is given if it goes with them."""
+        """Train on checked rows, or take what is given if it goes with them.
+
+        y None reads the labels of a Dataset; `view` are the same rows without random augmentation;
+        rows of one of `groups` stay together where several networks are trained.
+        """
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes of rows, or regression targets, as the training had them."""
@@ -57,25 +61,13 @@ class TrainedSource(Protocol):
 class SingleTraining:
     """One network that is trained on every row, or the record of such a training.
 
-    Parameters
-    ----------
-    estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None
-        As the user gave it.
-    record : TrainingRecord or None
-        What the scorer keeps of its fit.
-    scorer : object
-        Whose name messages give.
-    needs : callable
-        Returns what the record must hold.
-    rehearse : callable
-        Takes a record, two rows and their targets, and raises if they cannot be read.
-    random_state, verbose : object
-        As for a scorer.
+    `needs` returns what the record must hold; `rehearse` takes a record, two rows and their
+    targets, and raises if they cannot be read.
     """
 
-    estimator: Any
-    record: TrainingRecord | None
-    scorer: Any
+    estimator: Any  # as the user gave it
+    record: TrainingRecord | None  # what the scorer keeps of its fit
+    scorer: Any  # whose name messages give
     needs: Callable[[], RecordNeeds]
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object]
     random_state: Any

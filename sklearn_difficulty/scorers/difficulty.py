@@ -216,6 +216,7 @@ class DifficultyScorer(BaseDifficultyScorer):
 
     @property
     def _first(self) -> BaseDifficultyScorer:
+        """The first scorer, whose score is `difficulty_`."""
         scorers = self.scorers_ if hasattr(self, "scorers_") else self._members()
         return next(iter(scorers.values()))
 

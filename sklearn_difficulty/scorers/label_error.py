@@ -344,6 +344,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         return self._ensemble_source() if method == "out_of_sample" else super()._trained_source()
 
     def _ensemble_source(self) -> EnsembleTraining:
+        """Return the source of members, trained now or given."""
         return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
@@ -358,11 +359,12 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         known = ~np.isnan(self.probabilities_).any(axis=1)
         if not known.any():
             raise ValueError("No row was held out by any member; train more members.")
-        of_known = self.probabilities_[known], targets[known]
-        found, self._model = fit_noise_model(*of_known, noise=self.noise)
+        noise, self._model = fit_noise_model(
+            self.probabilities_[known], targets[known], noise=self.noise
+        )
         if as_unseen is not self.probabilities_ and self._scores_unseen_rows:
             self._model = fit_noise_model(as_unseen[known], targets[known], noise=self.noise)[1]
-        self._keep_noise(found, known, targets)
+        self._keep_noise(noise, known, targets)
         if self._is_calibrated:
             return self.error_probability_
         return 1 - self.probabilities_[np.arange(len(targets)), targets]

@@ -182,6 +182,7 @@ class MarginScorer(BaseDifficultyScorer):
         targets: NDArray[Any] | None,
         progress: Task = SILENT,
     ) -> NDArray[np.float32]:
+        """Return the margins (n,) of the chosen kind."""
         if self.kind == "output":
             return output_margins(record, X, targets, batch_size=self.batch_size, progress=progress)
         return input_margins(
@@ -196,6 +197,7 @@ class MarginScorer(BaseDifficultyScorer):
         return self._difficulty(self._margins(self.record_, X, targets))
 
     def _difficulty(self, margins: NDArray[np.float32]) -> NDArray[Any]:
+        """Return minus the margins, or minus their logarithms."""
         return -np.log(np.where(margins > 0, margins, np.nan)) if self.log else -margins
 
     @property

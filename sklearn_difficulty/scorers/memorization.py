@@ -217,12 +217,12 @@ class MemorizationScorer(BaseEnsembleScorer):
         return self.ensemble_._member_probability(rows).argmax(axis=2) == targets, targets
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        found = memorization(self._correct(targets), self.ensemble_.masks_)
-        self.standard_error_ = found.standard_error
-        self.p_in_, self.p_out_ = found.p_in, found.p_out
-        self.n_in_, self.n_out_ = found.n_in, found.n_out
-        self._targets, self._memorization = targets, found.memorization
-        return found.memorization
+        result = memorization(self._correct(targets), self.ensemble_.masks_)
+        self.standard_error_ = result.standard_error
+        self.p_in_, self.p_out_ = result.p_in, result.p_out
+        self.n_in_, self.n_out_ = result.n_in, result.n_out
+        self._targets, self._memorization = targets, result.memorization
+        return result.memorization
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         raise NotImplementedError(self._no_unseen_because)

@@ -281,10 +281,12 @@ class PredictionDepthScorer(BaseProbeScorer):
         return self._probing.majority(bank, X, ties=self.ties, probes=probes)[0]
 
     def _depth(self, codes: NDArray[np.int64], X: Rows) -> NDArray[np.float64]:
+        """Return the depth (n,) from the votes at all probes, as a share if normalised."""
         depth = self._probing.depth_of(codes, self.record_, X)
         return depth / self.max_depth_ if self.normalize else depth
 
     def _labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the classes that codes stand for, or raise for rows without a vote."""
         bad = np.flatnonzero((codes < 0).reshape(len(codes), -1).any(axis=1))
         if len(bad):
             raise ValueError(

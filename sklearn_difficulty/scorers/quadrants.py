@@ -31,21 +31,23 @@ from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ._base_ensemble import BaseEnsembleScorer, readings_of_members
-from ._base_probing import lost_bank
+from ._base_probing import KeepsBank
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
 _WITHOUT_SPREAD = 0.5  # the cut of an axis on which all rows are equal
+_NEAREST = 3  # with more, correctly labelled rows outvote the few wrong labels nearby
+
+_LOOKS_DIFFERENT = QUADRANT_NAMES.index("looks_like_a_different_class")
+
 _MEMBERS_ARE_GONE = (
     "This ensemble has not read prediction depths with these settings, and its members are gone. "
     "Fit it with readout=DifficultyQuadrantClassifier(...).readout(), with keep_members=True, or "
     "pass the net."
 )
 
-_NEAREST = 3  # with more, correctly labelled rows outvote the few wrong labels nearby
 
-
-class DifficultyQuadrantClassifier(BaseEnsembleScorer):
+class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
     r"""Tell four kinds of hard rows apart by prediction depth; larger = harder.
 
     Every network of an ensemble decides about a row in some layer (`PredictionDepthScorer`). The
@@ -210,6 +212,7 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     """
 
     _provides = ("difficulty_quadrant_", "corner_distance_", "suggested_label_")
+    _bank_trained_as = "ensemble_"
     _undefined_because = (
         "they were never held out or never trained on, or no member defines their depth"
     )
@@ -352,16 +355,6 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
 
     # -------------------------------------------------------------------------- the scorer's work
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # it may be the estimator's own
-        if not self.pickle_bank:
-            state.pop("_bank", None)
-        return state
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.__dict__.pop("_bank", None)
-
     def _train_size(self) -> float:
         return 1 - self.validation_size
 
@@ -399,14 +392,13 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         ensemble = self.ensemble_
         trained_on, held_out = ensemble.masks_, ~ensemble.masks_
-        depth = np.asarray(
-            readings_of_members(
-                ensemble, self.readout(), "depth", X, targets, progress, if_gone=_MEMBERS_ARE_GONE
-            )
+        of_members = readings_of_members(
+            ensemble, self.readout(), "depth", X, targets, progress, if_gone=_MEMBERS_ARE_GONE
         )
-        self.validation_depth_ = _mean_where(depth, held_out)
-        self.train_depth_ = _mean_where(depth, trained_on)
-        validation, train = self.validation_depth_, self.train_depth_
+        depth = np.asarray(of_members)
+        validation = _nan_mean(np.where(held_out, depth, np.nan))
+        train = _nan_mean(np.where(trained_on, depth, np.nan))
+        self.validation_depth_, self.train_depth_ = validation, train
         is_auto = isinstance(self.threshold, str)
         self.thresholds_ = (_cut(validation), _cut(train)) if is_auto else self._thresholds()
         self.quadrant_names_ = np.array(QUADRANT_NAMES, dtype=object)
@@ -419,43 +411,40 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         self.consensus_consistency_ = consensus_consistency(ensemble.predictions_, held_out)
         self.consistency_ = consistency_score(correct, held_out)
         self.memorization_ = memorization(correct, trained_on).memorization
-        looks_different = self.difficulty_quadrant_ == QUADRANT_NAMES.index(
-            "looks_like_a_different_class"
-        )
+        looks_different = self.difficulty_quadrant_ == _LOOKS_DIFFERENT
         self.suggested_label_ = self.classes_[np.where(looks_different, consensus, targets)]
         self._bank = X, targets
         return self.corner_distance_[:, 0]
 
     def _depths(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[np.float64]:
-        if not hasattr(self, "_bank"):
-            raise lost_bank(type(self).__name__, "ensemble_")
-        readout, (bank_rows, codes) = self.readout(), self._bank
-        measured, estimated = [], []
+        """Return the held-out depth of unseen rows, and the estimated trained-on one, (n, 2)."""
+        readout, (bank_rows, codes) = self.readout(), self._known_bank()
+        held_out, trained = [], []
         for k, trained_on in enumerate(self.ensemble_.masks_):
             record = self.ensemble_.record(k)
-            measured.append(readout.depth(readout.bank(record, bank_rows, codes, trained_on), X))
+            held_out.append(readout.depth(readout.bank(record, bank_rows, codes, trained_on), X))
             labels = targets
             if labels is None:
                 labels = predicted_classes(record, X, batch_size=self.batch_size)
-            estimated.append(self._estimated(record, np.flatnonzero(trained_on), X, labels))
-        return np.stack([_nan_mean(np.stack(measured)), _nan_mean(np.stack(estimated))], axis=1)
+            trained.append(self._train_depths(record, np.flatnonzero(trained_on), X, labels))
+        return np.stack([_nan_mean(np.stack(held_out)), _nan_mean(np.stack(trained))], axis=1)
 
-    def _estimated(
+    def _train_depths(
         self, record: TrainingRecord, trained_on: NDArray[np.int64], X: Rows, labels: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Return the mean depth of the nearest training rows that have the rows' labels."""
-        readout, (bank_rows, codes) = self.readout(), self._bank
+        readout, (bank_rows, codes) = self.readout(), self._known_bank()
         hidden = readout.last_hidden(record, bank_rows)
         estimate = np.full(len(X), np.nan)
         for code in np.unique(labels):
             candidates = trained_on[codes[trained_on] == code]
-            asked = np.flatnonzero(labels == code)
+            rows = np.flatnonzero(labels == code)
             k = min(_NEAREST, len(candidates))
             if k == 0:  # a member that has not seen the class has nothing to say
                 continue
             bank = readout.bank(record, bank_rows, codes, candidates, [hidden])
-            [found] = bank.nearest(X.take(asked), k)
-            estimate[asked] = _nan_mean(self.train_depth_[candidates[found.positions]].T)
+            [neighbors] = bank.nearest(X.take(rows), k)
+            estimate[rows] = _nan_mean(self.train_depth_[candidates[neighbors.positions]].T)
         return estimate
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
@@ -476,11 +465,6 @@ class DifficultyQuadrantClassifier(BaseEnsembleScorer):
         return ["distance_from_easy", "validation_depth", "train_depth"]
 
 
-def _mean_where(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean over axis 0 of the values that a mask chooses; NaN where there is none."""
-    return _nan_mean(np.where(mask, values, np.nan))
-
-
 def _nan_mean(values: NDArray[Any]) -> NDArray[np.float64]:
     """Return the mean over axis 0 of what is defined; NaN where nothing is."""
     n = np.count_nonzero(~np.isnan(values), axis=0)
@@ -489,5 +473,6 @@ def _nan_mean(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _cut(depths: NDArray[np.float64]) -> float:
+    """Return Otsu's cut of an axis, or the middle where there is nothing to separate."""
     has_spread = len(np.unique(depths[~np.isnan(depths)])) > 1
     return otsu_threshold(depths) if has_spread else _WITHOUT_SPREAD

@@ -42,10 +42,12 @@ class _Measure(NamedTuple):
 
 
 def _mean_of(statistic: str) -> Callable[[Trajectory], NDArray[np.float64]]:
+    """Return the reader of the mean of a statistic over epochs."""
     return lambda t: mean_over_epochs(getattr(t, statistic), t.count)
 
 
 def _mean_entropy(trajectory: Trajectory) -> NDArray[np.float64]:
+    """Return the mean entropy of the recorded probabilities over epochs."""
     assert trajectory.logits is not None
     shown = np.maximum(trajectory.targets, 0)  # rows that were never shown have no logits either
     # One epoch at a time: the statistics of all would take many times the memory of the logits.
@@ -270,6 +272,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
 
     @property
     def _checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints at which rows are read, or say that there is none."""
         checkpoints = self.record_.select(self.checkpoints)
         if not checkpoints:
             raise ValueError(

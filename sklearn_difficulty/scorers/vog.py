@@ -220,6 +220,7 @@ class VoGScorer(BaseDifficultyScorer):
     def _reader(
         self, record: TrainingRecord, checkpoints: Sequence[Checkpoint] | None = None
     ) -> GradientReader:
+        """Return the reader of gradients at the chosen checkpoints, or at given ones."""
         return GradientReader(
             record,
             record.select(self.checkpoints) if checkpoints is None else checkpoints,
@@ -235,6 +236,7 @@ class VoGScorer(BaseDifficultyScorer):
     def _statistics(
         self, X: Rows, targets: NDArray[Any] | None, progress: Task = SILENT
     ) -> GradientStatistics:
+        """Return raw scores and gradient magnitudes of rows at the recorded checkpoints."""
         return gradient_variance(
             self._reader(self.record_),
             X,

@@ -165,10 +165,10 @@ def errors_by_formula(model, probabilities, codes=None):
             belief /= belief.sum(axis=1, keepdims=True)
         return 1 - belief[own]
 
-    if model.gentle is None:
+    if model.by_class is None:
         return error(model.channel)
     weight = model.weight[labels]
-    return weight * error(model.channel) + (1 - weight) * error(model.gentle)
+    return weight * error(model.channel) + (1 - weight) * error(model.by_class)
 
 
 # ----------------------------------------------------------------------------- networks held out
@@ -371,7 +371,7 @@ def test_what_is_assumed_of_the_noise_holds_for_all_rows():
         assert_array_equal(scorer.error_probability_, found.error_probability)
         assert_allclose(scorer.score_samples(probabilities, y), scorer.difficulty_, atol=1e-4)
         _, model = fit_noise_model(probabilities, y, noise=noise)
-        assert (model.gentle is not None) is (noise == "auto")
+        assert (model.by_class is not None) is (noise == "auto")
         for given in (y, None):
             expected = errors_by_formula(model, probabilities, given)
             assert_allclose(scorer.score_samples(probabilities, given), expected, rtol=1e-4)
