@@ -23,7 +23,7 @@ from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
 from ._base_ensemble import readings_of_members
 from ._base_probing import lost_bank
-from ._trained_source import Trained, given_record
+from ._trained_source import Trained, checkpoints_to_read, given_record
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -196,12 +196,7 @@ class EpochsOfOneFit:
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the mean over the checkpoints that were kept."""
-        checkpoints = self.record.select(10)
-        if not checkpoints:
-            raise ValueError(
-                "Unseen rows are read at checkpoints, and the record holds none. Record some "
-                "(checkpoints=10), or make it from checkpoints."
-            )
+        checkpoints = checkpoints_to_read(self.record, 10)
         return mean_probabilities(self.record, checkpoints, X, batch_size=self.batch_size)
 
 

@@ -18,6 +18,7 @@ from .._progress import Task
 from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.rows import Rows
+from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.default import default_network_for
 from ..training.fit import targets_for
 from ..training.record import TrainingRecord, train_record
@@ -157,6 +158,17 @@ def given_record(estimator: Any) -> TrainingRecord | None:
         return estimator
     net = frozen_net(estimator)
     return None if net is None else TrainingRecord.from_net(net)
+
+
+def checkpoints_to_read(record: TrainingRecord, which: CheckpointSpec) -> list[Checkpoint]:
+    """Return the checkpoints at which unseen rows are read, or say how to get some."""
+    checkpoints = record.select(which)
+    if not checkpoints:
+        raise ValueError(
+            "Unseen rows are read at checkpoints, and the record holds none. Record some "
+            "(checkpoints=10), or make it from checkpoints."
+        )
+    return checkpoints
 
 
 def is_trained(estimator: Any) -> bool:
