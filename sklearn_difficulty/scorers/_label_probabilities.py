@@ -94,10 +94,7 @@ class LabelSource(Protocol):
     def of_training_rows(
         self, X: Rows, targets: NDArray[np.int64], progress: Task
     ) -> tuple[Probabilities, Probabilities]:
-        """Return the probabilities (n, n_classes) of the training rows; NaN where unknown.
-
-        And the same once more, on the scale of `of_unseen_rows`.
-        """
+        """Return probabilities (n, n_classes) of training rows, or NaN; and as if unseen."""
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the probabilities (m, n_classes) of other rows."""
@@ -118,11 +115,7 @@ def open_source(
 
 
 class HeldOutMembers:
-    """What members of an ensemble say of rows that they were not trained on.
-
-    Half of it is their own probability, half the votes of the nearest rows that they were trained
-    on, unless there is no readout.
-    """
+    """Probabilities of members that held a row out: half their own, half neighbours' votes."""
 
     def __init__(self, ensemble: ResampledEnsemble, readout: VotesReadout | None) -> None:
         self.ensemble = ensemble

@@ -72,8 +72,6 @@ class ScoresUnseenRows(TransformerMixin, ABC):
             raise AttributeError(self._no_unseen_because)
         return True
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
         """Return the difficulty of rows taken as unseen.
 
@@ -127,8 +125,6 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
         return np.asarray(self._column_names, dtype=object)
-
-    # ------------------------------------------------------------------------------------ the rest
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
         """Return what `transform` returns."""

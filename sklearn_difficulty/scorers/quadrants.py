@@ -271,8 +271,6 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def readout(self) -> DepthReadout:
         """Return what an ensemble must read from its members, to be read by this estimator.
 
@@ -352,8 +350,6 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
             In [0, 1]; NaN where undefined.
         """
         return self._depths(*self._check_unseen(X, y))
-
-    # -------------------------------------------------------------------------- the scorer's work
 
     def _train_size(self) -> float:
         return 1 - self.validation_size
