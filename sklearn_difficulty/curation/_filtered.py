@@ -130,8 +130,6 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
             quadrants=self._quadrants(),
         )
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def fit(self, X: Any, y: Any, **params: Any) -> Any:
         """Score the rows, act upon the suspect ones, and train the estimator.
 
@@ -238,8 +236,6 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         both = MethodMapping().add(caller="fit", callee="fit").add(caller="score", callee="score")
         router = MetadataRouter(owner=self).add(estimator=self._estimator(), method_mapping=both)
         return router.add(scorer=self._scorer(), method_mapping=fit)
-
-    # ------------------------------------------------------------------------------------ the rest
 
     def _routed(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what of the metadata of `fit` goes to the scorer, and what to the estimator."""

@@ -38,10 +38,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 
 def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
-    """Raise before anything is trained, where it is known that the scorer will not do.
-
-    `needed` maps the attributes that will be read to the settings that read them.
-    """
+    """Raise before anything is trained, where it is known that the scorer will not do."""
     if isinstance(scorer, Pipeline):
         raise ValueError(
             "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
@@ -107,16 +104,13 @@ def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
 
 
 def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
-    """Return a fitted clone of a scorer that scores every row, from the cache if it is there.
-
-    Nothing is cached that was trained before: it is quick to read, and two fitted estimators can
-    have the same parameters.
-    """
+    """Return a fitted clone of a scorer that scores every row, from the cache if it is there."""
     if isinstance(X, Dataset):
         raise TypeError(
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
             "its difficulty_: torch.utils.data.Subset(dataset, indices)."
         )
+    # What was trained before is quick to read, and two fitted estimators can have equal parameters.
     if memory is None or is_trained(getattr(scorer, "estimator", None)):
         fitted = _fit(clone(scorer), X, y, dict(params), None)
     else:
@@ -167,10 +161,7 @@ def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
 
 
 def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
-    """Raise if a scorer has read a record of other rows: these must not decide about training.
-
-    Scores that are read from checkpoints alone are computed for any rows, with a warning.
-    """
+    """Raise if a scorer has read a record of other rows: these must not decide about training."""
     record = getattr(scorer, "record_", None)
     if record is None or not is_trained(scorer.estimator):
         return

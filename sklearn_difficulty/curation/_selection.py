@@ -26,13 +26,7 @@ def rows_to_drop(
     threshold: float | None,
     quadrants: Sequence[str] | None,
 ) -> NDArray[np.bool_]:
-    """Return which training rows (n,) of a fitted scorer are to be dropped.
-
-    `drop` is a share of the rows, hardest first, or "auto": those whose `error_probability_` is
-    above 0.5 or, with `quadrants`, all in these. `threshold` drops what is harder, in place of
-    `drop`; `quadrants` only rows in these, those nearest to their corner first. Rows with an
-    undefined score are kept, and of every label (None: of all rows) the least suspect one.
-    """
+    """Return which training rows (n,) of a fitted scorer are dropped; every label keeps one."""
     difficulty = np.asarray(scorer.difficulty_)
     suspicion, can_drop = difficulty, ~np.isnan(difficulty)
     if quadrants is not None:
@@ -57,11 +51,7 @@ def rows_to_drop(
 def trust_in_labels(
     scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return what rows (n,) of a fitted scorer are worth: one minus the error probability.
-
-    Rows of which it is undefined are worth 1, and so is the least suspect row of a label of which
-    all rows that count (those with a weight) are more likely wrong than right.
-    """
+    """Return 1 less the error probability of rows (n,); every label that counts keeps one at 1."""
     probability = attribute_of(scorer, "error_probability_", "action='weight'")
     probability = np.nan_to_num(probability, nan=0.0)
     rows = np.flatnonzero(counts)

@@ -225,8 +225,6 @@ class FilteredClassifier(BaseFiltered):
         """Return the classes, in the order of the estimator's columns."""
         return self.estimator_.classes_
 
-    # ------------------------------------------------------------------------------------ the rest
-
     def _estimator(self) -> Any:
         return LogisticRegression() if self.estimator is None else self.estimator
 

@@ -124,14 +124,14 @@ def load_fashion_mnist(
 
 def _read_folder(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the images and labels of a split from its two idx files."""
-    found = [_find(folder, name) for name in _FILE_NAMES[split]]
-    missing = [name for name, file in zip(_FILE_NAMES[split], found, strict=True) if file is None]
+    files = [_find(folder, name) for name in _FILE_NAMES[split]]
+    missing = [name for name, file in zip(_FILE_NAMES[split], files, strict=True) if file is None]
     if missing:
         raise FileNotFoundError(
             f"{folder} has no {' and no '.join(missing)}, plain or with .gz; the "
             f"{split} split of Fashion-MNIST needs {' and '.join(_FILE_NAMES[split])}."
         )
-    image_file, label_file = (file for file in found if file is not None)
+    image_file, label_file = (file for file in files if file is not None)
     images, labels = _read_idx(image_file, n_axes=3), _read_idx(label_file, n_axes=1)
     if images.shape[1:] != (_SIDE, _SIDE):
         raise ValueError(

@@ -49,8 +49,8 @@ def check_common_parameters(scorer: Any) -> None:
     parameters = inspect.signature(type(scorer)).parameters
     for name, default in (("undefined", "nan"), ("random_state", None), ("verbose", 0)):
         assert name in parameters, f"Every difficulty scorer has the parameter {name!r}."
-        found = parameters[name].default
-        assert found == default, f"The default of {name!r} must be {default!r}; it is {found!r}."
+        given = parameters[name].default
+        assert given == default, f"The default of {name!r} must be {default!r}; it is {given!r}."
 
 
 # -------------------------------------------------------------------------------- what a fit leaves
@@ -129,9 +129,9 @@ def check_rows_in_any_container(scorer: Any) -> None:
         "a list": (X.tolist(), y.tolist()),
         "an array of float64 in Fortran's order": (np.asfortranarray(X, np.float64), y),
     }.items():
-        found = clone(scorer).fit(*given)
-        pairs = [(found.difficulty_, expected.difficulty_)]
-        if reads_unseen_rows(found):
+        fitted = clone(scorer).fit(*given)
+        pairs = [(fitted.difficulty_, expected.difficulty_)]
+        if reads_unseen_rows(fitted):
             pairs.append((expected.score_samples(*given), expected.score_samples(X, y)))
         for scores, of_array in pairs:
             np.testing.assert_allclose(

@@ -169,15 +169,15 @@ def check_works_in_a_search(scorer: Any) -> None:
         scoring=lambda fitted, X, y: float(np.isfinite(fitted["score"].difficulty_).all()),
         error_score="raise",
     ).fit(X, y)
-    found = search.best_estimator_["score"]
-    assert found.estimator_.lr == 0.0123, (
+    best = search.best_estimator_["score"]
+    assert best.estimator_.lr == 0.0123, (
         "estimator__lr does not reach the network that is trained; fit must clone `estimator`."
     )
     assert search.best_score_ == 1, 'undefined="max" leaves scores that are not finite.'
     twin = clone(scorer).set_params(estimator__lr=0.0123)
     twin.fit(StandardScaler().fit_transform(X).astype(np.float32), y)
     np.testing.assert_allclose(
-        found.difficulty_,
+        best.difficulty_,
         twin.difficulty_,
         rtol=1e-4,
         atol=1e-5,

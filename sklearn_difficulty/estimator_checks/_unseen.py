@@ -128,8 +128,8 @@ def check_threads_get_the_same(scorer: Any) -> None:
     expected = [scorer.score_samples(X[rows], y[rows]) for rows in parts]
     with ThreadPoolExecutor(len(parts)) as pool:
         for _ in range(3):
-            found = pool.map(lambda rows: scorer.score_samples(X[rows], y[rows]), parts)
-            assert all(map(np.array_equal, found, expected, [True] * len(parts))), (
+            scores = pool.map(lambda rows: scorer.score_samples(X[rows], y[rows]), parts)
+            assert all(map(np.array_equal, scores, expected, [True] * len(parts))), (
                 "Threads that call score_samples at once get other scores than a single one. Keep "
                 "nothing of a call on the scorer or its network, or let one thread read at a time."
             )

@@ -30,19 +30,14 @@ class _AllRead(BaseException):
 
 
 class EmbeddingReader:
-    """Reads the embeddings of rows at the probes of a record's network.
-
-    With `pool`, maps of rank 4 and more are averaged to at most so many positions along every
-    spatial axis; with `unit_length`, every embedding is scaled to Euclidean length one, and zero
-    stays zero.
-    """
+    """Reads the embeddings of rows at the probes of a record's network."""
 
     def __init__(
         self, record: TrainingRecord, *, pool: int | None = None, unit_length: bool = False
     ) -> None:
         self.record = record
-        self.pool = pool
-        self.unit_length = unit_length
+        self.pool = pool  # positions along a spatial axis that maps are averaged to, at most
+        self.unit_length = unit_length  # of every embedding; zero stays zero
 
     def widths(self, X: Rows, probes: Sequence[Probe]) -> list[int]:
         """Return the number of values per row at every probe."""

@@ -32,14 +32,10 @@ from .objectives import target_function
 
 
 class RunningVariance:
-    """Welford's mean and variance of a sequence of gradients, one per checkpoint, on the device.
-
-    With `per_element` a second moment is kept for every input; else one number a row, exactly their
-    sum.
-    """
+    """Welford's mean and variance of gradients, checkpoint by checkpoint, on the device."""
 
     def __init__(self, *, per_element: bool) -> None:
-        self.per_element = per_element
+        self.per_element = per_element  # a second moment per input, else their sum per row
         self.count = 0
         self._mean: torch.Tensor
         self._squares: torch.Tensor  # summed squared deviations from the mean
@@ -148,11 +144,7 @@ def gradient_variance(
     batch_size: int,
     progress: Task = SILENT,
 ) -> GradientStatistics:
-    """Return the variance of gradients and the mean absolute gradient of every row.
-
-    Formulas are those of `measures.variance_of_gradients`. Labels None takes the final network's
-    prediction. NaN where a gradient is not finite.
-    """
+    """Return variance and mean absolute value of gradients, (n,) each; NaN where not finite."""
 
     def moments(inputs: Inputs, block_labels: torch.Tensor | None) -> RunningVariance:
         return reader.moments(inputs, block_labels, per_element=formula != "rms")
@@ -185,10 +177,7 @@ def gradient_maps(
 
 
 class GradientSite:
-    """Where a record's module is differentiated: at its input, or at the output of a submodule.
-
-    `wrt` names the submodule; None is the input, in the default networks after standardisation.
-    """
+    """Where a module is differentiated: at its input (standardised) or a submodule's output."""
 
     def __init__(self, record: TrainingRecord, wrt: str | None) -> None:
         if wrt is None and isinstance(record.module, StandardizedNetwork):
@@ -199,11 +188,7 @@ class GradientSite:
         self._shields_leaves = False
 
     def forward(self, state: State, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return the outputs for a block, and the tensors (n, ...) at the site that they depend on.
-
-        These leaves are one tensor at a submodule, else one for every floating input. The module
-        cannot write to the inputs.
-        """
+        """Return the outputs for a block, and the leaves (n, ...) at the site they depend on."""
         try:
             return self._forward(state, inputs)
         except RuntimeError as error:

@@ -9,7 +9,6 @@ with the number of classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..rows.inputs import Inputs
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .input_gradients import GradientSite
+from .objectives import row_norms
 from .predictions import logit_leads, refuse_regressor, values_in_order
 
 
@@ -33,11 +33,7 @@ def input_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return the linearised distance (n,) of rows from where their class ceases to be predicted.
-
-    Labels None takes the predicted class; `wrt` is that of `GradientSite`. Signed; NaN where not
-    finite.
-    """
+    """Return how far (n,) rows are from losing their class, to first order; NaN if not finite."""
     refuse_regressor(record)
     site = GradientSite(record, wrt)
     tensors = (*record.module.named_parameters(), *record.module.named_buffers())
@@ -51,20 +47,10 @@ def input_margins(
         # Filled in place: small tensors kept among large ones would fragment the memory.
         norms = torch.empty_like(leads, dtype=torch.float64)
         for k, total in enumerate(totals):
-            norms[:, k] = _norms(
+            norms[:, k] = row_norms(
                 torch.autograd.grad(total, leaves, retain_graph=True, materialize_grads=True)
             )
         norms[norms.isinf()] = torch.nan  # else the row would seem to lie on the boundary
         return (leads.detach() / norms).amin(dim=1)
 
     return values_in_order(record, X, labels, margins, batch_size, progress)
-
-
-def _norms(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the Euclidean norm (n,) over all inputs of a row."""
-    # In float32 the squares of the small gradients of a confident network would vanish.
-    norms = [
-        torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1, dtype=torch.float64)
-        for g in gradients
-    ]
-    return torch.linalg.vector_norm(torch.stack(norms), dim=0)

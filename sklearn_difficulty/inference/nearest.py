@@ -38,12 +38,7 @@ def _per_class(
 def majority(
     labels: NDArray[np.int64], distances: NDArray[np.float32], n_classes: int, ties: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the class with the most votes (n,) and its share of them, 1 / k to 1, float32 (n,).
-
-    Of classes with equally many votes, ties="nearest" takes the one whose neighbours are nearer in
-    sum, then the lowest code; "lowest" the lowest code. Where a distance is NaN the class is -1,
-    the share NaN.
-    """
+    """Return the class with the most votes and its share, (n,); -1 and NaN for a NaN distance."""
     winners = np.empty(len(labels), dtype=np.int64)
     shares = np.empty(len(labels), dtype=np.float32)
     step = max(1, _VOTE_BYTES // (8 * max(n_classes, labels.shape[1])))
@@ -53,6 +48,7 @@ def majority(
         most = votes.max(axis=1, keepdims=True)
         if ties == "nearest":
             summed = _per_class(labels[rows], n_classes, distances[rows])
+            # The class whose neighbours are nearer in sum, then the lowest code.
             winners[rows] = np.where(votes == most, summed, np.inf).argmin(axis=1)
         else:
             winners[rows] = votes.argmax(axis=1)
@@ -142,16 +138,12 @@ class _Nearest:
 
 
 def k_smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the k smallest values (n, k) of every row and their columns, in the columns' order.
-
-    Of equal values the first are taken, which `torch.topk` does not promise. Values hold no NaN;
-    all m columns are returned if k is larger.
-    """
+    """Return the k smallest of (n, m) values, of equals the first, and their columns in order."""
     n, m = values.shape
     all_columns = torch.arange(m, device=values.device)
     if k >= m:
         return values, all_columns.expand(n, m)
-    # One more than needed shows where the choice is between equals.
+    # One more than needed shows where the choice is between equals, of which topk takes any.
     columns = _columns_of_smallest(values, k + 1)
     smallest, order = values.gather(1, columns).sort(dim=1)
     columns = columns.gather(1, order[:, :k])

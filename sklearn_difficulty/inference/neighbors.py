@@ -36,10 +36,7 @@ class Neighbors(NamedTuple):
 
 
 class NeighborBank:
-    """The rows among which neighbours are looked for, embedded when they are needed.
-
-    X is kept by reference; `codes` are the positions of its labels among the classes.
-    """
+    """Rows, kept by reference, among which neighbours are looked for; embedded when needed."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -51,3 +51,11 @@ def _loss_function(
         return criterion(*record.head.for_loss(outputs, labels))
 
     return loss
+
+
+def row_norms(gradients: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the Euclidean norm (n,) of a row's gradients, all of them together."""
+    # In float32 the squares of the small gradients of a confident network would vanish.
+    flat = [g.reshape(len(g), -1) for g in gradients]
+    norms = [torch.linalg.vector_norm(g, dim=1, dtype=torch.float64) for g in flat]
+    return torch.linalg.vector_norm(torch.stack(norms), dim=0)

@@ -27,7 +27,7 @@ from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
-from .objectives import target_function
+from .objectives import row_norms, target_function
 
 _NO_LAST_LAYER = (
     "{} has no last linear layer that is called once and leads to the output, for which the norm "
@@ -48,12 +48,7 @@ def gradient_norms(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float64]:
-    """Return the length (n,) of rows' parameter gradients, averaged over checkpoints, in eval mode.
-
-    Layers "last" stands for the weight and bias of the linear layer that is called last, "all" for
-    every parameter that can be trained. Labels None takes the final prediction. NaN where not
-    finite.
-    """
+    """Return the length (n,) of parameter gradients, a mean over checkpoints; NaN if not finite."""
     loss = target_function(record, "loss")
     states = DeviceStates(record.module, checkpoints)
     norms_of_rows: Norms = (_last_layer_norms if layers == "last" else _all_parameter_norms)(
@@ -70,9 +65,6 @@ def gradient_norms(
     norms = torch.cat([values[:n].cpu() for n, _, values in blocks]).numpy()
     norms[~np.isfinite(norms)] = np.nan
     return norms
-
-
-# -------------------------------------------------------------------------------- the last layer
 
 
 def _last_layer_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
@@ -129,9 +121,6 @@ def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
     return called[-1]
 
 
-# -------------------------------------------------------------------------------- all parameters
-
-
 def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
     """Return the reader of the norms over all trained parameters, by vmap over rows."""
     module = record.module
@@ -153,12 +142,8 @@ def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tenso
         for start in range(0, len(labels), chunk):
             rows = slice(start, start + chunk)
             part = copied(take_rows(inputs, rows))
-            gradients = gradients_of_rows(weights, fixed, part, labels[rows]).values()
-            parts = [
-                torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64)
-                for g in gradients
-            ]
-            lengths.append(torch.linalg.vector_norm(torch.stack(parts), dim=0))
+            gradients = gradients_of_rows(weights, fixed, part, labels[rows])
+            lengths.append(row_norms(gradients.values()))
         return torch.cat(lengths)
 
     return norms

@@ -35,11 +35,7 @@ def mean_statistics(
     batch_size: int,
     progress: Task = SILENT,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the mean over checkpoints of each of `STATISTICS`, (n,), in eval mode.
-
-    Labels (or targets) None takes the final network's prediction; of a regressor all but the loss
-    is NaN.
-    """
+    """Return the mean (n,) of `STATISTICS` over checkpoints, of a regressor that of the loss."""
     mean = _mean_over(record, checkpoints)
 
     def reading(inputs: Inputs, block_labels: torch.Tensor | None) -> torch.Tensor:
@@ -106,10 +102,7 @@ def output_margins(
     batch_size: int,
     progress: Task = SILENT,
 ) -> NDArray[np.float32]:
-    """Return how far the logit of a row's class is above the largest other one, (n,).
-
-    Labels None takes the predicted class. Signed; NaN where not finite.
-    """
+    """Return how far (n,) the logit of a row's class is above all others; NaN if not finite."""
     refuse_regressor(record)
 
     def margins(inputs: Inputs, classes: torch.Tensor | None) -> torch.Tensor:

@@ -26,11 +26,7 @@ ProbeChoice = str | Sequence[str] | Callable[[str, nn.Module], bool]
 def find_probes(
     record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
 ) -> list[Probe]:
-    """Return the probes of a classifier, the input first and the class probabilities last.
-
-    `choice` is "auto" (the rule of `automatic_sites`), a regular expression that must match a
-    module's whole name, the names of modules, or a function of the name and the module.
-    """
+    """Return the probes of a classifier, the input first and the class probabilities last."""
     if record.head.is_regression:
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."

@@ -34,10 +34,7 @@ _ROUNDING = 1e-4  # within which a probe is what the network returns
 
 @dataclass(frozen=True)
 class NeighborProbes:
-    """Looks for the nearest rows at the probes of a network, and counts which classes they have.
-
-    The settings are those of `PredictionDepthScorer`.
-    """
+    """Looks for nearest rows at a network's probes, by the settings of `PredictionDepthScorer`."""
 
     n_neighbors: int = 30
     probes: ProbeChoice = "auto"
@@ -75,11 +72,7 @@ class NeighborProbes:
         among: NDArray[Any],
         probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:
-        """Return some rows, in the order of `among`, to look for neighbours among them.
-
-        `among` is a mask (n,) or positions; X is kept by reference if all of them are the bank.
-        Probes None takes those that the settings choose.
-        """
+        """Return the rows `among` X, a mask or positions, to look for neighbours among them."""
         all_rows = np.arange(len(codes))
         rows = all_rows[among]
         return NeighborBank(
@@ -103,10 +96,7 @@ class NeighborProbes:
         probes: Sequence[Probe] | None = None,
         progress: Task = SILENT,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the class with the most votes and its share of them, both (n_probes, n).
-
-        The class is -1, and the share NaN, where an embedding is not finite.
-        """
+        """Return the class with the most votes and its share, (n_probes, n); or -1 and NaN."""
         n_classes = _n_classes(bank)
         votes = [
             majority(labels, distances, n_classes, ties)
@@ -118,10 +108,7 @@ class NeighborProbes:
     def votes(
         self, bank: NeighborBank, X: Rows | None, progress: Task = SILENT
     ) -> NDArray[np.float32]:
-        """Return the shares of the classes (n, n_classes), over all probes, none of which is zero.
-
-        They are NaN where an embedding is not finite.
-        """
+        """Return the shares of the classes (n, n_classes) over all probes, none zero; or NaN."""
         n_classes = _n_classes(bank)
         # One vote is shared by all classes: none is impossible.
         counts = np.full((len(bank.X if X is None else X), n_classes), 1 / n_classes)

@@ -56,12 +56,7 @@ class Probe:
 
 
 class SumCounter(TorchFunctionMode):
-    """Reports every sum of two tensors that is computed inside the ``with`` block.
-
-    `on_sum` gets the number of the sum, counted from 0, its two terms and its value, which may be
-    written to later: whoever needs it must copy it at once. `on_call` gets every function that is
-    called on tensors, and its first two arguments.
-    """
+    """Reports every sum of two tensors that is computed inside the ``with`` block."""
 
     def __init__(
         self,
@@ -69,8 +64,8 @@ class SumCounter(TorchFunctionMode):
         on_call: Callable[[Any, list[Any]], None] | None = None,
     ) -> None:
         super().__init__()
-        self._on_sum = on_sum
-        self._on_call = on_call
+        self._on_sum = on_sum  # number from 0, terms, and value, which may be written to later
+        self._on_call = on_call  # any function of tensors, and its first two arguments
         self._count = 0
 
     def __torch_function__(

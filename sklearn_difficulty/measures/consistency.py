@@ -180,37 +180,37 @@ def _consensus(
     predictions: ArrayLike, held_out: ArrayLike | None, given: ArrayLike | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the consensus class of every row, its votes, and all votes."""
-    voted = np.asarray(predictions)
-    if voted.ndim != 2 or len(voted) == 0:
+    classes = np.asarray(predictions)
+    if classes.ndim != 2 or len(classes) == 0:
         raise ValueError(
             "predictions must have the shape (n_members, n_rows) with at least one member, got "
-            f"{voted.shape}."
+            f"{classes.shape}."
         )
     votes = (
-        np.ones(voted.shape, dtype=bool)
+        np.ones(classes.shape, dtype=bool)
         if held_out is None
-        else _check_mask(held_out, "held_out", voted.shape)
+        else _check_mask(held_out, "held_out", classes.shape)
     )
-    n_rows = voted.shape[1]
-    own = None if given is None else np.asarray(given)
-    if own is not None and own.shape != (n_rows,):
-        raise ValueError(f"given must have the shape ({n_rows},), got {own.shape}.")
-    n_classes = 1 + max(
-        _largest_class(voted, "predictions", votes),
-        0 if own is None else _largest_class(own, "given", np.ones(n_rows, dtype=bool)),
-    )
+    n_rows = classes.shape[1]
+    labels = None if given is None else np.asarray(given)
+    if labels is not None and labels.shape != (n_rows,):
+        raise ValueError(f"given must have the shape ({n_rows},), got {labels.shape}.")
+    n_classes = 1 + _largest_class(classes, "predictions", votes)
+    if labels is not None:
+        every_row = np.ones(n_rows, dtype=bool)
+        n_classes = max(n_classes, 1 + _largest_class(labels, "given", every_row))
     consensus, n_for = np.empty(n_rows, dtype=np.int64), np.empty(n_rows, dtype=np.int64)
     # Some rows at a time: a table of all rows by a thousand classes could fill the memory.
-    n_lines = max(1, _BLOCK_ENTRIES // max(len(voted), n_classes))
+    n_lines = max(1, _BLOCK_ENTRIES // max(len(classes), n_classes))
     for start in range(0, n_rows, n_lines):
         rows = slice(start, start + n_lines)
         member, row = np.nonzero(votes[:, rows])
         n_here = len(consensus[rows])
-        cells = row * n_classes + voted[:, rows][member, row].astype(np.int64)
+        cells = row * n_classes + classes[:, rows][member, row].astype(np.int64)
         table = np.bincount(cells, minlength=n_here * n_classes).reshape(n_here, n_classes)
         most, winner = table.max(axis=1), table.argmax(axis=1)
-        if own is not None:
-            label = own[rows].astype(np.int64)
+        if labels is not None:
+            label = labels[rows].astype(np.int64)
             winner = np.where(table[np.arange(n_here), label] == most, label, winner)
         consensus[rows], n_for[rows] = np.where(most > 0, winner, -1), most
     return consensus, n_for, votes.sum(axis=0)
@@ -234,10 +234,12 @@ def _share(
 
 
 def _nan_for_zero(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return counts, NaN for 0, to divide by."""
     return np.where(counts == 0, np.nan, counts)
 
 
 def _check_correct(correct: ArrayLike, name: str) -> NDArray[Any]:
+    """Return booleans or shares (n_members, n_rows) as an array, after checking them."""
     right = np.asarray(correct)
     if right.ndim != 2 or len(right) == 0:
         raise ValueError(

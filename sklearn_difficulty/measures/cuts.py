@@ -80,16 +80,16 @@ def noise_cuts(
         worlds = np.concatenate([worlds, others])
         if not np.all((worlds >= 0) & (worlds <= 1)):
             raise ValueError("bounds must lie in [0, 1], without NaN.")
-    places = check_cuts(cuts)
-    table = np.empty(len(places), dtype=CUT_FIELDS)
+    cut_values = check_cuts(cuts)
+    table = np.empty(len(cut_values), dtype=CUT_FIELDS)
     wrong = worlds.sum(axis=1)
-    for i, cut in enumerate(places):
+    for i, cut in enumerate(cut_values):
         dropped = error > cut
-        found = worlds[:, dropped].sum(axis=1)
-        n_dropped = np.full_like(found, dropped.sum())
+        n_found = worlds[:, dropped].sum(axis=1)
+        n_dropped = np.full_like(n_found, dropped.sum())
         values = [cut, dropped.sum()]
         for total in (n_dropped, wrong):
-            shares = np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+            shares = np.divide(n_found, total, out=np.full_like(n_found, np.nan), where=total > 0)
             # A rounded sum may be larger than its number of terms.
             half = Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
             low, high = np.fmin.reduce(shares - half), np.fmax.reduce(shares + half)

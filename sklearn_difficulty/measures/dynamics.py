@@ -36,7 +36,9 @@ class EpochStatistics(NamedTuple):
 
 
 def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
-    r"""Return what training dynamics are made of, from logits and labels.
+    r"""Return what training dynamics are made of, from logits and labels of your own.
+
+    `TrajectoryRecorder` takes the same from a network in torch; this function is the reference.
 
     Parameters
     ----------
@@ -96,27 +98,27 @@ def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
         raise ValueError(
             f"labels must be positions of classes, integers from 0 to {z.shape[2] - 1}."
         )
-    unseen: NDArray[np.bool_] = np.asarray(np.isnan(z).any(axis=2))
-    z = np.where(unseen[:, :, None], 0.0, z)
+    not_shown: NDArray[np.bool_] = np.asarray(np.isnan(z).any(axis=2))
+    z = np.where(not_shown[:, :, None], 0.0, z)
     given = np.broadcast_to(y[None, :, None], (*z.shape[:2], 1))
     log_p = log_softmax(z, axis=2)
     p = np.exp(log_p)
-    of_given = np.take_along_axis(p, given, axis=2)[:, :, 0]
+    p_given = np.take_along_axis(p, given, axis=2)[:, :, 0]
     others = z.copy()
     np.put_along_axis(others, given, -np.inf, axis=2)
     error = p.copy()
-    np.put_along_axis(error, given, of_given[:, :, None] - 1, axis=2)
-    found = EpochStatistics(
-        probability=of_given,
+    np.put_along_axis(error, given, p_given[:, :, None] - 1, axis=2)
+    statistics = EpochStatistics(
+        probability=p_given,
         margin=np.take_along_axis(z, given, axis=2)[:, :, 0] - others.max(axis=2),
         loss=-np.take_along_axis(log_p, given, axis=2)[:, :, 0],
         el2n=np.linalg.norm(error, axis=2),
         entropy=entr(p).sum(axis=2),
-        predicted=np.where(unseen, -1, z.argmax(axis=2)),
+        predicted=np.where(not_shown, -1, z.argmax(axis=2)),
     )
-    for values in found[:-1]:
-        values[unseen] = np.nan
-    return found
+    for values in statistics[:-1]:
+        values[not_shown] = np.nan
+    return statistics
 
 
 def mean_over_epochs(values: ArrayLike, counts: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -267,8 +269,8 @@ def mean_correctness(predicted: ArrayLike, labels: ArrayLike) -> NDArray[np.floa
     >>> mean_correctness([[0, 1], [0, 0]], labels=[0, 0])
     array([1. , 0.5])
     """
-    guesses, y = _predictions(predicted, labels)
-    return mean_over_epochs(np.where(guesses < 0, np.nan, guesses == y))
+    predictions, y = _predictions(predicted, labels)
+    return mean_over_epochs(np.where(predictions < 0, np.nan, predictions == y))
 
 
 def forgetting_events(
@@ -307,15 +309,15 @@ def forgetting_events(
     >>> forgetting_events([[1, 0, 1], [0, 0, 1], [1, 0, 1]], labels=[1, 1, 1])
     array([1., 3., 0.])
     """
-    guesses, y = _predictions(predicted, labels)
-    seen = guesses >= 0
-    right = seen & (guesses == y)
-    was_right = np.zeros(guesses.shape[1], dtype=bool)
-    events = np.zeros(guesses.shape[1])
+    predictions, y = _predictions(predicted, labels)
+    seen = predictions >= 0
+    right = seen & (predictions == y)
+    was_right = np.zeros(predictions.shape[1], dtype=bool)
+    events = np.zeros(predictions.shape[1])
     for now_seen, now_right in zip(seen, right, strict=True):
         events += was_right & now_seen & ~now_right
         was_right = np.where(now_seen, now_right, was_right)
-    worst = len(guesses) if never_learned is None else never_learned
+    worst = len(predictions) if never_learned is None else never_learned
     events[~right.any(axis=0)] = worst
     events[~seen.any(axis=0)] = np.nan
     return events
@@ -360,28 +362,29 @@ def iteration_learned(
     >>> iteration_learned(predicted, labels=[1, 1, 1])
     array([3., 4., 1.])
     """
-    guesses = _epochs_by_rows(predicted)
-    seen = guesses >= 0
-    numbers = np.arange(1, len(guesses) + 1)[:, None]
+    predictions = _epochs_by_rows(predicted)
+    seen = predictions >= 0
+    numbers = np.arange(1, len(predictions) + 1)[:, None]
     if labels is None:
         last = np.where(seen, numbers, 0).argmax(axis=0)
-        y: NDArray[Any] = np.take_along_axis(guesses, last[None], axis=0)[0]
+        y: NDArray[Any] = np.take_along_axis(predictions, last[None], axis=0)[0]
     else:
-        guesses, y = _predictions(predicted, labels)
+        predictions, y = _predictions(predicted, labels)
     # The last disagreement: the next epoch that shows the row is the one.
-    disagrees = seen & (guesses != y)
+    disagrees = seen & (predictions != y)
     last_wrong = np.where(disagrees, numbers, 0).max(axis=0)
-    behind = np.where(seen & (numbers > last_wrong), numbers, len(guesses) + 1)
+    behind = np.where(seen & (numbers > last_wrong), numbers, len(predictions) + 1)
     epoch = behind.min(axis=0).astype(np.float64)
     epoch[~seen.any(axis=0)] = np.nan
     if rescale:
-        learned = epoch <= len(guesses)
+        learned = epoch <= len(predictions)
         if learned.any():
             epoch /= np.percentile(epoch[learned], 95)
     return epoch
 
 
 def _epochs_by_rows(values: ArrayLike) -> NDArray[Any]:
+    """Return values as an array, after checking that there is a line per epoch."""
     array = np.asarray(values)
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(
@@ -392,9 +395,10 @@ def _epochs_by_rows(values: ArrayLike) -> NDArray[Any]:
 
 
 def _predictions(predicted: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    guesses, y = _epochs_by_rows(predicted), np.asarray(labels)
-    if y.shape != guesses.shape[1:]:
+    """Return predictions and labels as arrays, after checking that they fit."""
+    predictions, y = _epochs_by_rows(predicted), np.asarray(labels)
+    if y.shape != predictions.shape[1:]:
         raise ValueError(
-            f"There are {guesses.shape[1]} rows in predicted, and labels of shape {y.shape}."
+            f"There are {predictions.shape[1]} rows in predicted, and labels of shape {y.shape}."
         )
-    return guesses, y
+    return predictions, y

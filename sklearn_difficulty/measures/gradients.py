@@ -20,10 +20,12 @@ def variance_of_gradients(
     formula: Formula = "rms",
     channel_axis: int | None = None,
 ) -> NDArray[np.float64]:
-    r"""Variance of gradients (VoG) of every row; larger means harder.
+    r"""Variance of gradients (VoG) of every row, from stored gradients; larger means harder.
 
     The spread, over checkpoints of one training run, of the gradient of a scalar output
-    (usually the logit of the row's label) with respect to the row's input.
+    (usually the logit of the row's label) with respect to the row's input. For gradients of
+    your own: `VoGScorer` takes the same from a network in torch, without storing them. This
+    function is the reference.
 
     Parameters
     ----------

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def output_margin(logits: ArrayLike, labels: ArrayLike | None = None) -> NDArray[np.float64]:
-    r"""Output margin of every row; smaller means harder.
+    r"""Output margin of every row, from logits of your own; smaller means harder.
 
-    How far the logit of the row's class lies above the largest of the others.
+    How far the logit of the row's class lies above the largest of the others. `MarginScorer`
+    takes the same from a network in torch; this function is the reference.
 
     Parameters
     ----------
@@ -76,10 +77,11 @@ def output_margin(logits: ArrayLike, labels: ArrayLike | None = None) -> NDArray
 def input_margin(
     logits: ArrayLike, gradients: ArrayLike, labels: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    r"""Input margin of every row, to first order; smaller means harder.
+    r"""Input margin of every row, from stored gradients, to first order; smaller means harder.
 
     How far the row would have to be moved for its class to cease to be the predicted one, if the
-    logits were linear in the input.
+    logits were linear in the input. `MarginScorer` takes the same from a network in torch; this
+    function is the reference.
 
     Parameters
     ----------
@@ -169,6 +171,7 @@ def input_margin(
 
 
 def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
+    """Return logits as float64, after checking their shape."""
     z = np.asarray(logits)
     if z.dtype.kind not in "fiub":
         raise ValueError(f"logits must hold real numbers, got an array of dtype {z.dtype}.")
@@ -224,4 +227,5 @@ def _take(per_class: NDArray[Any], classes: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def _finite_or_nan(margin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return margins with NaN for what is not finite."""
     return np.where(np.isfinite(margin), margin, np.nan)

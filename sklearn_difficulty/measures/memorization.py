@@ -173,10 +173,10 @@ def influence(test_correct: ArrayLike, trained_on: ArrayLike) -> NDArray[np.floa
     """
     right = _check_correct(test_correct, "test_correct")
     inside = _check_mask(trained_on, "trained_on", (len(right), None))
-    found = np.empty((right.shape[1], inside.shape[1]), dtype=np.float32)
+    result = np.empty((right.shape[1], inside.shape[1]), dtype=np.float32)
     for rows, block in _influence_blocks(right, inside):
-        found[rows] = block
-    return found
+        result[rows] = block
+    return result
 
 
 def high_influence_pairs(
@@ -258,11 +258,11 @@ def high_influence_pairs(
     right = _check_correct(test_correct, "test_correct")
     inside = _check_mask(trained_on, "trained_on", (len(right), None))
     memorized = np.asarray(memorization, dtype=np.float64)
-    of_train, of_test = np.asarray(train_labels), np.asarray(test_labels)
+    train_classes, test_classes = np.asarray(train_labels), np.asarray(test_labels)
     for name, values, n in (
         ("memorization", memorized, inside.shape[1]),
-        ("train_labels", of_train, inside.shape[1]),
-        ("test_labels", of_test, right.shape[1]),
+        ("train_labels", train_classes, inside.shape[1]),
+        ("test_labels", test_classes, right.shape[1]),
     ):
         if values.shape != (n,):
             raise ValueError(f"{name} must have the shape ({n},), got {values.shape}.")
@@ -270,19 +270,19 @@ def high_influence_pairs(
     # Something empty to begin with, because there may be no pair.
     test, train = [candidates[:0]], [candidates[:0]]
     value: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
-    for label in np.unique(of_train[candidates]):
-        columns = candidates[of_train[candidates] == label]
-        lines = np.flatnonzero(of_test == label)
+    for label in np.unique(train_classes[candidates]):
+        columns = candidates[train_classes[candidates] == label]
+        lines = np.flatnonzero(test_classes == label)
         for rows, block in _influence_blocks(right[:, lines], inside[:, columns]):
             line, column = np.nonzero(block >= min_influence - _ROUNDING)
             test.append(lines[rows][line])
             train.append(columns[column])
             value.append(block[line, column])
     test_index, train_index = np.concatenate(test), np.concatenate(train)
-    of_pairs: NDArray[np.float32] = np.concatenate(value)
-    order = np.lexsort((train_index, test_index, -of_pairs))
+    pair_influence: NDArray[np.float32] = np.concatenate(value)
+    order = np.lexsort((train_index, test_index, -pair_influence))
     test_index, train_index = test_index[order], train_index[order]
-    return InfluencePairs(test_index, train_index, of_pairs[order], memorized[train_index])
+    return InfluencePairs(test_index, train_index, pair_influence[order], memorized[train_index])
 
 
 def _influence_blocks(

@@ -16,18 +16,12 @@ from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
 
 __all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "review_plan"]
 
-
 _DOUBT = 0.05  # so that no row is too sure to be reviewed
-
-
 _PRECISION_COUNTS = 4.0  # in variance, against the rate
 
-
-# Prior standard deviations of the intercept and of the logarithm of the slope.
+# Prior deviations of intercept and log slope: the wider, the more a few verdicts may change.
 _PRIOR = np.array([2.0, 0.5])
-
-
-_SUREST = 1e-3
+_SUREST = 1e-3  # error probabilities are kept so far from 0 and 1, where logits are infinite
 
 
 class ReviewPlan(NamedTuple):
@@ -125,18 +119,17 @@ def review_plan(
     certain = np.zeros(n_rows, dtype=bool)
     while True:
         left = n_wanted - certain.sum()
-        chance = np.where(
-            certain, 1.0, left * size / max(size[~certain].sum(), np.finfo(float).tiny)
-        )
+        total = max(size[~certain].sum(), np.finfo(float).tiny)
+        chance = np.where(certain, 1.0, left * size / total)
         beyond = (chance >= 1) & ~certain
         if not beyond.any():
             break
         certain |= beyond
     random = check_random_state(random_state)
     order = np.lexsort((random.random_sample(n_rows), error))
-    passed = chance[order].cumsum()
-    marks = (random.random_sample() + np.arange(n_wanted)) * (passed[-1] / n_wanted)
-    rows = np.unique(order[np.searchsorted(passed, marks, side="right")])
+    cumulated = chance[order].cumsum()
+    marks = (random.random_sample() + np.arange(n_wanted)) * (cumulated[-1] / n_wanted)
+    rows = np.unique(order[np.searchsorted(cumulated, marks, side="right")])
     return ReviewPlan(rows, 1 / chance[rows])
 
 
@@ -227,38 +220,33 @@ def calibrate_with_review(
     """
     error = check_error(error_probability)
     reviewed, weights, wrong = _check_review(rows, weight, verdicts, len(error))
-    places = check_cuts(cuts)
+    cut_values = check_cuts(cuts)
     calibrated = _calibration(error, reviewed, wrong)
     g = calibrated[reviewed]
     residual = weights * (wrong - g)
     variance = weights * (weights - 1) * np.maximum((wrong - g) ** 2, g * (1 - g))
 
-    def total(here: NDArray[np.bool_]) -> float:
-        found = calibrated[here].sum() + residual[here[reviewed]].sum()
+    def n_errors(mask: NDArray[np.bool_]) -> float:
+        """Return the estimated number of errors among some rows."""
+        estimate = calibrated[mask].sum() + residual[mask[reviewed]].sum()
         # What was seen bounds it, and what can be there.
-        least = wrong[here[reviewed]].sum()
-        most = here.sum() - (1 - wrong)[here[reviewed]].sum()
-        return float(np.clip(found, least, most))
+        least = wrong[mask[reviewed]].sum()
+        most = mask.sum() - (1 - wrong)[mask[reviewed]].sum()
+        return float(np.clip(estimate, least, most))
 
-    n_wrong = total(np.ones(len(error), dtype=bool))
-    table = np.empty(len(places), dtype=CUT_FIELDS)
-    for i, cut in enumerate(places):
+    n_wrong = n_errors(np.ones(len(error), dtype=bool))
+    table = np.empty(len(cut_values), dtype=CUT_FIELDS)
+    for i, cut in enumerate(cut_values):
         dropped = error > cut
         n_dropped, inside = int(dropped.sum()), dropped[reviewed]
-        found = total(dropped)
-        precision = found / n_dropped if n_dropped else np.nan
-        recall = min(1.0, found / n_wrong) if n_wrong else np.nan
-        table[i] = (
-            cut,
-            n_dropped,
-            # Without a look at any of them the calibration is all there is.
-            *(
-                _interval(precision, variance[inside].sum(), n_dropped)
-                if inside.any() or not n_dropped
-                else (precision, 0.0, 1.0)
-            ),
-            *_interval(recall, (variance * (inside - recall) ** 2).sum(), n_wrong),
-        )
+        n_found = n_errors(dropped)
+        precision = n_found / n_dropped if n_dropped else np.nan
+        recall = min(1.0, n_found / n_wrong) if n_wrong else np.nan
+        precisions = _interval(precision, variance[inside].sum(), n_dropped)
+        if n_dropped and not inside.any():  # the calibration is all there is
+            precisions = precision, 0.0, 1.0
+        recalls = _interval(recall, (variance * (inside - recall) ** 2).sum(), n_wrong)
+        table[i] = (cut, n_dropped, *precisions, *recalls)
     rate, low, high = _interval(n_wrong / len(error), variance.sum(), len(error))
     calibrated[reviewed] = wrong
     return NoiseReview(rate, (low, high), calibrated, table)
@@ -291,6 +279,7 @@ def _interval(share: float, variance: float, n: float) -> tuple[float, float, fl
 def _check_review(
     rows: ArrayLike, weight: ArrayLike, verdicts: ArrayLike, n_rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return rows, weights and verdicts as arrays, after checking them."""
     reviewed, weights, wrong = np.asarray(rows), np.asarray(weight), np.asarray(verdicts)
     if reviewed.ndim != 1 or len(reviewed) == 0 or reviewed.dtype.kind not in "iu":
         raise ValueError(

@@ -35,7 +35,7 @@ def check_untrained(scorer: Any, verb: str) -> None:
         )
 
 
-def joins_of(scorer: Any) -> Any:
+def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
     return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None

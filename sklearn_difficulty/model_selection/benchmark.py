@@ -16,7 +16,14 @@ from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
 from ..rows.rows import as_rows
-from ._checks import check_groups, check_untrained, fit_clone, joins_of, labels_of, missing_classes
+from ._checks import (
+    check_groups,
+    check_untrained,
+    collate_fn_of,
+    fit_clone,
+    labels_of,
+    missing_classes,
+)
 
 __all__ = ["benchmark_scorers"]
 
@@ -118,7 +125,7 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = as_rows(X, collate_fn=joins_of(next(iter(named.values()))))
+    rows = as_rows(X, collate_fn=collate_fn_of(next(iter(named.values()))))
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if kind == "instance" and not rows.has_columns:

@@ -27,8 +27,8 @@ from ._checks import (
     N_LISTED,
     check_groups,
     check_untrained,
+    collate_fn_of,
     fit_clone,
-    joins_of,
     labels_of,
     missing_classes,
 )
@@ -123,7 +123,7 @@ def cross_val_difficulty(
     """
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer)
-    rows = as_rows(X, collate_fn=joins_of(scorer))
+    rows = as_rows(X, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, _is_regression(scorer, y), random_state)
@@ -180,9 +180,9 @@ def _splits(
         splitter = kind(5 if cv is None else cv, shuffle=True, random_state=random_state)
     else:
         splitter = check_cv(cv)
-    everyone = np.arange(len(y))
-    shown = X.data if X.has_columns else everyone
-    splits = [(everyone[train], everyone[test]) for train, test in splitter.split(shown, y, groups)]
+    all_rows = np.arange(len(y))
+    data = X.data if X.has_columns else all_rows
+    splits = [(all_rows[train], all_rows[test]) for train, test in splitter.split(data, y, groups)]
     if not splits:
         raise ValueError("cv has no split.")
     n_tests = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(y))
@@ -203,12 +203,12 @@ def _splits(
                 f"{both[:N_LISTED].tolist()}."
             )
         if groups is not None:
-            torn = np.intersect1d(groups[train], groups[test])
-            if len(torn):
+            divided = np.intersect1d(groups[train], groups[test])
+            if len(divided):
                 raise ValueError(
-                    f"In {where}, rows of the group(s) {torn[:N_LISTED].tolist()} are both trained "
-                    "on and tested: this cv takes no notice of groups. Pass a number of folds, or "
-                    "a splitter such as GroupKFold."
+                    f"In {where}, rows of the group(s) {divided[:N_LISTED].tolist()} are both "
+                    "trained on and tested: this cv takes no notice of groups. Pass a number of "
+                    "folds, or a splitter such as GroupKFold."
                 )
         missing = [] if for_regression else missing_classes(y, y[train])
         if missing:

@@ -150,7 +150,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
         """Set `difficulty_` and what goes with it, from what `_train` has set."""
         scores = self._score_training_rows(X, targets, progress)
         self.n_undefined_ = int(np.isnan(scores).sum())
-        self.difficulty_ = self._settle(scores, scores)
+        self.difficulty_ = self._fill_undefined(scores, scores)
 
     def _forget(self) -> None:
         """Drop everything that an earlier fit has set."""
@@ -169,17 +169,17 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
 
     def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:
         """Return the rows that are scored: those of the view if there is one."""
-        joins = self._trained_source().collate_fn
-        view = as_view(scoring_view, rows, collate_fn=joins, estimator=self)
+        collate_fn = self._trained_source().collate_fn
+        view = as_view(scoring_view, rows, collate_fn=collate_fn, estimator=self)
         if view is not rows:
             self._check_width(scoring_view, view, reset=False)
         return view
 
-    def _settle(self, scores: NDArray[Any], of_training: NDArray[Any]) -> NDArray[np.float32]:
+    def _fill_undefined(self, scores: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""
         bad = np.flatnonzero(np.isnan(scores))
         if len(bad):
-            stand_in = self._largest_score(of_training) if self.undefined == "max" else np.nan
+            stand_in = self._largest_score(reference) if self.undefined == "max" else np.nan
             returned = "NaN" if np.isnan(stand_in) else "the largest score"
             warn_caller(
                 f"{len(bad)} row(s) have no defined difficulty, first {bad[:5].tolist()}: "
@@ -188,9 +188,9 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
             scores = np.where(np.isnan(scores), stand_in, scores)
         return scores.astype(np.float32)
 
-    def _largest_score(self, of_training: NDArray[Any]) -> float:
+    def _largest_score(self, reference: NDArray[Any]) -> float:
         """Return what ``undefined="max"`` puts in place of an undefined score."""
-        return float("nan") if np.isnan(of_training).all() else float(np.nanmax(of_training))
+        return float("nan") if np.isnan(reference).all() else float(np.nanmax(reference))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

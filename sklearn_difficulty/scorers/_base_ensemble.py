@@ -212,11 +212,7 @@ def readings_of_members(
     *,
     if_gone: str,
 ) -> Sequence[NDArray[Any]]:
-    """Return what a readout says about the training rows, by member: its array of this name.
-
-    What the ensemble has read with an equal readout is not read again; `if_gone` is the error where
-    members cannot be read any more.
-    """
+    """Return a readout's array of this name for every member, read now unless it was before."""
     if ensemble._read_with == readout:
         return ensemble.readout_[name]
     if not ensemble.has_members:

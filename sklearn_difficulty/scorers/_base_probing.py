@@ -159,10 +159,7 @@ class BaseProbeScorer(KeepsBank):
         return np.sort(chosen)
 
     def _training_rows(self, X: Rows) -> tuple[Rows | None, NDArray[np.int64] | None]:
-        """Return the training rows as the bank is asked about them, none being its own neighbour.
-
-        None stands for the rows of the bank, of which the embeddings are there already.
-        """
+        """Return rows to ask the bank about, and their places in it; None for the bank's own."""
         n = len(X)
         if len(self.bank_indices_) == n:
             return None, None

@@ -23,7 +23,7 @@ from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
 from ._base_ensemble import readings_of_members
 from ._base_probing import lost_bank
-from ._trained_source import Trained, given_record
+from ._trained_source import Trained, checkpoints_to_read, given_record
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -94,10 +94,7 @@ class LabelSource(Protocol):
     def of_training_rows(
         self, X: Rows, targets: NDArray[np.int64], progress: Task
     ) -> tuple[Probabilities, Probabilities]:
-        """Return the probabilities (n, n_classes) of the training rows; NaN where unknown.
-
-        And the same once more, on the scale of `of_unseen_rows`.
-        """
+        """Return probabilities (n, n_classes) of training rows, or NaN; and as if unseen."""
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the probabilities (m, n_classes) of other rows."""
@@ -118,11 +115,7 @@ def open_source(
 
 
 class HeldOutMembers:
-    """What members of an ensemble say of rows that they were not trained on.
-
-    Half of it is their own probability, half the votes of the nearest rows that they were trained
-    on, unless there is no readout.
-    """
+    """Probabilities of members that held a row out: half their own, half neighbours' votes."""
 
     def __init__(self, ensemble: ResampledEnsemble, readout: VotesReadout | None) -> None:
         self.ensemble = ensemble
@@ -196,12 +189,7 @@ class EpochsOfOneFit:
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return the mean over the checkpoints that were kept."""
-        checkpoints = self.record.select(10)
-        if not checkpoints:
-            raise ValueError(
-                "Unseen rows are read at checkpoints, and the record holds none. Record some "
-                "(checkpoints=10), or make it from checkpoints."
-            )
+        checkpoints = checkpoints_to_read(self.record, 10)
         return mean_probabilities(self.record, checkpoints, X, batch_size=self.batch_size)
 
 

@@ -18,6 +18,7 @@ from .._progress import Task
 from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.rows import Rows
+from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.default import default_network_for
 from ..training.fit import targets_for
 from ..training.record import TrainingRecord, train_record
@@ -39,11 +40,7 @@ class TrainedSource(Protocol):
     """Trained networks, and how labels are read with their classes."""
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
-        """Train on checked rows, or take what is given if it goes with them.
-
-        y None reads the labels of a Dataset; `view` are the same rows without random augmentation;
-        rows of one of `groups` stay together where several networks are trained.
-        """
+        """Train on checked rows, or take what is given if it goes with them."""
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes of rows, or regression targets, as the training had them."""
@@ -59,17 +56,13 @@ class TrainedSource(Protocol):
 
 @dataclass(frozen=True)
 class SingleTraining:
-    """One network that is trained on every row, or the record of such a training.
-
-    `needs` returns what the record must hold; `rehearse` takes a record, two rows and their
-    targets, and raises if they cannot be read.
-    """
+    """One network that is trained on every row, or the record of such a training."""
 
     estimator: Any  # as the user gave it
     record: TrainingRecord | None  # what the scorer keeps of its fit
     scorer: Any  # whose name messages give
-    needs: Callable[[], RecordNeeds]
-    rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object]
+    needs: Callable[[], RecordNeeds]  # what the record must hold
+    rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object]  # raises for unreadable rows
     random_state: Any
     verbose: int
 
@@ -157,6 +150,17 @@ def given_record(estimator: Any) -> TrainingRecord | None:
         return estimator
     net = frozen_net(estimator)
     return None if net is None else TrainingRecord.from_net(net)
+
+
+def checkpoints_to_read(record: TrainingRecord, which: CheckpointSpec) -> list[Checkpoint]:
+    """Return the checkpoints at which unseen rows are read, or say how to get some."""
+    checkpoints = record.select(which)
+    if not checkpoints:
+        raise ValueError(
+            "Unseen rows are read at checkpoints, and the record holds none. Record some "
+            "(checkpoints=10), or make it from checkpoints."
+        )
+    return checkpoints
 
 
 def is_trained(estimator: Any) -> bool:

@@ -53,7 +53,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         """Return the difficulty (m,) of rows taken as unseen; targets None: label-free."""
 
     @abstractmethod
-    def _settle(self, scores: NDArray[Any], of_training: NDArray[Any]) -> NDArray[np.float32]:
+    def _fill_undefined(self, scores: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""
 
     @property
@@ -72,8 +72,6 @@ class ScoresUnseenRows(TransformerMixin, ABC):
             raise AttributeError(self._no_unseen_because)
         return True
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def score_samples(self, X: Any, y: Any = None) -> NDArray[np.float32]:
         """Return the difficulty of rows taken as unseen.
 
@@ -91,7 +89,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         """
         with alone():
             scores = self._score_rows(*self._check_unseen(X, y))
-        return self._settle(scores, self.difficulty_)
+        return self._fill_undefined(scores, self.difficulty_)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
         """Return the difficulty of rows taken as unseen, and what else there is of them.
@@ -127,8 +125,6 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
         return np.asarray(self._column_names, dtype=object)
-
-    # ------------------------------------------------------------------------------------ the rest
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
         """Return what `transform` returns."""

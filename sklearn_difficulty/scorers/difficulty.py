@@ -234,13 +234,13 @@ class DifficultyScorer(BaseDifficultyScorer):
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         return self._first._score_rows(X, targets)
 
-    def _settle(self, scores: NDArray[Any], of_training: NDArray[Any]) -> NDArray[np.float32]:
-        return self._first._settle(scores, of_training)
+    def _fill_undefined(self, scores: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float32]:
+        return self._first._fill_undefined(scores, reference)
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
         rows, targets = self._check_unseen(X, y)
         columns = [
-            scorer._settle(scorer._score_rows(rows, targets), scorer.difficulty_)
+            scorer._fill_undefined(scorer._score_rows(rows, targets), scorer.difficulty_)
             for scorer in self.scorers_.values()
             if scorer._scores_unseen_rows
         ]

@@ -273,8 +273,6 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def readout(self) -> VotesReadout | None:
         """Return what an ensemble must read from its members, to be read by this scorer.
 
@@ -286,8 +284,6 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         if self.n_neighbors is None:
             return None
         return VotesReadout(self.n_neighbors, self.probes, batch_size=self.batch_size)
-
-    # ---------------------------------------------------------------------------- the scorer's work
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # it may be the scorer's own

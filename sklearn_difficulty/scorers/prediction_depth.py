@@ -295,7 +295,7 @@ class PredictionDepthScorer(BaseProbeScorer):
             )
         return self.classes_[codes]
 
-    def _largest_score(self, of_training: NDArray[Any]) -> float:
+    def _largest_score(self, reference: NDArray[Any]) -> float:
         return 1.0 if self.normalize else float(self.max_depth_)
 
     @property

@@ -271,8 +271,6 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -------------------------------------------------------------------------------- public verbs
-
     def readout(self) -> DepthReadout:
         """Return what an ensemble must read from its members, to be read by this estimator.
 
@@ -352,8 +350,6 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
             In [0, 1]; NaN where undefined.
         """
         return self._depths(*self._check_unseen(X, y))
-
-    # -------------------------------------------------------------------------- the scorer's work
 
     def _train_size(self) -> float:
         return 1 - self.validation_size
@@ -452,12 +448,12 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
         depths = self._depths(*self._check_unseen(X, y))
-        distance = self._settle(corner_distances(*depths.T)[:, 0], self.difficulty_)
+        distance = self._fill_undefined(corner_distances(*depths.T)[:, 0], self.difficulty_)
         if self.undefined == "max":
             depths = np.nan_to_num(depths, nan=1.0)
         return np.column_stack([distance, depths]).astype(np.float32)
 
-    def _largest_score(self, of_training: NDArray[Any]) -> float:
+    def _largest_score(self, reference: NDArray[Any]) -> float:
         return float(np.sqrt(2))
 
     @property

@@ -29,6 +29,7 @@ from ..training.record import TrainingRecord
 from ..training.requirements import Mode, RecordNeeds
 from ..training.trajectory import Trajectory
 from ._base import BaseDifficultyScorer
+from ._trained_source import checkpoints_to_read
 
 __all__ = ["TrainingDynamicsScorer"]
 
@@ -272,14 +273,8 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
 
     @property
     def _checkpoints(self) -> list[Checkpoint]:
-        """The checkpoints at which rows are read, or say that there is none."""
-        checkpoints = self.record_.select(self.checkpoints)
-        if not checkpoints:
-            raise ValueError(
-                "Unseen rows are read at checkpoints, and the record holds none. Record some "
-                "(checkpoints=10), or make it from checkpoints."
-            )
-        return checkpoints
+        """The checkpoints at which rows are read."""
+        return checkpoints_to_read(self.record_, self.checkpoints)
 
     def _read(
         self,
