@@ -28,28 +28,20 @@ from sklearn_difficulty.training import MLP, ConvNet, ResampledEnsemble, default
 
 N_ROWS = 400
 _DYNAMICS = (
-    "confidence",
-    "aum",
-    "entropy",
-    "forgetting",
-    "el2n",
-    "grand",
-    "grand_all",
-    "loss",
-    "variability",
+    *("confidence", "aum", "entropy", "forgetting", "el2n", "grand"),
+    *("grand_all", "loss", "variability"),
 )
 
 
 def scorers(net: Any) -> dict[str, Any]:
     """Return every scorer in several settings, by name."""
-    few = {"n_members": 4, "random_state": 0}
+    few, bank = {"n_members": 4, "random_state": 0}, {"max_bank": 200, "metric": "cosine"}
+    placed = {"n_neighbors": 5, "validation_size": 0.25}
     return {
         "vog": sd.VoGScorer(net, random_state=0),
         "vog_loss": sd.VoGScorer(net, target="loss", formula="mean_std", random_state=0),
         "depth": sd.PredictionDepthScorer(net, n_neighbors=10, random_state=0),
-        "depth_bank": sd.PredictionDepthScorer(
-            net, n_neighbors=5, max_bank=200, metric="cosine", random_state=0
-        ),
+        "depth_bank": sd.PredictionDepthScorer(net, n_neighbors=5, **bank, random_state=0),
         "neighbors": sd.NeighborConfidenceScorer(net, n_neighbors=10, random_state=0),
         "margin": sd.MarginScorer(net, random_state=0),
         "margin_input": sd.MarginScorer(net, kind="input", random_state=0),
@@ -59,9 +51,7 @@ def scorers(net: Any) -> dict[str, Any]:
         "consistency": sd.ConsistencyScorer(net, train_size=0.5, **few),
         "consistency_joblib": sd.ConsistencyScorer(net, backend="joblib", **few),
         "memorization": sd.MemorizationScorer(net, train_size=0.5, **few),
-        "quadrants": sd.DifficultyQuadrantClassifier(
-            net, n_neighbors=5, validation_size=0.25, **few
-        ),
+        "quadrants": sd.DifficultyQuadrantClassifier(net, **placed, **few),
         "label_error": sd.LabelErrorScorer(net, random_state=0),
         "one_fit": sd.LabelErrorScorer(net, method="one_fit", random_state=0),
         "label_neighbors": sd.LabelErrorScorer(net, method="neighbors", random_state=0),
@@ -94,41 +84,20 @@ def all_outputs() -> dict[str, Any]:
     y, is_flipped = make_label_noise(y, rate=0.1, random_state=0)
     net = default_network(X, y).set_params(max_epochs=6, module__hidden_units=(32, 16))
     images = X.reshape(-1, 1, 8, 8).astype(np.float32)
-    conv = NeuralNetClassifier(
-        ConvNet,
-        module__n_channels=1,
-        module__n_outputs=10,
-        criterion=nn.CrossEntropyLoss,
-        iterator_train__shuffle=True,
-        max_epochs=4,
-        lr=0.05,
-        verbose=0,
-    )
-    two = y[(y == "digit 0") | (y == "digit 1")]
-    binary = NeuralNetClassifier(
-        MLP,
-        module__n_inputs=64,
-        module__n_outputs=1,
-        module__hidden_units=(16,),
-        criterion=nn.BCEWithLogitsLoss,
-        max_epochs=5,
-        verbose=0,
-    )
+    settings = {"criterion": nn.CrossEntropyLoss, "iterator_train__shuffle": True, "lr": 0.05}
+    channels = {"module__n_channels": 1, "module__n_outputs": 10}
+    conv = NeuralNetClassifier(ConvNet, **channels, **settings, max_epochs=4, verbose=0)
+    two = (y == "digit 0") | (y == "digit 1")
+    small = {"module__n_outputs": 1, "module__hidden_units": (16,), "max_epochs": 5, "verbose": 0}
+    binary = NeuralNetClassifier(MLP, criterion=nn.BCEWithLogitsLoss, module__n_inputs=64, **small)
     Xr, yr = load_diabetes(return_X_y=True)
-    regressor = NeuralNetRegressor(
-        MLP,
-        module__n_inputs=10,
-        module__n_outputs=1,
-        module__hidden_units=(16,),
-        max_epochs=5,
-        lr=0.01,
-        verbose=0,
-    )
+    Xr = Xr.astype(np.float32)
+    regressor = NeuralNetRegressor(MLP, module__n_inputs=10, lr=0.01, **small)
     problems = {
         "default": (None, X, y),
         "mlp": (net, X, y),
         "conv": (conv, images, y),
-        "binary": (binary, X[(y == "digit 0") | (y == "digit 1")], two),
+        "binary": (binary, X[two], y[two]),
     }
     found: dict[str, Any] = {}
     for problem, (given, rows, labels) in problems.items():
@@ -139,31 +108,23 @@ def all_outputs() -> dict[str, Any]:
                 outputs = {"error": np.array(str(error))}
             found |= {f"{problem}.{name}.{key}": value for key, value in outputs.items()}
     for name in ("vog_loss", "loss", "grand"):
-        outputs = outputs_of(scorers(regressor)[name], Xr.astype(np.float32), yr)
+        outputs = outputs_of(scorers(regressor)[name], Xr, yr)
         found |= {f"regressor.{name}.{key}": value for key, value in outputs.items()}
-    dataset = torch.utils.data.TensorDataset(
-        torch.from_numpy(X.astype(np.float32)),
-        torch.from_numpy(np.unique(y, return_inverse=True)[1]),
-    )
+    codes = np.unique(y, return_inverse=True)[1]
+    tensors = (torch.from_numpy(array) for array in (X.astype(np.float32), codes))
+    dataset = torch.utils.data.TensorDataset(*tensors)
     for name in ("vog", "depth", "aum", "label_error"):
-        scorer = scorers(net)[name].fit(dataset)
-        found[f"dataset.{name}"] = scorer.difficulty_
+        found[f"dataset.{name}"] = scorers(net)[name].fit(dataset).difficulty_
     ensemble = ResampledEnsemble(net, n_members=3, random_state=0, stack_size=2).fit(X, y)
     found["ensemble.given_probability"] = ensemble.given_probability_
     found["ensemble.masks"] = ensemble.masks_
+    model, errors = LogisticRegression(max_iter=200), scorers(net)["label_error"]
     for action in ("drop", "relabel", "weight"):
-        kept = sd.FilteredClassifier(
-            LogisticRegression(max_iter=200),
-            scorer=sd.LabelErrorScorer(net, random_state=0),
-            action=action,
-        ).fit(X, y)
+        kept = sd.FilteredClassifier(model, scorer=errors, action=action).fit(X, y)
         found[f"filtered.{action}"] = kept.predict(X)
-    loss = sd.TrainingDynamicsScorer(regressor, measure="loss", random_state=0)
-    rows = Xr.astype(np.float32)
-    found["filtered.regressor"] = (
-        sd.FilteredRegressor(Ridge(), scorer=loss).fit(rows, yr).predict(rows)
-    )
-    fold = cross_val_difficulty(sd.MarginScorer(net, random_state=0), X, y, cv=3, random_state=0)
+    filtered = sd.FilteredRegressor(Ridge(), scorer=scorers(regressor)["loss"]).fit(Xr, yr)
+    found["filtered.regressor"] = filtered.predict(Xr)
+    fold = cross_val_difficulty(scorers(net)["margin"], X, y, cv=3, random_state=0)
     found["cross_val"] = fold
     found["detection"] = np.array(list(map(float, detection_report(is_flipped, fold).values())))
     return found
@@ -182,15 +143,10 @@ def main() -> None:
     if args.file:
         np.savez_compressed(args.file, **found)
     if args.against:
-        before = np.load(args.against)
-        names = sorted(set(before.files) | set(found))
-        other = [
-            name
-            for name in names
-            if name not in found
-            or name not in before.files
-            or not _equal(before[name], np.asarray(found[name]))
-        ]
+        before, found = dict(np.load(args.against)), {k: np.asarray(v) for k, v in found.items()}
+        names = sorted(before.keys() | found.keys())
+        both = before.keys() & found.keys()
+        other = [name for name in names if name not in both or _differ(before[name], found[name])]
         for name in other:
             print("differs:", name)
         if other:
@@ -198,13 +154,9 @@ def main() -> None:
         print("all are equal bit for bit")
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Tell whether two arrays have the same type, shape and values, NaN included."""
-    return (
-        a.dtype == b.dtype
-        and a.shape == b.shape
-        and (np.array_equal(a, b, equal_nan=True) if a.dtype.kind in "fc" else np.array_equal(a, b))
-    )
+def _differ(a: Any, b: Any) -> bool:
+    """Tell whether two arrays differ in type, shape or values; NaN is equal to NaN."""
+    return a.dtype != b.dtype or not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
 if __name__ == "__main__":

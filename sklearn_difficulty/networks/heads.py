@@ -93,13 +93,13 @@ class Head(ABC):
         log_probability = logits.log_softmax(dim=1)
         loss = -log_probability.gather(1, given)[:, 0]
         probability = log_probability.exp()
-        of_given = probability.gather(1, given)[:, 0]
+        p_given = probability.gather(1, given)[:, 0]
         # The squared length of p - e_y: that of p without p_y, and 1 - p_y.
         others = probability.scatter(1, given, 0.0).square().sum(dim=1)
-        el2n = (others + (1 - of_given).square()).sqrt()
+        el2n = (others + (1 - p_given).square()).sqrt()
         runner_up = logits.scatter(1, given, -torch.inf).amax(dim=1)
         margin = logits.gather(1, given)[:, 0] - runner_up
-        return torch.stack([of_given, margin, loss, el2n]), logits
+        return torch.stack([p_given, margin, loss, el2n]), logits
 
     def entropy(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the entropy (n,) of the class probabilities in nats."""

@@ -71,11 +71,7 @@ class VGG16(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_channels": n_channels,
-            "n_outputs": n_outputs,
-            "channels": list(channels),
-        }
+        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": list(channels)}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
         layers: list[nn.Module] = []
         fan_in = n_channels

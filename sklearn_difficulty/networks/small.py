@@ -151,11 +151,7 @@ class ConvNet(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
-        self.config = {
-            "n_channels": n_channels,
-            "n_outputs": n_outputs,
-            "channels": list(channels),
-        }
+        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": list(channels)}
         first, second = _checked(channels, 2)
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
         self.layers = nn.Sequential(

@@ -36,17 +36,17 @@ class RowsFingerprint:
     @classmethod
     def of(cls, n: int, digest: str, targets: NDArray[Any]) -> RowsFingerprint:
         """Return the fingerprint of so many rows with a digest and label codes or targets."""
-        of_labels = hashlib.blake2b(digest_size=16)
+        label_digest = hashlib.blake2b(digest_size=16)
         # (n,) and (n, 1) are the same targets.
-        _hash_array(of_labels, np.reshape(targets, (len(targets), -1)))
-        return cls(n, digest, of_labels.hexdigest())
+        _hash_array(label_digest, np.reshape(targets, (len(targets), -1)))
+        return cls(n, digest, label_digest.hexdigest())
 
     def difference(self, other: RowsFingerprint) -> str | None:
         """Say in what the other rows differ, or None if they are the same."""
         if self.n != other.n:
             return f"{other.n} rows instead of {self.n}"
-        of_one_kind = self.X.partition(":")[0] == other.X.partition(":")[0]
-        if self.X != other.X and of_one_kind and self.X and other.X:
+        is_same_kind = self.X.partition(":")[0] == other.X.partition(":")[0]
+        if self.X != other.X and is_same_kind and self.X and other.X:
             return "another X"
         if self.y != other.y:
             return "other labels"

@@ -64,9 +64,9 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
     y = _as_column(y)
     known = np.isin(y, classes)
     if not known.all():
-        strangers = np.unique(y[~known])[:LISTED_ROWS].tolist()
+        unknown = np.unique(y[~known])[:LISTED_ROWS].tolist()
         raise ValueError(
-            f"y contains labels that the network was not trained on: {strangers}. It knows "
+            f"y contains labels that the network was not trained on: {unknown}. It knows "
             f"{classes.tolist()}."
         )
     order = np.argsort(classes)  # columns come in any order

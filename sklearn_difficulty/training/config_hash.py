@@ -234,16 +234,16 @@ def _mentions(value: type | FunctionType) -> list[tuple[str, Any]]:
             if isinstance(member, FunctionType) or not name.startswith("__")
         )
     names = _names(value.__code__)
-    found = {name: value.__globals__[name] for name in sorted(names & set(value.__globals__))}
-    modules = [module for module in found.values() if _is_own_module(module)]
+    named = {name: value.__globals__[name] for name in sorted(names & set(value.__globals__))}
+    modules = [module for module in named.values() if _is_own_module(module)]
     for module in modules:  # it grows
         for name in sorted(names & set(vars(module))):
-            member = found[f"{module.__name__}.{name}"] = vars(module)[name]
+            member = named[f"{module.__name__}.{name}"] = vars(module)[name]
             if _is_own_module(member) and member not in modules:
                 modules.append(member)
     defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
     return [
-        *found.items(),
+        *named.items(),
         *(("default", default) for default in defaults),
         ("wrapped", getattr(value, "__wrapped__", None)),
     ]

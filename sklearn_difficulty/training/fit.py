@@ -28,6 +28,7 @@ from .requirements import RecordNeeds
 from .sampler_ids import StandIn
 from .skorch_net import is_regression, matched_to_module, predefined_validation_set, seeds_row_order
 
+Rehearsal = Callable[[RecordParts, Rows, NDArray[Any]], object]
 _NO_NEEDS = RecordNeeds()
 
 
@@ -47,7 +48,7 @@ def fit_network(
     random_state: Any,
     verbose: int,
     needs: RecordNeeds = _NO_NEEDS,
-    rehearse: Callable[[RecordParts, Rows, NDArray[Any]], object] = lambda *args: None,
+    rehearse: Rehearsal = lambda *args: None,
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
 ) -> RecordParts:
@@ -63,19 +64,8 @@ def fit_network(
     needs.check_plan(recorder, net.max_epochs)
     if needs.mode is not None:
         callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
-    _train(
-        net,
-        X,
-        targets,
-        recorder,
-        classes=classes,
-        seed=draw_seed(random_state),
-        before_training=lambda net: rehearse(
-            untrained_parts(net, classes), X.take(slice(2)), targets[:2]
-        ),
-        callbacks=callbacks,
-        progress=progress,
-    )
+    seed = draw_seed(random_state)
+    _train(net, X, targets, classes, recorder, seed, rehearse, callbacks, progress)
     return recorded_parts(net, recorder, classes)
 
 
@@ -83,11 +73,10 @@ def _train(
     net: NeuralNet,
     X: Rows,
     targets: NDArray[Any],
-    recorder: RecordTraining,
-    *,
     classes: NDArray[Any] | None,
+    recorder: RecordTraining,
     seed: int,
-    before_training: Callable[[NeuralNet], object],
+    rehearse: Rehearsal,
     callbacks: Sequence[tuple[str, Callback]],
     progress: Task,
 ) -> None:
@@ -100,10 +89,10 @@ def _train(
     # First, so that a callback that stops training does not do so before the epoch is kept.
     attached = [] if find_recorder(net.callbacks) else [("record_training", recorder)]
     interruptions: list[KeyboardInterrupt] = []
+    first_rows = X.take(slice(2))
     skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
 
-    # Stands between skorch's `fit` and its loop: the module and all callbacks are ready by then,
-    # and `fit` itself would swallow the interrupt.
+    # By then the module and all callbacks are ready; skorch's `fit` would swallow the interrupt.
     def fit_loop(X: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         dtype = module_dtype(net.module_)
         # A batch from a Dataset comes in the Dataset's dtype.
@@ -114,7 +103,7 @@ def _train(
             if attached:  # skorch has told the other callbacks that training begins
                 recorder.on_train_begin(net, X=X, y=y)
             X, y = matched_to_module(net, X, y, classes)
-            before_training(net)
+            rehearse(untrained_parts(net, classes), first_rows, targets[:2])
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
@@ -143,8 +132,8 @@ def _train(
             vars(net).pop(stand_in, None)
         net.train_split = split
         if hasattr(net, "callbacks_"):
-            ours = [callback for _, callback in (*callbacks, reporter)]
-            net.callbacks_ = [item for item in net.callbacks_ if item[1] not in ours]
+            temporary = [callback for _, callback in (*callbacks, reporter)]
+            net.callbacks_ = [item for item in net.callbacks_ if item[1] not in temporary]
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)

@@ -39,13 +39,13 @@ def watched_signals() -> Iterator[list[BaseException]]:
         return call
 
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    ours = {number: watched(handler) for number, handler in before.items() if callable(handler)}
-    for number, handler in ours.items():
+    watchers = {number: watched(handler) for number, handler in before.items() if callable(handler)}
+    for number, handler in watchers.items():
         signal.signal(number, handler)
     try:
         yield raised
     finally:
-        for number, handler in ours.items():
+        for number, handler in watchers.items():
             if signal.getsignal(number) is handler:  # not one that was set meanwhile
                 signal.signal(number, before[number])
 

@@ -18,16 +18,10 @@ from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
 from ..rows.rows import Rows, as_rows
-from .checkpoints import (
-    Checkpoint,
-    CheckpointPlan,
-    CheckpointSpec,
-)
+from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
 from .fit import fit_network
 from .record_files import write_parts
-from .record_parts import (
-    RecordParts,
-)
+from .record_parts import RecordParts
 from .record_sources import RecordSources
 from .requirements import RecordNeeds
 from .skorch_net import collate_fn as net_collate_fn

@@ -80,15 +80,15 @@ class RecordNeeds:
             )
 
     def check_checkpoints(
-        self, epochs: Iterable[int], last_epoch: int, found: str, *, strict: bool = True
+        self, epochs: Iterable[int], last_epoch: int, message: str, *, strict: bool = True
     ) -> None:
-        """Raise if too few epochs are there; `found` completes the message with those."""
+        """Raise if too few epochs are there; `message` is completed with those."""
         epochs = list(epochs)
         for plan, at_least in self.checkpoints:
             chosen = plan.select(epochs, last_epoch, strict=strict or at_least > 0)
             if len(chosen) < at_least:
                 raise ValueError(
                     f"This score needs at least {at_least} checkpoints of the training run, but "
-                    f"{found.format(chosen)}. Train for more epochs, or record more of them: "
+                    f"{message.format(chosen)}. Train for more epochs, or record more of them: "
                     "RecordTraining(checkpoints='all')."
                 )

@@ -106,5 +106,5 @@ class Trajectory:
         if len(targets) != self.n_rows:
             return f"{len(targets)} rows instead of {self.n_rows}"
         shown = (self.count > 0).any(axis=0)
-        ours, theirs = (np.reshape(y, (self.n_rows, -1))[shown] for y in (self.targets, targets))
-        return None if np.array_equal(ours, theirs) else "other labels"
+        recorded, given = (np.reshape(y, (self.n_rows, -1))[shown] for y in (self.targets, targets))
+        return None if np.array_equal(recorded, given) else "other labels"

@@ -32,19 +32,12 @@ class FittedMembers:
         """Set the attributes that hold what is kept of the members."""
         self.predictions_ = np.stack([m["predictions"] for m in members])
         self.given_probability_ = np.stack([m["given_probability"] for m in members])
-        names = {tuple(sorted(_names(m, READOUT))) for m in members}
-        if len(names) > 1:
-            raise ValueError(
-                f"The readout returned other names for some members than for others: {names}."
-            )
         self.held_out_probability_ = [m["held_out_probability"] for m in members]
         self.mean_held_out_probability_ = [m["held_out_mean"] for m in members]
-        self.readout_ = {
-            name: _stacked_if_possible([m[READOUT + name] for m in members])
-            for name in _names(members[0], READOUT)
-        }
+        self.readout_ = _joined_readouts(members)
         self._states = [
-            {name: torch.from_numpy(m[STATE + name]) for name in _names(m, STATE)} for m in members
+            {name: torch.from_numpy(array) for name, array in _unprefixed(m, STATE).items()}
+            for m in members
         ]
         if self.keep_members:
             self.record(0)  # now rather than when it is needed
@@ -161,10 +154,21 @@ class FittedMembers:
         return codes_of(rows.given_labels(y), self.classes_)
 
 
-def _names(arrays: Arrays, prefix: str) -> list[str]:
-    return [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
+def _unprefixed(arrays: Arrays, prefix: str) -> Arrays:
+    """Return the arrays whose names begin with a prefix, by their names without it."""
+    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
 
 
-def _stacked_if_possible(arrays: Sequence[NDArray[Any]]) -> Any:
-    is_one_shape = len({array.shape for array in arrays}) == 1
-    return np.stack(arrays) if is_one_shape else list(arrays)
+def _joined_readouts(members: Sequence[Arrays]) -> dict[str, Any]:
+    """Return what the readouts returned, stacked along axis 0, in lists where shapes differ."""
+    readouts = [_unprefixed(arrays, READOUT) for arrays in members]
+    names = {tuple(sorted(readout)) for readout in readouts}
+    if len(names) > 1:
+        raise ValueError(
+            f"The readout returned other names for some members than for others: {names}."
+        )
+    joined: dict[str, Any] = {name: [readout[name] for readout in readouts] for name in readouts[0]}
+    return {
+        name: np.stack(arrays) if len({a.shape for a in arrays}) == 1 else arrays
+        for name, arrays in joined.items()
+    }

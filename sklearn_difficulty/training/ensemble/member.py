@@ -30,6 +30,7 @@ from ...networks.heads import Head
 from ...rows.labels import to_numpy
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
+from ..fit import training_clone
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
 from ..skorch_net import head_of
@@ -106,12 +107,12 @@ def read_member(
     held_out_mean: NDArray[np.float32] | None,
 ) -> Arrays:
     """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
-    of_rows = probabilities(record.module, pool.view, record.head)
+    proba = probabilities(record.module, pool.view, record.head)
     arrays: Arrays = {
-        "predictions": of_rows.argmax(axis=1).astype(np.int32),
-        "given_probability": of_rows[np.arange(len(of_rows)), pool.targets],
-        "held_out_probability": of_rows[~mask],
-        "held_out_mean": of_rows[~mask] * np.nan if held_out_mean is None else held_out_mean,
+        "predictions": proba.argmax(axis=1).astype(np.int32),
+        "given_probability": proba[np.arange(len(proba)), pool.targets],
+        "held_out_probability": proba[~mask],
+        "held_out_mean": proba[~mask] * np.nan if held_out_mean is None else held_out_mean,
     }
     if pool.readout is not None:
         try:
@@ -143,5 +144,20 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
     with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
-        found = [head.probabilities(call_module(module, inputs)) for _, inputs in blocks]
-    return torch.cat(found).float().cpu().numpy()
+        outputs = [head.probabilities(call_module(module, inputs)) for _, inputs in blocks]
+    return torch.cat(outputs).float().cpu().numpy()
+
+
+def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an untrained network."""
+    net = training_clone(net, verbose=0)
+    with isolated_rng(0, net.device or "cpu"):
+        net.initialize()
+    return TrainingRecord(
+        plain_module(net.module_),
+        [],
+        classes=classes,
+        outputs=head_of(net).name,
+        criterion=net.criterion_,
+        trajectory_problem="members of an ensemble keep none",
+    )

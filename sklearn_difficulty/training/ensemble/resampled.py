@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -19,24 +18,22 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
-from ..._randomness import draw_seed, isolated_rng, one_thread
+from ..._randomness import draw_seed, one_thread
 from ..._warnings import warn_caller
-from ...networks.forward import plain_module
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
-from ..fit import targets_for, training_clone
-from ..record import TrainingRecord
-from ..skorch_net import collate_fn, head_of, is_regression
+from ..fit import targets_for
+from ..skorch_net import collate_fn, is_regression
 from .cache import MemberStore
 from .fitted import FittedMembers
-from .member import Pool, Readout
+from .member import Pool, Readout, untrained_record
 from .runs import Plan, train_members
 from .splits import draw_masks
-from .stack_checks import drawback, obstacle, stack_size, stacks_at_a_time
+from .stack_checks import choose_backend, stack_size, stacks_at_a_time
 
 __all__ = ["ResampledEnsemble"]
+
 _STACK_TO_LOSE = 10  # members, if the process is killed
-_LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
 
 
 class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
@@ -251,11 +248,11 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
         with root_task(self, self.n_members) as progress:
-            joins = collate_fn(self.estimator)
-            rows = as_rows(X, collate_fn=joins, estimator=self)
+            joined_by = collate_fn(self.estimator)
+            rows = as_rows(X, collate_fn=joined_by, estimator=self)
             if rows.has_columns:
                 validate_data(self, X, skip_check_array=True, reset=True)
-            view = as_view(scoring_view, rows, collate_fn=joins, estimator=self)
+            view = as_view(scoring_view, rows, collate_fn=joined_by, estimator=self)
             self._train(rows, y, view, groups, progress)
         return self
 
@@ -281,16 +278,16 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 "random_state is not an integer, so the next fit draws other members and finds "
                 "nothing in cache_dir."
             )
-        of_splits, of_members = np.random.SeedSequence(draw_seed(self.random_state)).spawn(2)
+        split_stream, member_stream = np.random.SeedSequence(draw_seed(self.random_state)).spawn(2)
         masks = draw_masks(
             len(targets),
             self.n_members,
             self.train_size,
             strata=targets if self.stratify else None,
             groups=groups,
-            seed=int(of_splits.generate_state(1)[0]),
+            seed=int(split_stream.generate_state(1)[0]),
         )
-        seeds = [int(s.generate_state(1)[0]) for s in of_members.spawn(self.n_members)]
+        seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
             X=rows,
@@ -302,14 +299,14 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
-            self.backend_, self.why_not_stacked_ = self._choose_backend(pool, masks)
+            self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs
             if self.backend_ == "stacked":
                 n_jobs = stacks_at_a_time(pool, self.n_jobs)
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
-            untrained = _untrained_record(net, classes)
+            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
@@ -334,24 +331,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
 
-    def _choose_backend(self, pool: Pool, masks: NDArray[np.bool_]) -> tuple[str, str | None]:
-        """Return how members are trained, and what keeps them from being stacked."""
-        if self.backend == "joblib":
-            return "joblib", None
-        reason = obstacle(pool, masks)
-        if reason is not None and self.backend == "stacked":
-            warn_caller(
-                f"The members are trained one by one, because {reason}. Set backend='joblib', and "
-                "n_jobs, to choose that yourself."
-            )
-        if reason is None and self.backend == "auto":
-            active, _ = get_active_backend()
-            if type(active).__name__ not in _LOCAL_BACKENDS:
-                reason = f"joblib's active backend is {type(active).__name__}"
-            else:
-                reason = drawback(pool)
-        return ("stacked", None) if reason is None else ("joblib", reason)
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")
 
@@ -360,18 +339,3 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
-    """Return a record of an untrained network."""
-    net = training_clone(net, verbose=0)
-    with isolated_rng(0, net.device or "cpu"):
-        net.initialize()
-    return TrainingRecord(
-        plain_module(net.module_),
-        [],
-        classes=classes,
-        outputs=head_of(net).name,
-        criterion=net.criterion_,
-        trajectory_problem="members of an ensemble keep none",
-    )

@@ -35,7 +35,7 @@ _SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it do
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Who is trained on what, how, and with whom."""
+    """Which members are trained on which rows, how, and in which stacks."""
 
     masks: NDArray[np.bool_]  # (n_members, n), the training rows
     seeds: Sequence[int]
@@ -56,8 +56,8 @@ class Plan:
         )
         keys: dict[int, str] = {}
         for stack in self.stacks:
-            company = fingerprint(self.masks[stack], [self.seeds[k] for k in stack])
-            keys |= {k: fingerprint(common, company, place) for place, k in enumerate(stack)}
+            stack_key = fingerprint(self.masks[stack], [self.seeds[k] for k in stack])
+            keys |= {k: fingerprint(common, stack_key, i) for i, k in enumerate(stack)}
         return keys
 
 
@@ -80,9 +80,9 @@ def train_members(
     keys: dict[int, str] = {}
     if store is not None:
         keys = plan.keys(pool)
-        found = {k: store.read(key) for k, key in keys.items()}
-        members = {k: arrays for k, arrays in found.items() if arrays is not None}
-    # A stack is the unit of work: what is missing of it is not trained in other company.
+        stored = {k: store.read(key) for k, key in keys.items()}
+        members = {k: arrays for k, arrays in stored.items() if arrays is not None}
+    # A stack is the unit of work: what is missing of it is not trained with other members.
     todo = [stack for stack in plan.stacks if any(k not in members for k in stack)]
     report = _Report(len(plan.seeds), sum(map(len, todo)), verbose)
     if plan.backend == "stacked" and min(len(todo), effective_n_jobs(n_jobs)) < 2:
@@ -118,11 +118,7 @@ def _one_after_the_other(
 
 
 def _side_by_side(
-    pool: Pool,
-    plan: Plan,
-    todo: Sequence[Sequence[int]],
-    n_jobs: int | None,
-    report: _Report,
+    pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], n_jobs: int | None, report: _Report
 ) -> Iterator[tuple[int, Arrays]]:
     """Train stacks, or members one by one, as jobs."""
     train = _train_stack if plan.backend == "stacked" else _train_one
@@ -178,15 +174,15 @@ class _Report:
         if verbose and n_todo < n_members:
             print(f"{n_members - n_todo} of {n_members} members found in the cache")
 
-    def __call__(self, n_finished: int, n_in_work: int, share: float) -> None:
+    def __call__(self, n_finished: int, n_running: int, share: float) -> None:
         """Take note that some members are finished, and that others are trained to a share."""
         now = time.monotonic()
         if not self._verbose or (share < 1 and now - self._last < _SECONDS_BETWEEN_LINES):
             return
         self._last = now
-        work, elapsed = n_finished + share * n_in_work, now - self._start
+        work, elapsed = n_finished + share * n_running, now - self._start
         left = elapsed * (self._n_todo - work) / work
-        n_finished += self._n_members - self._n_todo + (n_in_work if share == 1 else 0)
+        n_finished += self._n_members - self._n_todo + (n_running if share == 1 else 0)
         print(
             f"{n_finished} of {self._n_members} members are trained after {elapsed:.0f} s, "
             f"about {left:.0f} s left"

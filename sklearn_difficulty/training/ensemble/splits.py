@@ -32,13 +32,7 @@ Codes = NDArray[np.intp]
 
 
 def draw_masks(
-    n: int,
-    n_members: int,
-    train_size: float,
-    *,
-    strata: Any = None,
-    groups: Any = None,
-    seed: int,
+    n: int, n_members: int, train_size: float, *, strata: Any = None, groups: Any = None, seed: int
 ) -> Mask:
     """Return the rows (n_members, n) that each member of an ensemble is trained on.
 
@@ -49,15 +43,15 @@ def draw_masks(
     """
     if not 0 < train_size < 1:
         raise ValueError(f"train_size must lie between 0 and 1, both excluded; got {train_size}.")
-    classes, teams = _encode(strata, "stratify", n), _encode(groups, "groups", n)
+    class_codes, group_codes = _encode(strata, "stratify", n), _encode(groups, "groups", n)
     n_folds = _whole_folds(train_size)
     streams = np.random.SeedSequence(seed)
     if n_folds is not None:
-        _check_enough(n_folds, n, teams, train_size)
-        masks = _folds(n, n_folds, classes, teams, streams)
+        _check_enough(n_folds, n, group_codes, train_size)
+        masks = _folds(n, n_folds, class_codes, group_codes, streams)
     else:
-        _check_sizes(n, classes, teams, train_size)
-        masks = _subsets(n, train_size, classes, teams, streams)
+        _check_sizes(n, class_codes, group_codes, train_size)
+        masks = _subsets(n, train_size, class_codes, group_codes, streams)
     return np.stack(list(islice(masks, n_members)))
 
 
@@ -138,8 +132,7 @@ def _folds(
             warnings.filterwarnings("ignore", message="The least populated class")
             folds = [train for train, _ in splitter.split(np.zeros(n), strata, groups)]
         rng = np.random.default_rng(seed)
-        # The first folds are the larger ones and hold the odd rows of rare classes; in random
-        # order they favour no row where the last repetition is incomplete.
+        # The first folds are larger and hold the odd rows of rare classes: their order is random.
         for fold in rng.permutation(n_folds):
             train = folds[fold]
             if groups is None and len(train) > n - -(-n // n_folds):
@@ -165,9 +158,9 @@ def _subsets(
             splitter = ShuffleSplit(1, train_size=size, test_size=n - size, random_state=seed)
         else:
             n_groups = int(groups.max()) + 1
-            in_groups = round(train_size * n_groups)
+            n_train_groups = round(train_size * n_groups)
             splitter = GroupShuffleSplit(
-                1, train_size=in_groups, test_size=n_groups - in_groups, random_state=seed
+                1, train_size=n_train_groups, test_size=n_groups - n_train_groups, random_state=seed
             )
         train, _ = next(splitter.split(np.zeros(n), None, groups))
         yield _mask(train, n)

@@ -51,14 +51,14 @@ def initialized(pool: Pool, seed: int) -> NeuralNet:
     net.set_params(
         iterator_train__num_workers=0,
         iterator_train__pin_memory=False,
-        iterator_train__collate_fn=_as_it_is,
+        iterator_train__collate_fn=_identity,
     )
     with isolated_rng(init_seed, net.device or "cpu"):
         return net.initialize()
 
 
-def _as_it_is(batch: torch.Tensor) -> torch.Tensor:
-    """Return a batch that is joined already."""
+def _identity(batch: torch.Tensor) -> torch.Tensor:
+    """Return the batch, whose positions are joined already."""
     return batch
 
 
@@ -176,7 +176,7 @@ class Stack:
         self._targets = _as_tensor(targets).to(self.device)
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
-        self._takes_batches = len(nets) > 1 and self._try_batches(len(nets))
+        self._takes_batches = len(nets) > 1 and self._try_stacked_inputs(len(nets))
 
     def _on_device(self, X: Rows) -> Any:
         """Return rows as tensors."""
@@ -209,12 +209,12 @@ class Stack:
             return self._loss(*self._state(0), *(take_rows(part, 0) for part in batch))[None]
         with SingleLayerProducts():
             if self._takes_batches:
-                outputs = self._of_batches(batch[0])
+                outputs = self._stacked_outputs(batch[0])
                 members = ((o, *(take_rows(b, k) for b in batch)) for k, o in enumerate(outputs))
                 return torch.stack([self._loss_of(*member) for member in members])
             return vmap(self._loss, randomness="error")(self.parameters, self.buffers, *batch)
 
-    def _try_batches(self, n_members: int) -> bool:
+    def _try_stacked_inputs(self, n_members: int) -> bool:
         """Tell whether the network makes of all members' batches what it makes of each alone."""
         if self.device.type != "cpu":  # where one loss after the other takes longer than `vmap`
             return False
@@ -226,7 +226,7 @@ class Stack:
 
         def is_same() -> bool:
             expected = vmap(self._call)(self.parameters, self.buffers, inputs)
-            return torch.equal(self._of_batches(inputs), expected)
+            return torch.equal(self._stacked_outputs(inputs), expected)
 
         try:
             with torch.no_grad(), SingleLayerProducts():
@@ -237,7 +237,7 @@ class Stack:
         except Exception:  # a layer that knows a single member's batch only
             return False
 
-    def _of_batches(self, inputs: Inputs) -> Any:
+    def _stacked_outputs(self, inputs: Inputs) -> Any:
         """Return the outputs for (n_members, n_batch, ...) without mapping over the members."""
         buffers = {name: buffer[:, None] for name, buffer in self.buffers.items()}
         return self._call(self.parameters, buffers, inputs)
@@ -256,48 +256,40 @@ class Stack:
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
         """Return what the module returns with these tensors."""
-        of_member = {**parameters, **buffers}
-        return functional_call(self.module, of_member, *as_arguments(inputs))
+        state = {**parameters, **buffers}
+        return functional_call(self.module, state, *as_arguments(inputs))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
         parameters = {name: tensor[k] for name, tensor in self.parameters.items()}
         return parameters, {name: tensor[k] for name, tensor in self.buffers.items()}
 
-    def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:
-        """Return the gradient of every stacked parameter that learns."""
-        learning = [p for p in self.parameters.values() if p.requires_grad]
-        return list(torch.autograd.grad(loss, learning, materialize_grads=True))
-
-    def first_by_itself(self, rows: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return loss and gradients of the first network on some rows, without a stack."""
+    def loss_of_first(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the first network on some rows, without a stack."""
         rows = rows.to(self.device)
-        outputs = self.net.infer(take_rows(self._X, rows))
-        loss = self.net.get_loss(
-            outputs, self._targets[rows], X=take_rows(self._X, rows), training=True
-        )
-        learning = [p for p in self.module.parameters() if p.requires_grad]
-        return loss.detach(), list(torch.autograd.grad(loss, learning, materialize_grads=True))
+        inputs = take_rows(self._X, rows)
+        outputs = self.net.infer(inputs)
+        return self.net.get_loss(outputs, self._targets[rows], X=inputs, training=True)
 
     def probabilities(self, rows: torch.Tensor) -> NDArray[np.float32]:
         """Return what every member says in eval mode about its rows, (members, rows, classes)."""
 
-        def of_member(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
+        def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
             outputs = first_output(self._call(parameters, buffers, inputs))
             return self.head.probabilities(outputs)
 
-        found = []
+        blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
             for block in rows.to(self.device).split(BLOCK_ROWS, dim=1):
                 inputs = take_rows(self._view, block)
                 if len(rows) == 1:
-                    found.append(of_member(*self._state(0), take_rows(inputs, 0))[None])
+                    blocks.append(call_one(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
-                    of_members = self._of_batches(inputs)
-                    found.append(torch.stack([self.head.probabilities(o) for o in of_members]))
+                    outputs = self._stacked_outputs(inputs)
+                    blocks.append(torch.stack([self.head.probabilities(o) for o in outputs]))
                 else:
-                    found.append(vmap(of_member)(self.parameters, self.buffers, inputs))
-        return torch.cat(found, dim=1).float().cpu().numpy()
+                    blocks.append(vmap(call_one)(self.parameters, self.buffers, inputs))
+        return torch.cat(blocks, dim=1).float().cpu().numpy()
 
     def bytes_per_row(self) -> int:
         """Return how much memory a row and all that is computed from it take, about."""
@@ -347,6 +339,6 @@ def _bytes_of(inputs: Inputs) -> int:
 
 def _stacked(tensors: Iterator[torch.Tensor]) -> torch.Tensor:
     """Return tensors stacked along axis 0, as a leaf that learns if they do."""
-    all_of_them = list(tensors)
-    stacked = torch.stack([tensor.detach() for tensor in all_of_them])
-    return stacked.requires_grad_(all_of_them[0].requires_grad)
+    members = list(tensors)
+    stacked = torch.stack([tensor.detach() for tensor in members])
+    return stacked.requires_grad_(members[0].requires_grad)

@@ -2,18 +2,16 @@
 """Which networks can be trained as a stack, whether that pays, and how many at a time.
 
 A network is stacked only if nothing in it could change the result. What is known of skorch and
-torch is looked up; what a module does is found by a trial on a few rows.
+torch is looked up; what a module does is found by a trial.
 """
 
 from __future__ import annotations
-
-import random
-from typing import Any
 
 import numpy as np
 import skorch.dataset
 import torch
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn import get_config
 from skorch import NeuralNet
@@ -27,15 +25,16 @@ from skorch.callbacks import (
     ProgressBar,
 )
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from ..._randomness import isolated_rng
+from ..._warnings import warn_caller
 from ...networks.forward import module_device
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import predefined_validation_set
 from .member import BLOCK_ROWS, Pool
-from .stack import Stack, initialized, quiet_vmap
+from .stack import Stack, initialized
+from .stack_trial import trial
 
 _ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 
@@ -50,7 +49,7 @@ _REPORTS = (
     RecordTraining,
 )
 
-_OWN_METHODS = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
+_KNOWN_MODULES = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 
 # What a subclass may do in its own way: make the module, and predict.
 _FREE = {
@@ -65,12 +64,30 @@ _FREE = {
 }
 
 _LOADER_OPTIONS = {"batch_size", "drop_last", "num_workers", "pin_memory", "shuffle"}
-_TRIAL_ROWS = 8
-_TRIAL_TOLERANCE = 1e-3  # far above rounding, far below another computation
+_LOCAL_BACKENDS = ("LokyBackend", "MultiprocessingBackend", "SequentialBackend", "ThreadingBackend")
 _CUDA_SHARE = 0.5
 _CPU_STACK = 8  # members
 _MAX_CPU_WEIGHTS = 1_000_000  # beyond, the products take all the time
 _COPIES_OF_ACTIVATIONS = 3  # the activation, its gradient, and what the next operation makes
+
+
+def choose_backend(pool: Pool, masks: NDArray[np.bool_], wanted: str) -> tuple[str, str | None]:
+    """Return how members are trained, and what keeps them from being stacked."""
+    if wanted == "joblib":
+        return "joblib", None
+    reason = obstacle(pool, masks)
+    if reason is not None and wanted == "stacked":
+        warn_caller(
+            f"The members are trained one by one, because {reason}. Set backend='joblib', and "
+            "n_jobs, to choose that yourself."
+        )
+    if reason is None and wanted == "auto":
+        active, _ = get_active_backend()
+        if type(active).__name__ not in _LOCAL_BACKENDS:
+            reason = f"joblib's active backend is {type(active).__name__}"
+        else:
+            reason = drawback(pool)
+    return ("stacked", None) if reason is None else ("joblib", reason)
 
 
 def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
@@ -83,7 +100,7 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
     if reason is not None:
         return reason
     first = initialized(pool, seed=0)
-    return _obstacle_in_parts(first) or _trial(pool, first)
+    return _obstacle_in_parts(first) or trial(pool, first)
 
 
 def _obstacle_in_settings(net: NeuralNet) -> str | None:
@@ -93,7 +110,7 @@ def _obstacle_in_settings(net: NeuralNet) -> str | None:
     for name in dir(NeuralNet):
         method = getattr(type(net), name)
         is_free = name.startswith("__") or name in _FREE or not callable(method)
-        if not is_free and not method.__module__.startswith(_OWN_METHODS):
+        if not is_free and not method.__module__.startswith(_KNOWN_MODULES):
             return f"{type(net).__name__} has its own {name}"
     if net.compile:
         return "the module is compiled"
@@ -125,62 +142,6 @@ def _obstacle_in_parts(net: NeuralNet) -> str | None:
     ):
         return "gradients pass through hooks"
     return None
-
-
-def _trial(pool: Pool, net: NeuralNet) -> str | None:
-    """Hold the gradients of a stack of two to those of its first member, on a few rows."""
-    first = np.arange(_TRIAL_ROWS) % len(pool.targets)
-    rows = torch.from_numpy(np.stack([first, first[::-1]]))
-    with isolated_rng(0, module_device(net.module_)), quiet_vmap():
-        try:
-            kept = _tensors_kept(net.module_)
-            stack = Stack(pool, [net, initialized(pool, seed=1)])
-            if any(isinstance(s, ReduceLROnPlateau) for _, s in stack.schedules(stack.optimizer())):
-                return "ReduceLROnPlateau follows a single training"
-            buffers = [buffer.clone() for buffer in stack.module.buffers()]
-            drawn = _states_of_generators(stack.device)
-            stack.probabilities(rows)
-            stack.module.train()
-            losses = stack.losses(rows)
-            of_stack = stack.gradients(losses.sum())
-            loss, of_member = stack.first_by_itself(rows[0])
-            if _tensors_kept(net.module_) != kept:
-                return "the network keeps what it has computed"
-        except Exception as error:  # trained one by one it raises again, if that is its own fault
-            message = str(error).partition("\n")[0]
-            is_random = "randomness" in message
-            return "the network draws random numbers" if is_random else message.rstrip(" .")
-        if _states_of_generators(stack.device) != drawn:
-            return "the network draws random numbers"
-    if any(not torch.equal(a, b) for a, b in zip(buffers, stack.module.buffers(), strict=True)):
-        return "the network keeps running statistics of the batches"
-    found = [losses[0].detach(), *(gradient[0] for gradient in of_stack)]
-    for a, b in zip(found, [loss, *of_member], strict=True):
-        if not torch.isfinite(b).all():
-            return "the first rows give no finite gradients"
-        if not torch.allclose(a, b, rtol=_TRIAL_TOLERANCE, atol=_TRIAL_TOLERANCE * float(b.norm())):
-            return "stacked, the network does not get the gradients that it gets by itself"
-    return None
-
-
-def _tensors_kept(module: nn.Module) -> set[tuple[str, str, int]]:
-    """Return the tensors that are plain attributes of a module, in lists and dicts too."""
-    found = set()
-    for name, part in module.named_modules():
-        for attribute, value in vars(part).items():
-            if attribute in ("_parameters", "_buffers", "_modules"):
-                continue
-            items = value.values() if isinstance(value, dict) else value
-            values = items if isinstance(value, (dict, list, tuple)) else [value]
-            found |= {(name, attribute, id(v)) for v in values if isinstance(v, torch.Tensor)}
-    return found
-
-
-def _states_of_generators(device: torch.device) -> list[Any]:
-    """Return the states of all generators that a module may draw from."""
-    on_device = torch.cuda.get_rng_state(device).tolist() if device.type == "cuda" else None
-    numpy_state = str(np.random.get_state())  # noqa: NPY002 (only looked at)
-    return [random.getstate(), numpy_state, torch.get_rng_state().tolist(), on_device]
 
 
 def drawback(pool: Pool) -> str | None:
@@ -227,17 +188,16 @@ def members_that_fit(pool: Pool) -> int:
     net = initialized(pool, seed=0)
     with isolated_rng(0, net.device or "cpu"):
         stack = Stack(pool, [net])
-        of_row = stack.bytes_per_row()
+        row_bytes = stack.bytes_per_row()
     n = len(pool.targets)
     n_batch = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
     n_batch = min(n_batch, n) if n_batch > 0 else n
     n_states = 2 if type(net.optimizer_) is not torch.optim.SGD else 1
-    # Weights, gradients, the optimiser's states, what its step makes on the way, and the weights
-    # that the members begin with.
-    of_weights = (4 + n_states) * sum(p.nbytes for p in stack.parameters.values())
-    of_batch = of_row * max(_COPIES_OF_ACTIVATIONS * n_batch, min(BLOCK_ROWS, n))
+    # Weights, their gradients, the optimiser's states, copies in its step, and initial weights.
+    weight_bytes = (4 + n_states) * sum(p.nbytes for p in stack.parameters.values())
+    batch_bytes = row_bytes * max(_COPIES_OF_ACTIVATIONS * n_batch, min(BLOCK_ROWS, n))
     budget = int(get_config()["working_memory"] * 2**20)
     if stack.device.type == "cuda":
         total = torch.cuda.get_device_properties(stack.device).total_memory
         budget = int(_CUDA_SHARE * total) - stack.bytes_of_rows()
-    return budget // (of_weights + of_batch)
+    return budget // (weight_bytes + batch_bytes)

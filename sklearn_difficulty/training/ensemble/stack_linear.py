@@ -26,13 +26,13 @@ class SingleLayerProducts(TorchFunctionMode):
         """Return what a torch function returns."""
         if func is functional.linear and len(args) == 3 and not kwargs and args[2] is not None:
             if args[0].ndim == 2:
-                return _OfOneMember.apply(*args)
+                return _MemberLinear.apply(*args)
             if args[0].ndim == args[1].ndim == 3:
-                return _OfStack.apply(*args)
+                return _StackedLinear.apply(*args)
         return func(*args, **(kwargs or {}))
 
 
-class _OfOneMember(torch.autograd.Function):
+class _MemberLinear(torch.autograd.Function):
     """A linear layer that knows what it is in a stack."""
 
     @staticmethod
@@ -51,10 +51,10 @@ class _OfOneMember(torch.autograd.Function):
             t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
             for t, dim in zip(tensors, in_dims, strict=True)
         ]
-        return _OfStack.apply(*stacked), 0
+        return _StackedLinear.apply(*stacked), 0
 
 
-class _OfStack(torch.autograd.Function):
+class _StackedLinear(torch.autograd.Function):
     """y = x W^T + b for (members, rows, inputs), (members, outputs, inputs), (members, outputs)."""
 
     @staticmethod
@@ -70,5 +70,5 @@ class _OfStack(torch.autograd.Function):
         """Return the gradients of inputs, weights and biases."""
         [gradient] = gradients
         x, weight = ctx.saved_tensors
-        of_x = gradient.bmm(weight) if ctx.needs_input_grad[0] else None
-        return of_x, gradient.mT.bmm(x), gradient.sum(dim=1)
+        x_gradient = gradient.bmm(weight) if ctx.needs_input_grad[0] else None
+        return x_gradient, gradient.mT.bmm(x), gradient.sum(dim=1)
