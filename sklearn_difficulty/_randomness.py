@@ -7,6 +7,7 @@ threads. One lock guards them: whoever seeds or sets them is alone until they ar
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,22 @@ import numpy as np
 import torch
 
 _GLOBAL_STATE = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Give a forked process a lock of its own, if another thread held it when it was forked."""
+    global _GLOBAL_STATE
+    if not is_alone():
+        _GLOBAL_STATE = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def is_alone() -> bool:
+    """Tell whether this thread holds the lock, so that it must not wait for others that need it."""
+    return bool(_GLOBAL_STATE._is_owned())  # type: ignore[attr-defined]  # as Condition asks
 
 
 def alone() -> AbstractContextManager[Any]:

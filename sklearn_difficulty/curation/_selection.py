@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fit a scorer, decide which of its rows are to go, and take the others."""
+"""Which training rows of a fitted scorer are to go, and how the others are taken."""
 
 from __future__ import annotations
 

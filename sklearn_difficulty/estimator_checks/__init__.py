@@ -20,7 +20,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = tuple(
     check
     for room in (_fits, _unseen, _reuse)
     for name, check in vars(room).items()
-    if name.startswith("check_")
+    if name.startswith("check_") and check.__module__ == room.__name__
 )
 
 
@@ -28,10 +28,11 @@ def check_difficulty_scorer(scorer: Any) -> list[str]:
     """Check that a scorer keeps the contract of difficulty scorers.
 
     The contract: larger = harder; `difficulty_` holds the training rows in their order; every
-    number depends on its row and the fit alone; a seed determines the scores; the global random
-    generators, torch's flags, the data and the user's network are left as they were; labels may be
-    of any type; undefined scores are NaN and counted; bad input is answered by an error that says
-    what to do.
+    number depends on its row and the fit alone, whatever container and thread it comes in; a seed
+    determines the scores; the global random generators, torch's flags, the data and the user's
+    network are left as they were, and what is left in `estimator_` can be used again; labels may be
+    of any type, and pipelines pass them on; undefined scores are NaN and counted; bad input is
+    answered by an error that says what to do.
 
     Parameters
     ----------

@@ -212,8 +212,7 @@ class DatasetRows(Rows):
 
     def contents(self) -> Iterator[Any]:
         """Yield all items."""
-        with isolated_rng(0):  # the items may be random
-            yield from (self.data[i] for i in range(len(self)))
+        yield from (self.data[i] for i in range(len(self)))
 
 
 class LabelledDataset(Dataset[Any]):

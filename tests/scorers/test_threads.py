@@ -116,3 +116,21 @@ def test_scores_of_one_record_are_read_in_threads_as_alone():
                 np.testing.assert_array_equal(found, expected)
     for scorer, expected in zip(scorers, alone, strict=True):
         np.testing.assert_array_equal(fit(scorer), expected)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_a_fold_does_not_wait_for_threads_of_a_cluster_that_wait_for_it():
+    distributed = pytest.importorskip("distributed")
+    scorer = LabelErrorScorer(
+        NET, n_members=2, train_size=0.5, n_neighbors=2, n_jobs=2, random_state=0
+    )
+    expected = cross_val_difficulty(clone(scorer), X, y, cv=2, random_state=0)
+    with (
+        distributed.Client(
+            processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+        ),
+        joblib.parallel_config("dask"),
+    ):
+        found = cross_val_difficulty(scorer, X, y, cv=2, random_state=0, n_jobs=1)
+    np.testing.assert_array_equal(found, expected)

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from joblib.parallel import ThreadingBackend, get_active_backend
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..._progress import Task
-from ..._randomness import one_thread
+from ..._randomness import is_alone, isolated_rng, one_thread
 from ...rows.rows import Rows
 from ..config_hash import fingerprint, net_fingerprint
 from .cache import MemberStore
@@ -30,6 +30,7 @@ from .member import Arrays, Pool, train_member
 from .stack import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
+_IN_PROCESSES = ("LokyBackend", "MultiprocessingBackend")
 _SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
 
@@ -63,7 +64,8 @@ class Plan:
 
 def _fingerprint_of(X: Rows) -> str:
     """Return a fingerprint of all rows, unlike `RowsFingerprint`, which reads a part of many."""
-    return fingerprint(*(fingerprint(part) for part in X.contents()))
+    with isolated_rng(0):  # the items of a Dataset may be random
+        return fingerprint(*(fingerprint(part) for part in X.contents()))
 
 
 def train_members(
@@ -136,8 +138,10 @@ def _side_by_side(
 def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tuple[int, Arrays]]]:
     """Yield the results of jobs early, so that a finished member is not lost with the others."""
     active, _ = get_active_backend()
-    if isinstance(active, ThreadingBackend):
-        n_jobs = 1  # members would wait for one another, and for a fold that they belong to
+    if is_alone() and type(active).__name__ not in _IN_PROCESSES:
+        # Other threads would wait for this one, which is part of a fold and waits for them.
+        yield from Parallel(n_jobs=1, backend="sequential", return_as="generator")(jobs)
+        return
     if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
         yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
         return
