@@ -4,6 +4,7 @@
 import importlib
 import inspect
 import pkgutil
+import random
 import threading
 import time
 from copy import copy
@@ -18,7 +19,6 @@ from sklearn.utils.estimator_checks import check_param_validation, parametrize_w
 
 import sklearn_difficulty
 from sklearn_difficulty import ConsistencyScorer, TrainingRecord, VoGScorer, estimator_checks
-from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.estimator_checks._material import seeded
 from sklearn_difficulty.scorers._base_ensemble import EnsembleTraining
 from sklearn_difficulty.scorers._trained_source import SingleTraining
@@ -450,9 +450,13 @@ MUTANTS = [
 @pytest.fixture
 def restored_surroundings():
     """Put back what the broken scorers leave behind."""
+    # Not `isolated_rng`, whose lock the threads of a check would wait for.
     benchmark = torch.backends.cudnn.benchmark
-    with isolated_rng(7):
-        yield
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    yield
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
     torch.backends.cudnn.benchmark = benchmark
 
 
