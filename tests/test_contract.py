@@ -581,7 +581,7 @@ def test_networks_to_tune(scorer, rows):
     assert type(scorer).__name__ in tuned._repr_html_()
     of = trained(tuned)
     with pytest.raises(ValueError, match=r"diverge|became"):
-        tuned.set_params(estimator__lr=1e38).fit(*rows)
+        tuned.set_params(estimator__lr=np.inf).fit(*rows)
     for name in READINGS:
         if hasattr(tuned, name):
             with pytest.raises(NotFittedError):
