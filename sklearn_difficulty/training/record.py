@@ -270,7 +270,16 @@ class TrainingRecord(RecordSources):
         Parameters
         ----------
         directory : path-like
-            Made by this call, in one step; it must not exist, or be empty.
+            Made by this call, in one step; it must not exist, or be empty. A process that is
+            killed meanwhile leaves a hidden folder ``.NAME-xxxxxxxx.part`` beside it, which is
+            never read, and which the next call with the same `directory` removes.
+
+        Raises
+        ------
+        TypeError
+            If the labels of the classes are neither strings, bytes, numbers, bools nor datetime64.
+        ValueError
+            If the trajectory contradicts itself, the classes or the number of epochs.
         """
         write_parts(self._parts(), Path(directory))
 
