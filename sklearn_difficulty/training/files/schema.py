@@ -193,7 +193,10 @@ def classes_from_json(field: Any) -> NDArray[Any] | None:
     name, values = field["dtype"], field["values"]
     is_known = name == "|O" or _LABEL_TYPE.fullmatch(name) is not None
     _need(is_known, "classes.dtype", "a type of labels", name)
-    dtype = np.dtype(name)
+    try:
+        dtype = np.dtype(name)
+    except (TypeError, ValueError) as error:  # a unit of time that there is not
+        raise ValueError(f"classes.dtype must be a type of labels: {error}") from error
     is_small = dtype.itemsize * len(values) <= _MAX_CLASS_BYTES
     _need(is_small, "classes.dtype", "as wide as its labels", name)
     types: Any = {"b": bool, "U": str, "S": str, "f": float, "O": (str, int, float)}
