@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from .checkpoints import WINDOW, Checkpoint, CheckpointPlan, _evenly_spaced, copy_state
+from .files.tensors import content_digest, packed
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -21,8 +21,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
 
 
@@ -50,8 +52,9 @@ class CheckpointStore:
             self._kept[epoch] = Checkpoint(epoch, tensors=state)
         else:
             path = self.directory / f"epoch-{epoch:05d}.safetensors"
-            write_atomically(path, lambda part: save_file(state, part))
-            self._kept[epoch] = Checkpoint(epoch, path=path)
+            content = packed(state)
+            write_atomically(path, lambda part: part.write_bytes(content))
+            self._kept[epoch] = Checkpoint(epoch, path=path, digest=content_digest(content))
         self._thin_out(epoch)
 
     def _required_epochs(self, epoch: int) -> set[int]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
+
+from .files.states import StateLayout, fitted_state, read_file
+from .files.tensors import read_content, unpacked
 
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
 WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
@@ -138,54 +140,30 @@ def _nearest(targets: Sequence[int], available: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights and buffers of a network after one epoch, in memory or in a safetensors file."""
+    """The weights and buffers of a network after one epoch, in memory or in a file."""
 
     epoch: int  # 0: as initialised
     tensors: Mapping[str, torch.Tensor] | None = None
     path: Path | None = None
+    digest: str | None = None  # of the file, which is refused if it has changed
+    layout: StateLayout | None = None  # of the network, to be found in a file of other loops
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the state on the CPU, read from disk if it lies there."""
         if self.tensors is not None:
             return dict(self.tensors)
         assert self.path is not None
-        return load_file(self.path)
+        if self.layout is not None:
+            return fitted_state(read_file(self.path, self.digest), self.layout).state
+        return unpacked(read_content(self.path, self.digest), self.path)
 
 
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
     # torch.compile's wrapper puts "_orig_mod." before every name; the plain module does not.
-    return _copy_tensors(getattr(module, "_orig_mod", module).state_dict())
-
-
-def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return copies of the tensors on the CPU."""
+    state = getattr(module, "_orig_mod", module).state_dict()
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
         for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }
-
-
-def refuse_prefix(state: Mapping[str, Any], module: torch.nn.Module) -> None:
-    """Raise if the names of a state are those of the module behind a common prefix."""
-    expected, name = set(module.state_dict()), next(iter(state), "")
-    prefixes = [name[: i + 1] for i, character in enumerate(name) if character == "."]
-    for prefix in prefixes if set(state) != expected else ():
-        if {n.removeprefix(prefix) for n in state} == expected:
-            raise ValueError(
-                f"The names of the state start with {prefix!r}, those of the module do not. Pass "
-                f"{{name.removeprefix({prefix!r}): value for name, value in state.items()}}."
-            )
-
-
-def load_state(source: Any) -> dict[str, torch.Tensor]:
-    """Read a state dict given as a mapping, a safetensors file or a weights-only torch file."""
-    if isinstance(source, Mapping):
-        nested = source.get("state_dict")  # as in the files of PyTorch Lightning
-        return _copy_tensors(nested if isinstance(nested, Mapping) else source)
-    path = Path(source)
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    # weights_only refuses anything but tensors, so that an untrusted file cannot run code.
-    return load_state(torch.load(path, map_location="cpu", weights_only=True))

@@ -116,8 +116,8 @@ class TrainingRecord(RecordSources):
         trajectory: Trajectory | None = None,
         trajectory_problem: str | None = None,
     ) -> None:
-        if classes is not None and len(np.unique(classes)) < len(classes):
-            raise ValueError(f"classes must be distinct; got {list(classes)}.")
+        if classes is not None:
+            _check_classes(classes)
         self._module = None if module is None else plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
         self.classes_ = None if classes is None else np.asarray(classes)
@@ -270,9 +270,31 @@ class TrainingRecord(RecordSources):
         Parameters
         ----------
         directory : path-like
-            Made by this call, in one step; it must not exist, or be empty.
+            Made by this call, in one step; it must not exist, or be empty. A process that is
+            killed meanwhile leaves a hidden folder ``.NAME-xxxxxxxx.part`` beside it, which is
+            never read, and which the next call with the same `directory` removes.
+
+        Raises
+        ------
+        TypeError
+            If the labels of the classes are neither strings, bytes, numbers, bools nor datetime64.
+        ValueError
+            If the trajectory contradicts itself, the classes or the number of epochs.
         """
         write_parts(self._parts(), Path(directory))
+
+
+def _check_classes(classes: Any) -> None:
+    """Raise unless labels are distinct, and can be sorted as those of rows will be."""
+    try:
+        n_distinct = len(np.unique(classes))
+    except TypeError as error:
+        raise TypeError(
+            f"classes must be labels of one kind; got {list(classes)[:5]}, which cannot be sorted. "
+            "Pass them as strings."
+        ) from error
+    if n_distinct < len(classes):
+        raise ValueError(f"classes must be distinct; got {list(classes)}.")
 
 
 def train_record(

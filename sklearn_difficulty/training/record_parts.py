@@ -7,10 +7,11 @@ A fit returns parts, files hold parts, and `TrainingRecord` is parts with method
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,14 @@ from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from torch import nn
 
+from .._warnings import warn_caller
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import classes_of_columns, codes_of, to_numpy
-from .checkpoints import Checkpoint, copy_state, load_state, refuse_prefix
+from .checkpoints import Checkpoint, copy_state
+from .files.states import StateLayout, fitted_state, read_file, weights_file
+from .files.tensors import file_digest
 from .recorder import RecordTraining, classes_seen, find_recorder
 from .skorch_net import head_of, is_regression
 from .trajectory import Trajectory
@@ -86,10 +90,15 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
             "callbacks=[RecordTraining()]."
         )
     recorder = find_recorder(net.callbacks_)
-    if recorder is None or not hasattr(recorder, "checkpoints_"):
+    if recorder is None:
         raise ValueError(
             f"This {type(net).__name__} was fitted without a recorder, so its checkpoints are "
             "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
+        )
+    if (problem := recorder._unfinished(net)) is not None:
+        raise ValueError(
+            f"This {type(net).__name__} is not the result of a finished fit: {problem}. Fit it "
+            "again, or pass the unfitted net."
         )
     if not is_regression(net):
         classes = classes_seen(recorder) if classes is None else np.asarray(classes)
@@ -133,30 +142,61 @@ def module_and_checkpoints(
     epochs: Iterable[int] | None,
 ) -> tuple[nn.Module, list[Checkpoint]]:
     """Return a copy of a module with the last of some states, and all states as checkpoints."""
-    if isinstance(states, Mapping):
-        raise TypeError("states is a single state dict; pass a list of them, one per checkpoint.")
+    if isinstance(states, (Mapping, str, PathLike)):
+        raise TypeError(
+            "states is a single state dict or path; pass a list of them, one per checkpoint."
+        )
     module = copy.deepcopy(plain_module(module))
-    tensors = [load_state(state) for state in states]
-    if not tensors:
+    layout = StateLayout.of(module)
+    sources = list(states)
+    if not sources:
         raise ValueError("states is empty; pass at least one state dict or file.")
-    numbers = list(range(1, len(tensors) + 1)) if epochs is None else [int(e) for e in epochs]
-    if len(numbers) != len(tensors) or sorted(set(numbers)) != numbers:
+    numbers = list(range(1, len(sources) + 1)) if epochs is None else [int(e) for e in epochs]
+    if len(numbers) != len(sources) or sorted(set(numbers)) != numbers:
         raise ValueError(
             "epochs must be strictly increasing, one per state; got "
-            f"{numbers} for {len(tensors)} states."
+            f"{numbers} for {len(sources)} states."
         )
-    for tensor in tensors:
-        refuse_prefix(tensor, module)
-        module.load_state_dict(tensor)  # raises, naming the keys, if they do not fit
-    first, *others = tensors
-    if others and all(torch.equal(s[k], v) for s in others for k, v in first.items()):
-        warnings.warn(
-            f"All {len(tensors)} checkpoints are identical, so nothing that changes over "
+    checkpoints: list[Checkpoint] = []
+    first: dict[str, torch.Tensor] = {}
+    all_alike = len(sources) > 1
+    for epoch, source in zip(numbers, sources, strict=True):
+        if isinstance(source, Mapping):
+            state, left_out = fitted_state(source, layout)
+            checkpoints.append(Checkpoint(epoch, state))
+        else:
+            # Files are read again when they are needed, so that memory does not grow with them.
+            path = weights_file(source)
+            digest = file_digest(path)
+            held = read_file(path, digest)
+            with _named(path):
+                state, left_out = fitted_state(held, layout)
+            checkpoints.append(Checkpoint(epoch, path=path, digest=digest, layout=layout))
+        first = first or state
+        all_alike = all_alike and all(torch.equal(state[name], first[name]) for name in first)
+    module.load_state_dict(state)
+    if left_out:
+        warn_caller(
+            f"The states hold more than {layout.module}: {len(left_out)} other tensor(s), such as "
+            f"{left_out[0]!r}, are left out."
+        )
+    if all_alike:
+        warn_caller(
+            f"All {len(sources)} checkpoints are identical, so nothing that changes over "
             "training can be read from them. Did you collect state_dict() without cloning its "
-            "tensors?",
-            stacklevel=3,
+            "tensors?"
         )
-    return module, [Checkpoint(e, t) for e, t in zip(numbers, tensors, strict=True)]
+    return module, checkpoints
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Add the path of the file to an error."""
+    try:
+        yield
+    except ValueError as error:
+        error.add_note(f"This happened in {path}.")
+        raise
 
 
 def usual_loss(outputs: OutputKind, classes: Any, criterion: nn.Module | None) -> nn.Module:

@@ -128,8 +128,8 @@ class RecordSources:
         trajectory : Trajectory
             From a `TrajectoryRecorder`.
         classes : array-like of shape (n_classes,), default=None
-            What the positions stand for; None takes the positions that occur as labels. Ignored for
-            a regressor.
+            What the positions stand for; None takes the positions up to the largest that occurs, as
+            a label or as a prediction. Ignored for a regressor.
         outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
                 default="logits"
             What the network returned; "values" for regression.
@@ -146,7 +146,8 @@ class RecordSources:
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
-            classes = np.arange(int(trajectory.targets.max()) + 1)
+            largest = max(int(trajectory.targets.max()), int(trajectory.predicted.max()))
+            classes = np.arange(largest + 1)
         return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
 
     @classmethod
@@ -199,8 +200,12 @@ class RecordSources:
         module : torch.nn.Module
             The network; it is copied, not changed.
         states : iterable of state dict or path
-            In the order of training, the final one last. Paths lead to safetensors files, or to
-            files that ``torch.load(..., weights_only=True)`` can read.
+            In the order of training, the final one last. Paths lead to safetensors files, to files
+            of ``torch.save``, or to folders of Hugging Face models. A file may hold more than the
+            network: of the checkpoints of Lightning, timm, DDP and most loops, the part with the
+            names and shapes of `module` is taken, a prefix left out; the weights themselves rather
+            than their moving average ("ema"). Nothing but tensors is read, so that no code of a
+            file runs. The file is read again when it is needed, and refused if it has changed.
         classes : array-like of shape (n_classes,), default=None
             What the output columns stand for; None for regression.
         outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
@@ -258,7 +263,8 @@ class RecordSources:
         Parameters
         ----------
         directory : path-like
-            Where it lies. Checkpoints are read from there when they are needed.
+            Where it lies. Every file is compared with its digest, now, and the checkpoints again
+            when they are needed.
         module : torch.nn.Module, default=None
             A network of the recorded architecture; it is copied and given the recorded weights.
             Not needed for the networks of this library.

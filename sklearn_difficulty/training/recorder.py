@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import secrets
 import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -118,8 +119,14 @@ class RecordTraining(Callback):
         self.mode = mode
         self.keep_logits = keep_logits
 
+    def initialize(self) -> RecordTraining:
+        """Forget the last fit: skorch calls this when the net starts from fresh weights."""
+        self.is_finished_, self.n_epochs_ = False, 0
+        return super().initialize()
+
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Forget the last fit, and follow the rows from here on."""
+        self.is_finished_ = False
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
         plan = CheckpointPlan.of(self.checkpoints)
@@ -264,6 +271,17 @@ class RecordTraining(Callback):
         if self.collector_ is not None and self.trajectory_problem_ is None and self.n_epochs_:
             self.trajectory_ = replace(self.collector_.trajectory(), rows=self.given_rows_)
         self._release(net)
+        self.module_ = weakref.ref(net.module_)
+        self.is_finished_ = True
+
+    def _unfinished(self, net: NeuralNet) -> str | None:
+        """Say in what a net is not as a fit that came to its end has left it, None if it is."""
+        if not self.is_finished_:  # training that ends with an error never gets to on_train_end
+            return f"its latest fit did not come to its end, {self.n_epochs_} epoch(s) of it ran"
+        # Unknown in a copy. Setting parameters of the module makes a new one, with fresh weights.
+        if self.module_ is not None and self.module_() is not net.module_:
+            return "its module has been made anew since it was fitted"
+        return None
 
     def _release(self, net: NeuralNet) -> None:
         """Let go of the net and the rows."""
@@ -273,6 +291,8 @@ class RecordTraining(Callback):
     def __getstate__(self) -> dict[str, Any]:
         # A net that is pickled in the middle of a fit does not take the rows along.
         state = dict(super().__getstate__())
+        if "module_" in state:
+            state["module_"] = None  # a weak reference
         if "dataset_" in state:
             state |= {"dataset_": None, "given_": (None, None)}
         return state
@@ -290,7 +310,7 @@ class RecordTraining(Callback):
         """Make a folder for the checkpoints of this fit."""
         self.folder_: Path | None = None
         if self.checkpoint_dir is not None:
-            parent = Path(self.checkpoint_dir).resolve()
+            parent = Path(self.checkpoint_dir).expanduser().resolve()
             parent.mkdir(parents=True, exist_ok=True)
             # One folder a fit: clones of one net, in a grid search say, must not mix.
             self.folder_ = parent / f"fit-{secrets.token_hex(4)}"

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A record on disk: everything comes back, nothing is pickled, nothing is guessed."""
 
+import datetime
 import json
 import pickle
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,6 @@ from sklearn_difficulty.training import (
     TrajectoryRecorder,
     default_network,
 )
-from sklearn_difficulty.training import record_files as storage
 from sklearn_difficulty.training.checkpoints import Checkpoint
 
 
@@ -62,7 +63,7 @@ def test_custom_module_must_be_passed(record, tmp_path):
     record.save(tmp_path / "record")
     with pytest.raises(ValueError, match=r"weights of a Tiny, not its code: pass module=Tiny"):
         TrainingRecord.load(tmp_path / "record")
-    with pytest.raises(RuntimeError, match="layers"):
+    with pytest.raises(ValueError, match=r"weights of a Tiny, which do not fit.*Linear.*lacks"):
         TrainingRecord.load(tmp_path / "record", nn.Linear(4, 3))
 
 
@@ -95,6 +96,17 @@ def test_subclass_of_ours_is_a_custom_module(tmp_path):
         np.array(["a", "b", "c"], dtype=object),
         np.array([False, True]),
         np.array([0.5, 1.0, 2.0], dtype=np.float32),
+        np.array([0.1, 1 / 3, -1e300]),
+        np.array([3, 1, 2], dtype=">i4"),
+        np.array([2**63, 1, 2], dtype=np.uint64),
+        np.array([b"a", b"\xff", b"c\0d"]),
+        np.array(["\ud800", "\n", "ü"], dtype="U9"),
+        np.array(["2020-01-01", "2020-01-02", "1969-12-31"], dtype="M8[D]"),
+        np.array(["2020-01-01T01:02:03.123456789", 0, 1], dtype="M8[ns]"),
+        np.array([1, 2, 3], dtype=">m8[25s]"),
+        np.array([1, 2.5, True + 2], dtype=object),
+        np.array([np.str_("a"), np.str_("b"), "c"], dtype=object),
+        np.array([np.int64(1), np.float32(0.1), False], dtype=object),
         None,
     ],
     ids=lambda c: "none" if c is None else c.dtype.str,
@@ -108,6 +120,51 @@ def test_classes_keep_their_type(classes, tmp_path):
     else:
         assert again.dtype == classes.dtype
         assert again.tolist() == classes.tolist()
+        assert not any(isinstance(label, np.generic) for label in again.tolist())
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array([1 + 1j, 2, 3]),
+        np.array([datetime.date(2020, 1, d) for d in (1, 2, 3)], dtype=object),
+        np.array([("a",), ("b",), ("c",), None], dtype=object)[:3],
+        np.array([1, 2, 3], dtype=np.longdouble),
+        np.array([np.inf, 2, 3]),
+        np.array([(1,), (2,), (3,)], dtype="i4,"),
+    ],
+    ids=lambda c: c.dtype.str,
+)
+def test_classes_that_cannot_be_kept_are_named_at_once(classes, tmp_path):
+    record = bare(nn.Linear(2, 3))
+    record.classes_ = classes
+    with pytest.raises(TypeError, match=r"labels of the classes cannot be saved: .*classes="):
+        record.save(tmp_path / "record")
+    assert not list(tmp_path.iterdir())
+
+
+def test_days_are_trained_on_and_saved(make_net, data, tiny_module, tmp_path):
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="M8[D]")[data[1]]
+    record = TrainingRecord.from_fit(make_net(), data[0], days, random_state=0)
+    record.save(tmp_path / "record")
+    again = TrainingRecord.load(tmp_path / "record", tiny_module())
+    ours, theirs = (VoGScorer(r).fit(data[0], days) for r in (record, again))
+    assert_array_equal(ours.difficulty_, theirs.difficulty_)
+
+
+def test_paths_begin_at_home(record, tiny_module, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    record.save("~/records/one")
+    assert (tmp_path / "records" / "one" / "record.json").exists()
+    assert TrainingRecord.load("~/records/one", tiny_module()).n_epochs == 4
+
+
+def test_a_link_to_an_empty_directory_is_filled(record, tiny_module, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    record.save(tmp_path / "link")
+    assert (tmp_path / "real" / "record.json").exists()
+    TrainingRecord.load(tmp_path / "link", tiny_module())
 
 
 @pytest.mark.parametrize(
@@ -182,11 +239,12 @@ def test_nothing_is_overwritten(record, tmp_path, there):
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_crash_while_saving_leaves_nothing(record, tmp_path, monkeypatch, error):
-    def half(state, path):
-        path.write_bytes(b"half")
+    def half(path, content):
+        with path.open("wb") as file:
+            file.write(content[:20])
         raise error
 
-    monkeypatch.setattr(storage, "save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(type(error)):
         record.save(tmp_path / "record")
     assert not list(tmp_path.iterdir())
@@ -202,7 +260,7 @@ def test_another_format_is_named(record, tmp_path):
     record.save(tmp_path / "record")
     header = tmp_path / "record" / "record.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "format": 99}))
-    with pytest.raises(ValueError, match="format 99; this version reads 1"):
+    with pytest.raises(ValueError, match="format 99; this version reads 2"):
         TrainingRecord.load(tmp_path / "record")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from sklearn_difficulty.training import RecordTraining, TrainingRecord, checkpoint_store
+from sklearn_difficulty.training import RecordTraining, TrainingRecord
 
 
 def recorded(net):
@@ -160,19 +161,19 @@ def test_disk_and_memory_hold_the_same(make_net, data, tmp_path):
 def test_crash_while_writing_removes_the_folder_of_the_fit(
     make_net, data, tmp_path, monkeypatch, error
 ):
-    save_file, calls = checkpoint_store.save_file, []
+    calls = []
 
-    def half(state, path):
+    def half(path, content):
         calls.append(path)
-        save_file(state, path)
+        with path.open("wb") as file:
+            file.write(content[: 30 if len(calls) == 2 else None])
         if len(calls) == 2:
-            path.write_bytes(path.read_bytes()[:30])
             if error is KeyboardInterrupt:
                 os.kill(os.getpid(), signal.SIGINT)
             raise OSError("disk full")
 
     (tmp_path / "fit-of-another").mkdir()
-    monkeypatch.setattr(checkpoint_store, "save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(error):
         TrainingRecord.from_fit(make_net(), *data, checkpoint_dir=tmp_path)
     assert len(calls) == 2

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What may stand in the header of a saved record, and in its trajectory.
+
+A digest says that a record is as it was written. Here is checked, on writing and on reading, what
+it cannot say: that the parts go together, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...networks.heads import head_named
+from ..trajectory import Trajectory
+from .tensors import content_digest
+
+FORMAT = 2
+_MAX_HEADER_BYTES = 2**25
+_MAX_EPOCH = 2**31
+_MAX_CLASS_BYTES = 2**28
+_FIELDS = {
+    "format", "module", "epochs", "n_epochs", "classes", "outputs", "criterion_is_usual", "rows",
+    "trajectory", "trajectory_problem", "files", "digest",
+}  # fmt: skip
+_MEASURES = ("probability", "margin", "loss", "el2n")
+_ROUNDING = 1e-3
+# Types of labels whose values JSON can keep; object only of strings, numbers and bools.
+_LABEL_TYPE = re.compile(r"\|b1|[|<>][iu][1248]|[<>]f[248]|[|<>][SU]\d{1,8}|[<>][mM]8(\[\w+\])?")
+
+
+# ---------------------------------------------------------------------------------------- header
+
+
+def dump_header(fields: Mapping[str, Any]) -> bytes:
+    """Return the content of record.json, its own digest included."""
+    content = json.dumps({**fields, "digest": _digest(fields)}, indent=1, allow_nan=False).encode()
+    if len(content) > _MAX_HEADER_BYTES:
+        raise ValueError(f"The labels of the classes take more than {_MAX_HEADER_BYTES} bytes.")
+    return content
+
+
+def load_header(path: Path) -> dict[str, Any]:
+    """Return the fields of record.json, or raise a ValueError that says what is wrong with it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no saved record: {path} does not exist.")
+    if path.stat().st_size > _MAX_HEADER_BYTES:
+        raise ValueError(f"record.json has more than {_MAX_HEADER_BYTES} bytes")
+    try:
+        header = json.loads(
+            path.read_bytes().decode(), object_pairs_hook=_distinct, parse_constant=_refuse
+        )
+    except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError too
+        raise ValueError(f"record.json is damaged: {error}") from error
+    if not isinstance(header, dict) or "format" not in header:
+        raise ValueError("record.json has no field 'format'")
+    if header["format"] != FORMAT or isinstance(header["format"], bool):
+        raise ValueError(
+            f"it was written in format {header['format']!r:.40}; this version reads {FORMAT}. Make "
+            "the record again, or load it with the version that saved it"
+        )
+    if set(header) != _FIELDS:
+        raise ValueError(f"record.json has other fields: {sorted(set(header) ^ _FIELDS)[:5]}")
+    fields = {name: value for name, value in header.items() if name != "digest"}
+    if header["digest"] != _digest(fields):
+        raise ValueError("record.json has changed since it was written")
+    _check_header(header)
+    return header
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    """Return a digest of fields, in whatever order they come."""
+    return content_digest(json.dumps(fields, sort_keys=True).encode())
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON whose keys are distinct."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
+
+
+def _refuse(constant: str) -> Any:
+    """Raise: NaN and Infinity are not JSON."""
+    raise ValueError(f"{constant} is no number")
+
+
+def _need(is_met: bool, field: str, wanted: str, value: Any) -> None:
+    """Raise, with the name of a field, unless it is as wanted."""
+    if not is_met:
+        raise ValueError(f"{field} must be {wanted}; it is {value!r:.80}")
+
+
+def _is_int(value: Any, low: int, high: int) -> bool:
+    """Tell whether a value of JSON is an integer from `low` to below `high`."""
+    return type(value) is int and low <= value < high
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    """Raise if the fields are not those of a record."""
+    module, epochs, trajectory = header["module"], header["epochs"], header["trajectory"]
+    is_met = module is None or _has(module, name=str, config=(dict, type(None)))
+    _need(is_met, "module", "null, or a name and a config", module)
+    is_met = isinstance(epochs, list) and all(_is_int(epoch, 0, _MAX_EPOCH) for epoch in epochs)
+    is_met = is_met and epochs == sorted(set(epochs))
+    _need(is_met, "epochs", "distinct integers in increasing order", epochs)
+    n_epochs, last = header["n_epochs"], max(epochs, default=0)
+    _need(_is_int(n_epochs, last, _MAX_EPOCH), "n_epochs", f"an integer from {last} on", n_epochs)
+    _need(isinstance(header["outputs"], str), "outputs", "a string", header["outputs"])
+    head_named(header["outputs"])
+    usual, problem = header["criterion_is_usual"], header["trajectory_problem"]
+    _need(isinstance(usual, bool), "criterion_is_usual", "true or false", usual)
+    is_met = isinstance(problem, (str, type(None)))
+    _need(is_met, "trajectory_problem", "null or a string", problem)
+    _check_rows("rows", header["rows"])
+    if trajectory is not None:
+        is_met = _has(trajectory, mode=str, rows=(dict, type(None)))
+        _need(is_met, "trajectory", "null, or a mode and rows", trajectory)
+        mode = trajectory["mode"]
+        is_met = mode in ("training", "evaluation")
+        _need(is_met, "trajectory.mode", "'training' or 'evaluation'", mode)
+        _check_rows("trajectory.rows", trajectory["rows"])
+    files, names = header["files"], sorted(file_names(header))
+    is_met = isinstance(files, dict) and sorted(files) == names
+    is_met = is_met and all(isinstance(digest, str) for digest in files.values())
+    _need(is_met, "files", f"the digests of {len(names)} files, {names[:2]} ...", files)
+
+
+def _check_rows(field: str, rows: Any) -> None:
+    """Raise unless a field is a fingerprint of rows, or null."""
+    is_met = rows is None or (_has(rows, n=int, X=str, y=str) and _is_int(rows["n"], 0, 2**63))
+    _need(is_met, field, "null, or n and the digests of X and y", rows)
+
+
+def _has(value: Any, **types: Any) -> bool:
+    """Tell whether a value is an object of JSON with just these fields of these types."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == types.keys()
+        and all(isinstance(value[name], kinds) for name, kinds in types.items())
+    )
+
+
+def file_names(header: Mapping[str, Any]) -> list[str]:
+    """Return the files that a record has besides its header; no name is taken from the header."""
+    names = [] if header["module"] is None else ["module.safetensors"]
+    names += [] if header["trajectory"] is None else ["trajectory.safetensors"]
+    return names + [epoch_file(epoch) for epoch in header["epochs"]]
+
+
+def epoch_file(epoch: int) -> str:
+    """Return the name of the file of a checkpoint."""
+    return f"epoch-{epoch:05d}.safetensors"
+
+
+# --------------------------------------------------------------------------------------- classes
+
+
+def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
+    """Return labels for a JSON file, or raise a TypeError if it cannot keep them as they are."""
+    kind = classes.dtype.kind
+    is_kept = kind == "O" or _LABEL_TYPE.fullmatch(classes.dtype.str) is not None
+    values = classes.tolist()
+    if kind == "O":
+        values = [v.item() if isinstance(v, np.generic) else v for v in values]
+        is_kept = all(isinstance(v, (str, int, float)) for v in values)
+    elif kind in "mM":
+        values = classes.astype(classes.dtype.newbyteorder("=")).view(np.int64).tolist()
+    elif kind == "S":
+        values = [value.hex() for value in values]
+    is_kept = is_kept and all(math.isfinite(v) for v in values if isinstance(v, float))
+    if classes.ndim != 1 or not is_kept:
+        raise TypeError(
+            f"The labels of the classes cannot be saved: {classes.tolist()[:3]} ..., of type "
+            f"{classes.dtype}. Strings, bytes, numbers, bools and datetime64 can: make the record "
+            "with such labels, for example with classes=[str(label) for label in record.classes_]."
+        )
+    return {"dtype": classes.dtype.str, "values": values}
+
+
+def classes_from_json(field: Any) -> NDArray[Any] | None:
+    """Return the labels that `classes_to_json` wrote."""
+    if field is None:
+        return None
+    _need(_has(field, dtype=str, values=list), "classes", "null, or dtype and values", field)
+    name, values = field["dtype"], field["values"]
+    is_known = name == "|O" or _LABEL_TYPE.fullmatch(name) is not None
+    _need(is_known, "classes.dtype", "a type of labels", name)
+    try:
+        dtype = np.dtype(name)
+    except (TypeError, ValueError) as error:  # a unit of time that there is not
+        raise ValueError(f"classes.dtype must be a type of labels: {error}") from error
+    is_small = dtype.itemsize * len(values) <= _MAX_CLASS_BYTES
+    _need(is_small, "classes.dtype", "as wide as its labels", name)
+    types: Any = {"b": bool, "U": str, "S": str, "f": float, "O": (str, int, float)}
+    kinds = types.get(dtype.kind, int)
+    is_of_type = all(
+        isinstance(v, kinds) and (not isinstance(v, bool) or dtype.kind in "bO") for v in values
+    )
+    _need(is_of_type, "classes.values", f"of type {name}", values)
+    try:
+        if dtype.kind in "mM":
+            return np.array(values, dtype=np.int64).astype(dtype.newbyteorder("=")).astype(dtype)
+        if dtype.kind == "S":
+            values = [bytes.fromhex(value) for value in values]
+        classes = np.array(values, dtype=dtype)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"classes.values must be of type {name}: {error}") from error
+    _need(classes.tolist() == values, "classes.values", f"of type {name}", field["values"])
+    return classes
+
+
+# ------------------------------------------------------------------------------------ trajectory
+
+
+def check_trajectory(trajectory: Trajectory, n_epochs: int, n_classes: int | None) -> None:
+    """Raise if arrays of a trajectory do not go together, or with so many epochs and classes."""
+    shape = trajectory.count.shape
+    _need(len(shape) == 2, "trajectory.count", "of shape (n_epochs, n_rows)", shape)
+    _need(shape[0] <= n_epochs, "trajectory", f"of at most {n_epochs} epochs", shape[0])
+    targets, logits, rows = trajectory.targets, trajectory.logits, trajectory.rows
+    label_kind, last_class = ("f", -1) if n_classes is None else ("i", n_classes - 1)
+    for name in _MEASURES:
+        _check_array(name, getattr(trajectory, name), "f", shape)
+    _check_array("predicted", trajectory.predicted, "i", shape)
+    _check_array("count", trajectory.count, "i", shape)
+    _check_array("targets", targets, label_kind, (shape[1], *targets.shape[1:]))
+    if logits is not None:
+        _check_array("logits", logits, "f", (*shape, *logits.shape[2:]))
+    if rows is not None:
+        _need(rows.n == shape[1], "trajectory.rows.n", f"{shape[1]}, as the arrays say", rows.n)
+    _check_range("probability", trajectory.probability, 0, 1 + _ROUNDING)
+    _check_range("el2n", trajectory.el2n, 0, math.sqrt(2) + _ROUNDING)
+    _check_range("loss", trajectory.loss, -_ROUNDING, math.inf)
+    _check_range("predicted", trajectory.predicted, -1, last_class)
+    _check_range("count", trajectory.count, 0, math.inf)
+    unseen = trajectory.count == 0
+    if n_classes is not None:
+        _check_range("targets", targets, -1, last_class)
+        _check_range("targets of rows that were shown", targets[~unseen.all(axis=0)], 0, last_class)
+    for name in _MEASURES:
+        is_met = bool(np.isnan(getattr(trajectory, name)[unseen]).all())
+        _need(is_met, f"trajectory.{name}", "NaN where an epoch did not show a row", "a number")
+    is_met = bool((trajectory.predicted[unseen] == -1).all())
+    _need(is_met, "trajectory.predicted", "-1 where an epoch did not show a row", "a class")
+
+
+def _check_range(name: str, array: NDArray[Any], low: float, high: float) -> None:
+    """Raise if an array leaves a range; NaN does not."""
+    outside = array[(array < low) | (array > high)]
+    _need(not outside.size, f"trajectory.{name}", f"from {low} to {high:.5g}", outside[:1].tolist())
+
+
+def _check_array(name: str, array: Any, kind: str, shape: tuple[int, ...]) -> None:
+    """Raise unless an array has a kind of numbers and a shape."""
+    field, wanted = f"trajectory.{name}", {"f": "of floats", "i": "of integers"}[kind]
+    _need(isinstance(array, np.ndarray), field, "an array", type(array).__name__)
+    _need(array.dtype.kind == kind, field, wanted, array.dtype)
+    _need(array.shape == shape, field, f"of shape {shape}", array.shape)
