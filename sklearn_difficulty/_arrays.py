@@ -27,8 +27,8 @@ def to_numpy(values: Any) -> Any:
     if not is_tensor(values):
         return values
     tensor = values.detach()
-    if tensor.is_meta or tensor.layout != sys.modules["torch"].strided:
-        what = "on the meta device, without values" if tensor.is_meta else "sparse"
+    if tensor.is_meta or tensor.is_nested or tensor.layout != sys.modules["torch"].strided:
+        what = "on the meta device" if tensor.is_meta else "nested or sparse"
         raise TypeError(f"A tensor is {what}; pass a dense one, such as tensor.to_dense().")
     if tensor.is_quantized:
         tensor = tensor.dequantize()
@@ -103,7 +103,7 @@ def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
     array = _without_objects(array)
     if array.dtype.kind == "f":
         _refuse_rows(~np.isfinite(array), name, "NaN or inf")
-    _refuse_rows(is_missing(array), name, "no label (None, NaN or NaT)")
+    _refuse_rows(is_missing(array), name, "no label (None, NaN, NaT or masked)")
     if array.dtype.kind == "O":
         _refuse_objects(array, name)
     if array.dtype.kind in "ScmV":
@@ -154,6 +154,20 @@ def kind_of_values(array: NDArray[Any]) -> str:
     if array.dtype.kind in "UT" or (values and isinstance(values[0], str)):
         return "strings"
     return f"values of the type {type(values[0]).__name__}" if values else "nothing"
+
+
+def label_kind(labels: NDArray[Any]) -> str:
+    """Return which labels can be the same: those of one kind."""
+    kinds = {"b": "number", "i": "number", "u": "number", "f": "number", "M": "date"}
+    return kinds.get(labels.dtype.kind, "text")
+
+
+def refuse_other_kind(first: NDArray[Any], second: NDArray[Any], names: str) -> None:
+    """Raise if two arrays can have no label in common."""
+    if first.size and second.size and label_kind(first) != label_kind(second):
+        raise ValueError(
+            f"{names} are compared, and hold {kind_of_values(first)} and {kind_of_values(second)}."
+        )
 
 
 def _with_missing(y: Any) -> Any:

@@ -45,10 +45,11 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
         if place is None:
             raise
         raise type(error)(f"{name} holds what is no number, {place}: {error}") from error
-    if array.dtype.kind in "mM":
+    if array.dtype.kind not in "biufc":
+        way_out = ", for example by (X - X.min()) / np.timedelta64(1, 'D')"
         raise ValueError(
-            f"{name} holds {kind_of_values(array)}; turn them into numbers, for example by "
-            "(X - X.min()) / np.timedelta64(1, 'D')."
+            f"{name} holds {kind_of_values(array)}; turn them into numbers"
+            f"{way_out if array.dtype.kind in 'mM' else ''}."
         )
     array = _for_torch(array, name)
     bad = nonfinite_rows(array)
@@ -130,8 +131,12 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
+    names = list(frame.columns)
+    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
+    if twice:
+        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
     bad = []
-    for i, column_name in enumerate(frame.columns):
+    for i, column_name in enumerate(names):
         column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
         if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufc":
             continue
@@ -156,7 +161,7 @@ def _becomes_floats(values: NDArray[Any]) -> bool:
 
 def _first_that_is_no_number(values: Any) -> str | None:
     """Return where an array of objects holds something else than a number, and what."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "O" or values.ndim < 2:
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "O" or not values.ndim:
         return None
     for index, value in np.ndenumerate(values):
         if not _becomes_floats(np.array([value, None], dtype=object)[:1]):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._arrays import LISTED_ROWS, as_array, as_labels, kind_of_values
+from .._arrays import LISTED_ROWS, as_array, as_labels, kind_of_values, label_kind
 from .checked import nonfinite_rows
 
 
@@ -40,7 +40,7 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
     strings by their characters; the string "1" is not the number 1.
     """
     y, classes = as_labels(y), as_labels(classes, "classes")
-    if len(y) and _comparable(y) != _comparable(classes):
+    if len(y) and label_kind(y) != label_kind(classes):
         raise ValueError(
             f"y holds {kind_of_values(y)}, such as {listed(y)[0]!r}, and the network was trained "
             f"on {kind_of_values(classes)}: {listed(classes)}. Give y the same type."
@@ -65,13 +65,6 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
 def listed(labels: NDArray[Any], n: int = LISTED_ROWS) -> list[Any]:
     """Return some labels for a message."""
     return (labels[:n].astype(str) if labels.dtype.kind == "M" else labels[:n]).tolist()
-
-
-def _comparable(labels: NDArray[Any]) -> str:
-    """Return which labels can be the same: those of one kind."""
-    return {"b": "number", "i": "number", "u": "number", "f": "number", "M": "date"}.get(
-        labels.dtype.kind, "text"
-    )
 
 
 def float_targets(y: Any) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from .._arrays import as_array
+from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
 from .checked import checked_array, refuse_beyond
 from .identity import RowsFingerprint, hash_arrays, hash_items
@@ -226,7 +226,7 @@ class DatasetRows(Rows):
 
     def labels(self) -> NDArray[Any]:
         """Read the labels in one ordered pass."""
-        labels = []
+        parts = []
         with isolated_rng(0):  # the items may be random
             for batch in self._joined(_LABEL_BLOCK):
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -234,8 +234,10 @@ class DatasetRows(Rows):
                         "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "
                         "pass y."
                     )
-                labels.append(as_array(batch[1], "The labels of the Dataset"))
-        return np.concatenate(labels)
+                parts.append(batch[1])
+        if all(isinstance(part, (list, tuple)) for part in parts):  # strings, which are not joined
+            return as_labels([label for part in parts for label in part])
+        return np.concatenate([as_array(part, "The labels of the Dataset") for part in parts])
 
     def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
         """Return the Dataset with other labels."""

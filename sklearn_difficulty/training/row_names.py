@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._arrays import LISTED_ROWS, as_array, kind_of_values
+from .._arrays import LISTED_ROWS, as_array, is_tensor, kind_of_values, native
+from ..networks.heads import first_output
 
 
 class RowNames:
@@ -68,6 +69,12 @@ def refuse_unknown_positions(ids: torch.Tensor, n_rows: int) -> None:
         )
 
 
+def outputs_of(outputs: Any) -> Any:
+    """Return the predictions of a module, which may also come as lists of numbers."""
+    is_list = isinstance(outputs, (list, tuple)) and not any(map(is_tensor, outputs))
+    return outputs if is_list else first_output(outputs)
+
+
 def numbers_of(values: Any, name: str) -> torch.Tensor:
     """Return outputs or labels as a tensor without a graph."""
     if isinstance(values, torch.Tensor):
@@ -76,7 +83,7 @@ def numbers_of(values: Any, name: str) -> torch.Tensor:
     if array.dtype.kind not in "biuf":
         way_out = "positions of output columns" if name == "labels" else "tensors"
         raise ValueError(f"{name} hold {kind_of_values(array)}; pass {way_out}.")
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    return torch.from_numpy(np.array(native(array)))
 
 
 def _integers(ids: Any) -> np.ndarray[Any, Any]:

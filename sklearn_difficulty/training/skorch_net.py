@@ -30,14 +30,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..networks.forward import (
-    call_module,
     evaluation_mode,
     module_device,
     module_dtype,
     plain_module,
 )
 from ..networks.heads import HEADS, Head, first_output
-from ..rows.inputs import cast_floats
+from ..rows.inputs import as_arguments, cast_floats
 from ..rows.labels import codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
 
@@ -114,7 +113,8 @@ def refuse_values_out_of_range(module: nn.Module, rows: Rows) -> None:
     _, inputs = next(blocks)
     with evaluation_mode(module), torch.no_grad():
         try:
-            call_module(module, inputs)
+            args, kwargs = as_arguments(inputs)
+            module(*args, **kwargs)
         except IndexError as error:
             raise ValueError(
                 f"The network does not take rows {extremes.tolist()} of X, which hold its smallest "

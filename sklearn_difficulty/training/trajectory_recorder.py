@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..networks.heads import Head, OutputKind, first_output, head_named
-from .row_names import RowNames, numbers_of, positions, refuse_unknown_positions
+from ..networks.heads import Head, OutputKind, head_named
+from .row_names import RowNames, numbers_of, outputs_of, positions, refuse_unknown_positions
 from .trajectory import Trajectory
 
 __all__ = ["TrajectoryRecorder"]
@@ -109,7 +109,7 @@ class TrajectoryRecorder:
             from those that the same row came with before, are refused too, but, after the first
             batch, only when the epoch ends.
         """
-        outputs, labels = numbers_of(first_output(outputs), "outputs"), numbers_of(labels, "labels")
+        outputs, labels = numbers_of(outputs_of(outputs), "outputs"), numbers_of(labels, "labels")
         ids = positions(ids, self.n_rows) if self._row_names is None else self._row_names.find(ids)
         if not outputs.is_floating_point():
             outputs = outputs.float()
