@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from .._arrays import as_labels, as_numbers
+from .._arrays import as_array, as_labels, as_numbers
 from ..rows.rows import Rows
 from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
@@ -43,8 +43,10 @@ def collate_fn_of(scorer: Any) -> Any:
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
     """Return the labels as an array, from the Dataset if y is None."""
     y = rows.given_labels(y)
+    array = as_array(y, "y")
     # Targets of a regressor may have several columns.
-    return as_labels(y) if np.ndim(y) == 1 else as_numbers(y, "y")
+    may_be_targets = array.ndim == 2 and array.dtype.kind in "biuf"
+    return as_numbers(y, "y") if may_be_targets else as_labels(y)
 
 
 def check_groups(groups: Any, n: int) -> NDArray[Any] | None:
