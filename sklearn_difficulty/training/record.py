@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import nn
 
+from .._arrays import as_labels
 from ..networks.forward import plain_module
 from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
@@ -116,11 +117,12 @@ class TrainingRecord(RecordSources):
         trajectory: Trajectory | None = None,
         trajectory_problem: str | None = None,
     ) -> None:
-        if classes is not None:
-            _check_classes(classes)
+        classes = None if classes is None else as_labels(classes, "classes")
+        if classes is not None and len(np.unique(classes)) < len(classes):
+            raise ValueError(f"classes must be distinct; got {list(classes)}.")
         self._module = None if module is None else plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
-        self.classes_ = None if classes is None else np.asarray(classes)
+        self.classes_ = classes
         self.outputs = head_named(outputs).name
         self.criterion = criterion
         last = self.checkpoints[-1].epoch if self.checkpoints else 0
@@ -282,19 +284,6 @@ class TrainingRecord(RecordSources):
             If the trajectory contradicts itself, the classes or the number of epochs.
         """
         write_parts(self._parts(), Path(directory))
-
-
-def _check_classes(classes: Any) -> None:
-    """Raise unless labels are distinct, and can be sorted as those of rows will be."""
-    try:
-        n_distinct = len(np.unique(classes))
-    except TypeError as error:
-        raise TypeError(
-            f"classes must be labels of one kind; got {list(classes)[:5]}, which cannot be sorted. "
-            "Pass them as strings."
-        ) from error
-    if n_distinct < len(classes):
-        raise ValueError(f"classes must be distinct; got {list(classes)}.")
 
 
 def train_record(
