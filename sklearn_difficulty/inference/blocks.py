@@ -18,10 +18,12 @@ from .._randomness import isolated_rng
 from ..networks.forward import (
     State,
     call_module,
+    check_predictions,
     copied,
     evaluation_mode,
     module_device,
     module_dtype,
+    refuse_scripted,
 )
 from ..rows.inputs import Inputs, n_rows, take_rows
 from ..rows.rows import Rows
@@ -93,11 +95,12 @@ def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
 def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
     """Compare what the module returns with what the record says, before anything is computed."""
     _refuse_batch_statistics(record.module)
-    if record.classes_ is None:
-        return
+    name, few = type(record.module).__name__, take_rows(copied(inputs), slice(0, 2))
     with torch.no_grad():
-        outputs = call_module(record.module, take_rows(copied(inputs), slice(0, 2)))
-    record.head.check(outputs, len(record.classes_), type(record.module).__name__)
+        outputs = call_module(record.module, few)
+    check_predictions(outputs, n_rows(few), name)
+    if record.classes_ is not None:
+        record.head.check(outputs, len(record.classes_), name)
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:
@@ -161,6 +164,7 @@ class DeviceStates:
     """Checkpoints as states on a module's device: all at once if they fit, else one at a time."""
 
     def __init__(self, module: nn.Module, checkpoints: Sequence[Checkpoint]) -> None:
+        refuse_scripted(module, "its checkpoints are read by putting their weights into it")
         self._checkpoints = checkpoints
         self._device = module_device(module)
         # Tied tensors have one name here; functional_call refuses two values for one tensor.

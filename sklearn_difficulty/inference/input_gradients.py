@@ -20,7 +20,7 @@ from torch import nn
 from torch.func import functional_call
 
 from .._progress import SILENT, Task
-from ..networks.forward import State
+from ..networks.forward import State, refuse_scripted
 from ..networks.heads import first_output
 from ..networks.small import StandardizedNetwork
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs
@@ -182,6 +182,7 @@ class GradientSite:
     def __init__(self, record: TrainingRecord, wrt: str | None) -> None:
         if wrt is None and isinstance(record.module, StandardizedNetwork):
             wrt = "standardize"
+        refuse_scripted(record.module, "its gradients are read with weights put into it")
         self._module = record.module
         self._wrt = wrt
         self._submodule = None if wrt is None else _submodule(self._module, wrt)

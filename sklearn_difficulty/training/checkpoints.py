@@ -16,6 +16,8 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file
 
+from ..networks.forward import plain_module
+
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
 WINDOW = 3  # checkpoints in the "early" and "late" windows, as in the VoG experiments
 
@@ -154,8 +156,8 @@ class Checkpoint:
 
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
-    # torch.compile's wrapper puts "_orig_mod." before every name; the plain module does not.
-    return _copy_tensors(getattr(module, "_orig_mod", module).state_dict())
+    # A wrapper puts "_orig_mod." or "module." before every name; the plain module does not.
+    return _copy_tensors(plain_module(module).state_dict())
 
 
 def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -128,7 +128,7 @@ def _train(
         recorder._discard(net)
         raise
     finally:
-        for stand_in in ("fit_loop", "infer"):
+        for stand_in in ("fit_loop", "infer", "get_loss"):
             vars(net).pop(stand_in, None)
         net.train_split = split
         if hasattr(net, "callbacks_"):

@@ -182,7 +182,11 @@ class RecordTraining(Callback):
         **kwargs: Any,
     ) -> None:
         """Put the outputs of a training batch aside, and learn how many columns they have."""
-        outputs = first_output(y_pred)
+        try:
+            outputs = first_output(y_pred)
+        except ValueError as error:  # of a training of the user's own, which goes on
+            self.row_ids_.problem = str(error).rstrip(".")
+            return
         if not isinstance(outputs, torch.Tensor) or outputs.ndim == 0:
             self.row_ids_.problem = "the module does not return a tensor with one entry per row"
             return

@@ -251,13 +251,13 @@ class Stack:
     def _loss_of(self, outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of one member's outputs."""
         if self.head.compares_shapes:
-            outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
+            outputs = outputs.reshape(targets.shape)  # (n, 1) is allowed, too
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
-        """Return what the module returns with these tensors."""
+        """Return what the module predicts with these tensors."""
         state = {**parameters, **buffers}
-        return functional_call(self.module, state, *as_arguments(inputs))
+        return first_output(functional_call(self.module, state, *as_arguments(inputs)))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
@@ -275,8 +275,7 @@ class Stack:
         """Return what every member says in eval mode about its rows, (members, rows, classes)."""
 
         def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
-            outputs = first_output(self._call(parameters, buffers, inputs))
-            return self.head.probabilities(outputs)
+            return self.head.probabilities(self._call(parameters, buffers, inputs))
 
         blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
