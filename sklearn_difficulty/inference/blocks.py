@@ -83,13 +83,26 @@ def read_blocks(
 
 @contextmanager
 def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put a module in eval mode, without cuDNN where that has no backward pass."""
+    """Put a module in eval mode, without cuDNN where that has no backward pass.
+
+    What the module keeps of a pass is given up afterwards: it may be no more than a part of a
+    gradient's computation, and the next reader would find another module.
+    """
+    kept = {part: dict(vars(part)) for part in module.modules()}
     with ExitStack() as stack:
+        stack.callback(_put_back, kept)
         stack.enter_context(evaluation_mode(module))
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
             # cuDNN has no backward pass for recurrent layers in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
+
+
+def _put_back(attributes: dict[nn.Module, dict[str, Any]]) -> None:
+    """Give modules the attributes that they had."""
+    for part, before in attributes.items():
+        vars(part).clear()
+        vars(part).update(before)
 
 
 def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:

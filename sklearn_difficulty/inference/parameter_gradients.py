@@ -20,6 +20,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from .._progress import SILENT, Task
+from ..networks.copying import copied_module
 from ..networks.forward import State, call_with_state
 from ..networks.heads import first_output
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs, take_rows
@@ -123,7 +124,7 @@ def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
 
 def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
     """Return the reader of the norms over all trained parameters, by vmap over rows."""
-    module = record.module
+    module = copied_module(record.module)  # vmap's tensors must not stay in what it may keep
     trained = {name for name, p in module.named_parameters() if p.requires_grad}
     n_bytes = 4 * sum(p.numel() for p in module.parameters() if p.requires_grad)
     chunk = max(1, int(get_config()["working_memory"] * 2**20 / 4 / max(1, n_bytes)))

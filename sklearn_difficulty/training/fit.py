@@ -13,10 +13,12 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
 from .._warnings import warn_caller
+from ..networks.copying import copied_module
 from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_labels, float_targets
@@ -182,9 +184,19 @@ class _NeedsTrajectory(Callback):
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")
 
 
+def unfitted_clone(net: NeuralNet) -> NeuralNet:
+    """Return scikit-learn's clone, also of modules that it cannot copy."""
+    settings = net.get_params(deep=False)
+    modules = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
+    if not modules:
+        return clone(net)
+    others = clone(type(net)(**{**settings, **dict.fromkeys(modules)})).get_params(deep=False)
+    return type(net)(**{**others, **{name: copied_module(m) for name, m in modules.items()}})
+
+
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
     """Return an unfitted clone that trains on every row."""
-    copy = clone(net)
+    copy = unfitted_clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split
         is_default = isinstance(split, ValidSplit) and split.cv == 5

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import secrets
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import head_named
 from ..networks.published import VGG16, ResNet18
@@ -158,7 +158,7 @@ def _read_module(
     if module is not None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
-        module = copy.deepcopy(plain_module(module))
+        module = copied_module(plain_module(module))
     elif config is not None:
         module = ARCHITECTURES[name](**config)
     else:

@@ -6,7 +6,6 @@ A fit returns parts, files hold parts, and `TrainingRecord` is parts with method
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from torch import nn
 
+from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
@@ -65,7 +65,7 @@ def recorded_parts(
 ) -> RecordParts:
     """Return what a recorder kept of a net's latest fit; the module is copied."""
     return RecordParts(
-        copy.deepcopy(plain_module(net.module_)),
+        copied_module(plain_module(net.module_)),
         recorder.checkpoints_,
         classes=classes,
         outputs=head_of(net).name,
@@ -135,7 +135,7 @@ def module_and_checkpoints(
     """Return a copy of a module with the last of some states, and all states as checkpoints."""
     if isinstance(states, Mapping):
         raise TypeError("states is a single state dict; pass a list of them, one per checkpoint.")
-    module = copy.deepcopy(plain_module(module))
+    module = copied_module(plain_module(module))
     tensors = [load_state(state) for state in states]
     if not tensors:
         raise ValueError("states is empty; pass at least one state dict or file.")

@@ -22,6 +22,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from .._randomness import isolated_rng
+from ..networks.copying import check_copy
+from ..networks.forward import plain_module
 from ..networks.heads import first_output
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import to_numpy
@@ -122,6 +124,7 @@ class RecordTraining(Callback):
         """Forget the last fit, and follow the rows from here on."""
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
+        check_copy(plain_module(net.module_))  # else it would be found after the last epoch
         plan = CheckpointPlan.of(self.checkpoints)
         plan.check_within(net.max_epochs)
         self._make_folder()

@@ -19,6 +19,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from ..._randomness import isolated_rng, one_thread
+from ...networks.copying import check_copy
 from ...networks.forward import (
     call_module,
     evaluation_mode,
@@ -153,6 +154,7 @@ def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
     net = training_clone(net, verbose=0)
     with isolated_rng(0, net.device or "cpu"):
         net.initialize()
+    check_copy(plain_module(net.module_))
     return TrainingRecord(
         plain_module(net.module_),
         [],

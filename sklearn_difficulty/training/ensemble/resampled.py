@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from skorch import NeuralNet
@@ -22,7 +22,7 @@ from ..._randomness import draw_seed, one_thread
 from ..._warnings import warn_caller
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
-from ..fit import targets_for
+from ..fit import targets_for, unfitted_clone
 from ..skorch_net import collate_fn, is_regression
 from .cache import MemberStore
 from .fitted import FittedMembers
@@ -322,7 +322,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=self.verbose,
             progress=progress,
         )
-        self.estimator_, self.classes_ = clone(net), classes
+        self.estimator_, self.classes_ = unfitted_clone(net), classes
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = rows.identity(targets)

@@ -12,7 +12,6 @@ stacked without changing the result.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from torch.func import functional_call, vmap
 from torch.utils.data import Dataset
 
 from ..._randomness import isolated_rng, spawn_seeds
+from ...networks.copying import copied_module
 from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
 from ...networks.heads import first_output
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
@@ -315,7 +315,7 @@ class Stack:
 
     def member(self, k: int) -> nn.Module:
         """Return one of the networks as a module of its own."""
-        module = copy.deepcopy(self.module)
+        module = copied_module(self.module)
         parameters, buffers = self._state(k)
         with torch.no_grad():
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):

@@ -134,6 +134,8 @@ def _obstacle_in_parts(net: NeuralNet) -> str | None:
     if any(True for _ in net.criterion_.parameters()):
         return "the criterion has parameters of its own"
     module = net.module_
+    if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
+        return "a part of the network is compiled by torch.jit"
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters()) or any(
         m._backward_hooks or m._backward_pre_hooks for m in module.modules()
     ):
