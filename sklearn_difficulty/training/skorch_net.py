@@ -38,7 +38,7 @@ from ..networks.forward import (
 )
 from ..networks.heads import HEADS, Head, first_output
 from ..rows.inputs import Inputs, cast_floats, n_rows
-from ..rows.labels import codes_of, float_targets
+from ..rows.labels import among_columns, codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, as_rows
 from .sampler_ids import StandIn
 
@@ -123,13 +123,18 @@ def seeds_row_order(net: NeuralNet) -> bool:
 
 def matched_to_module(
     net: NeuralNet, X: Any, y: Any, classes: NDArray[Any] | None
-) -> tuple[Any, Any]:
-    """Refuse what cannot be trained, and give all targets the form that the loss needs."""
+) -> tuple[Any, Any, NDArray[Any] | None]:
+    """Refuse what cannot be trained, and give all targets the form that the loss needs.
+
+    Returns X, y and the classes of the module's columns.
+    """
     refuse_unwatched_monitors(net)
     inputs, returned = outputs_of_first_rows(net, X)
     outputs = first_output(returned)
     name = type(plain_module(net.module_)).__name__
     if classes is not None:
+        if y is not None and may_lack_classes(net, outputs):
+            classes, y = among_columns(classes, y, outputs.shape[1])
         head_of(net).check(outputs, len(classes), name)
     if y is not None:
         y = like_outputs(y, net, outputs)
@@ -141,7 +146,19 @@ def matched_to_module(
     if valid is not None:
         labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
         net.train_split = predefined_split(LabelledDataset(valid, labels))
-    return X, y
+    return X, y, classes
+
+
+def may_lack_classes(net: NeuralNet, outputs: torch.Tensor) -> bool:
+    """Tell whether the columns of a module may be more than the classes that y happens to hold."""
+    has_columns = outputs.ndim == 2 and not head_of(net).compares_shapes
+    return has_columns and named_classes(net) is None
+
+
+def named_classes(net: NeuralNet) -> Any:
+    """Return the classes that a net was told its columns stand for, None if it was not."""
+    classes = getattr(net, "classes", None)
+    return None if classes is None or len(classes) == 0 else classes
 
 
 def _give_predictions_to_loss(
@@ -164,7 +181,9 @@ def _give_predictions_to_loss(
     )
     if not any(has_own(net, name) for name in _LOSS_STEPS):
         # skorch fails on such outputs, so no callback is used to them; nor can its scores be.
-        net.infer = StandIn(net, "infer", lambda *args, **kw: first_output(skorch_infer(*args, **kw)))
+        net.infer = StandIn(
+            net, "infer", lambda *args, **kw: first_output(skorch_infer(*args, **kw))
+        )
 
 
 def has_own(net: NeuralNet, name: str) -> bool:

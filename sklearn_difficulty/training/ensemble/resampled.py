@@ -20,6 +20,7 @@ from torch import nn
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
 from ..._warnings import warn_caller
+from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for, unfitted_clone
@@ -267,6 +268,9 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             )
         classes, targets = targets_for(net, rows, y)
         assert classes is not None
+        untrained = untrained_record(net, classes, view)
+        assert untrained.classes_ is not None
+        classes, targets = among_columns(classes, targets, len(untrained.classes_))
         if isinstance(net.module, nn.Module):
             warn_caller(
                 "The network's module is an instance, so every member starts from its weights: "
@@ -306,7 +310,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
-            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.

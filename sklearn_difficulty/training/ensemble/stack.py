@@ -172,8 +172,9 @@ class Stack:
             name: _stacked(dict(m.named_buffers())[name] for m in modules)
             for name, _ in self.module.named_buffers()
         }
-        _, targets = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
+        _, targets, _ = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
         self._targets = _as_tensor(targets).to(self.device)
+        self._loss_takes_all = "get_loss" not in vars(self.net)  # else predictions are found for it
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
         self._takes_batches = len(nets) > 1 and self._try_stacked_inputs(len(nets))
@@ -251,13 +252,14 @@ class Stack:
     def _loss_of(self, outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of one member's outputs."""
         if self.head.compares_shapes:
-            outputs = outputs.reshape(targets.shape)  # (n, 1) is allowed, too
+            outputs = first_output(outputs).reshape(targets.shape)  # (n, 1) is allowed, too
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
-        """Return what the module predicts with these tensors."""
+        """Return what the module predicts, or all that the loss takes, with these tensors."""
         state = {**parameters, **buffers}
-        return first_output(functional_call(self.module, state, *as_arguments(inputs)))
+        outputs = functional_call(self.module, state, *as_arguments(inputs))
+        return outputs if self._loss_takes_all else first_output(outputs)
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
@@ -275,7 +277,8 @@ class Stack:
         """Return what every member says in eval mode about its rows, (members, rows, classes)."""
 
         def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
-            return self.head.probabilities(self._call(parameters, buffers, inputs))
+            outputs = first_output(self._call(parameters, buffers, inputs))
+            return self.head.probabilities(outputs)
 
         blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
