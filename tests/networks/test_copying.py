@@ -89,7 +89,7 @@ class Counting(Named):
 class Logging(Named):
     def __init__(self):
         super().__init__()
-        self.log = open("/dev/null", "w")  # noqa: SIM115 (a module that holds a file is the case)
+        self.log = open("/dev/null", "w")
 
     def __del__(self):
         self.log.close()
