@@ -31,6 +31,7 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
 Result = TypeVar("Result")
+Kept = TypeVar("Kept")
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
 _ROW_MULTIPLE = 16  # blocks are padded to a multiple of so many rows, see `_read`
@@ -54,11 +55,12 @@ def read_blocks(
     X: Rows,
     labels: NDArray[Any] | None,
     reading: Reading[Result],
+    keep: Callable[[Block], Kept],
     *,
     batch_size: int,
     progress: Task = SILENT,
-) -> Iterator[Block]:
-    """Yield the reading of every block of rows, in order; a `Block` says how many rows count.
+) -> list[Kept]:
+    """Return what `keep` makes of the reading of every block of rows, in order.
 
     `reading` maps inputs and labels, both on the device, to anything that holds one entry per row.
     Labels are codes (n,) or targets; None takes the final network's prediction, or None for a
@@ -66,6 +68,7 @@ def read_blocks(
     """
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
+    kept: list[Kept] = []
     all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
     blocks = X.blocks(block_size, dtype=module_dtype(module), device=device)
     # The same seed for every reading: also a network that draws, or a Dataset of random items,
@@ -78,7 +81,9 @@ def read_blocks(
                 block_labels = None if all_labels is None else all_labels[rows].to(device)
                 with scoring.subtask("block"):
                     multiple = min(_ROW_MULTIPLE, block_size)
-                    yield from _read(record, inputs, block_labels, reading, multiple)
+                    halves = _read(record, inputs, block_labels, reading, multiple)
+                    kept.extend(keep(block) for block in halves)
+    return kept
 
 
 @contextmanager
@@ -139,7 +144,7 @@ def _read(
     try:
         # The matrix products of a few rows round otherwise than those of many; padded to a
         # multiple, a row's score does not depend on how many rows came with it.
-        padded = torch.arange(-(-n // multiple) * multiple) % n
+        padded = torch.arange(-(-n // multiple) * multiple, device="cpu") % n
         block, block_labels = inputs, labels
         if len(padded) > n:
             block = take_rows(inputs, padded)

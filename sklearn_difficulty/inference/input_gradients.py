@@ -27,7 +27,7 @@ from ..rows.inputs import Inputs, as_arguments, copied, map_inputs
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from .blocks import DeviceStates, read_blocks
+from .blocks import Block, DeviceStates, read_blocks
 from .objectives import target_function
 
 
@@ -150,13 +150,15 @@ def gradient_variance(
         return reader.moments(inputs, block_labels, per_element=formula != "rms")
 
     variances, magnitudes, used = [], [], []
-    for n, block_labels, running in read_blocks(
-        reader.record, X, labels, moments, batch_size=batch_size, progress=progress
-    ):
+
+    def keep(block: Block) -> None:
+        n, block_labels, running = block
         variances.append(running.variance_of_gradients(formula)[:n].double().cpu())
         magnitudes.append(running.magnitude()[:n].double().cpu())
         if block_labels is not None:
             used.append(block_labels[:n].cpu())
+
+    read_blocks(reader.record, X, labels, moments, keep, batch_size=batch_size, progress=progress)
     variance = torch.cat(variances).numpy()
     variance[~np.isfinite(variance)] = np.nan
     codes = torch.cat(used).numpy() if used else None
@@ -171,8 +173,10 @@ def gradient_maps(
     def moments(inputs: Inputs, block_labels: torch.Tensor | None) -> RunningVariance:
         return reader.moments(inputs, block_labels, per_element=True)
 
-    blocks = read_blocks(reader.record, X, labels, moments, batch_size=batch_size)
-    maps = [running.standard_deviation()[:n].float().cpu() for n, _, running in blocks]
+    def keep(block: Block) -> torch.Tensor:
+        return block.result.standard_deviation()[: block.n].float().cpu()
+
+    maps = read_blocks(reader.record, X, labels, moments, keep, batch_size=batch_size)
     return torch.cat(maps).numpy()
 
 

@@ -27,7 +27,7 @@ from ..rows.inputs import Inputs, as_arguments, copied, map_inputs, take_rows
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from .blocks import DeviceStates, read_blocks
+from .blocks import Block, DeviceStates, read_blocks
 from .objectives import row_norms, target_function
 
 _NO_LAST_LAYER = (
@@ -62,8 +62,12 @@ def gradient_norms(
         norms = [norms_of_rows(state, inputs, block_labels).double() for state in states]
         return torch.stack(norms).mean(dim=0)
 
-    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    norms = torch.cat([values[:n].cpu() for n, _, values in blocks]).numpy()
+    def keep(block: Block) -> torch.Tensor:
+        return block.result[: block.n].cpu()
+
+    norms = torch.cat(
+        read_blocks(record, X, labels, reading, keep, batch_size=batch_size, progress=progress)
+    ).numpy()
     norms[~np.isfinite(norms)] = np.nan
     return norms
 

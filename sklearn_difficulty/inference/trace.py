@@ -188,5 +188,5 @@ def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
 
     rows = X.take(slice(_TRACED_ROWS))
     codes = np.zeros(len(rows), dtype=np.int64)
-    [block] = read_blocks(record, rows, codes, reading, batch_size=16)
-    return block.result
+    [trace] = read_blocks(record, rows, codes, reading, lambda block: block.result, batch_size=16)
+    return trace

@@ -16,6 +16,7 @@ _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock)}
 _ATOMS = (type, FunctionType, BuiltinFunctionType, ModuleType, str, bytes, int, float)
 
 
+@torch.inference_mode(False)  # of whose tensors nothing could be differentiated
 def copied_module(module: nn.Module) -> nn.Module:
     """Return a copy of a module; of what it has computed and keeps, the values are copied."""
     return _deep_copy(module, {})
@@ -28,6 +29,12 @@ def check_copy(module: nn.Module) -> None:
 
 def _deep_copy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """Return a deep copy, or say which attribute cannot be copied."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name!r} of {type(module).__name__} lies on the meta device, which holds no "
+                "values. Make the module on a device that does, and load its weights there."
+            )
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         return _copied_script(module)
     replaced = _replacements(module) | memo

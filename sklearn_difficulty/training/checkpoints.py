@@ -160,6 +160,7 @@ def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return _copy_tensors(plain_module(module).state_dict())
 
 
+@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def _copy_tensors(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return copies of the tensors on the CPU."""
     return {

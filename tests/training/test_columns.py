@@ -110,7 +110,7 @@ def test_scores_are_those_of_the_probabilities_of_all_columns(data, labels):
     assert probability.shape == (len(X), 6)
     last = record.trajectory.probability[-1]
     assert_allclose(last, probability[np.arange(len(X)), y], rtol=1e-5)
-    assert_allclose(scorer.difficulty_, 1 - record.trajectory.probability.mean(axis=0), rtol=1e-5)
+    assert_allclose(scorer.difficulty_, -record.trajectory.probability.mean(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("own_recorder", [False, True])

@@ -87,7 +87,7 @@ def train_stack(
         schedules = stack.schedules(optimizer)
         for n_epochs in range(1, stack.net.max_epochs + 1):
             stack.module.train()
-            losses = torch.zeros(len(seeds))
+            losses = torch.zeros(len(seeds), device=stack.device)
             for positions in zip(*loaders, strict=True):
                 optimizer.zero_grad()
                 losses = stack.losses(rows.gather(1, torch.stack(positions)))
