@@ -2,7 +2,8 @@
 """Seeds, and the global state of a process that must be left as it was found.
 
 torch, NumPy and Python have one random generator each for all threads, and torch one number of
-threads. One lock guards them: whoever seeds or sets them is alone until they are put back.
+threads. One lock guards them: whoever seeds or sets them is alone until they are put back. The
+modes of torch (inference, autocast, a default device) belong to the thread that is in them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,28 @@ def is_alone() -> bool:
     return bool(_GLOBAL_STATE._is_owned())  # type: ignore[attr-defined]  # as Condition asks
 
 
-def alone() -> AbstractContextManager[Any]:
-    """Return the lock of `isolated_rng`, for work that must be alone as a whole.
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of `isolated_rng`, for work that must be alone as a whole.
 
     Reading a network puts other weights and hooks into a module that several threads may share.
     """
-    return _GLOBAL_STATE
+    with _GLOBAL_STATE, _plain_modes():
+        yield
+
+
+@contextmanager
+def _plain_modes() -> Iterator[None]:
+    """Leave the modes of torch in which a caller may be: they would change or forbid the work."""
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():  # nothing could be differentiated
+            stack.enter_context(torch.inference_mode(False))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":  # networks have devices of their own
+            stack.enter_context(torch.device("cpu"))
+        yield
 
 
 def draw_seed(random_state: Any) -> int:
@@ -69,7 +86,7 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
 
     Other threads that ask for the same wait until then.
     """
-    with _GLOBAL_STATE:
+    with alone():
         # CUDA is not woken up for the sake of its generators: it costs memory and forbids forking.
         on_cuda = str(device).startswith("cuda") or torch.cuda.is_initialized()
         devices = range(torch.cuda.device_count()) if on_cuda else ()

@@ -18,10 +18,12 @@ from .._randomness import isolated_rng
 from ..networks.forward import (
     State,
     call_module,
+    check_predictions,
     copied,
     evaluation_mode,
     module_device,
     module_dtype,
+    refuse_scripted,
 )
 from ..rows.inputs import Inputs, n_rows, take_rows
 from ..rows.rows import Rows
@@ -29,6 +31,7 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 
 Result = TypeVar("Result")
+Kept = TypeVar("Kept")
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
 _ROW_MULTIPLE = 16  # blocks are padded to a multiple of so many rows, see `_read`
@@ -52,11 +55,12 @@ def read_blocks(
     X: Rows,
     labels: NDArray[Any] | None,
     reading: Reading[Result],
+    keep: Callable[[Block], Kept],
     *,
     batch_size: int,
     progress: Task = SILENT,
-) -> Iterator[Block]:
-    """Yield the reading of every block of rows, in order; a `Block` says how many rows count.
+) -> list[Kept]:
+    """Return what `keep` makes of the reading of every block of rows, in order.
 
     `reading` maps inputs and labels, both on the device, to anything that holds one entry per row.
     Labels are codes (n,) or targets; None takes the final network's prediction, or None for a
@@ -64,6 +68,7 @@ def read_blocks(
     """
     module, device = record.module, module_device(record.module)
     block_size = rows_per_block(X, batch_size, device)
+    kept: list[Kept] = []
     all_labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
     blocks = X.blocks(block_size, dtype=module_dtype(module), device=device)
     # The same seed for every reading: also a network that draws, or a Dataset of random items,
@@ -76,13 +81,21 @@ def read_blocks(
                 block_labels = None if all_labels is None else all_labels[rows].to(device)
                 with scoring.subtask("block"):
                     multiple = min(_ROW_MULTIPLE, block_size)
-                    yield from _read(record, inputs, block_labels, reading, multiple)
+                    halves = _read(record, inputs, block_labels, reading, multiple)
+                    kept.extend(keep(block) for block in halves)
+    return kept
 
 
 @contextmanager
 def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put a module in eval mode, without cuDNN where that has no backward pass."""
+    """Put a module in eval mode, without cuDNN where that has no backward pass.
+
+    What the module keeps of a pass is given up afterwards: it may be no more than a part of a
+    gradient's computation, and the next reader would find another module.
+    """
+    kept = {part: dict(vars(part)) for part in module.modules()}
     with ExitStack() as stack:
+        stack.callback(_put_back, kept)
         stack.enter_context(evaluation_mode(module))
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
             # cuDNN has no backward pass for recurrent layers in eval mode.
@@ -90,14 +103,22 @@ def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
         yield
 
 
+def _put_back(attributes: dict[nn.Module, dict[str, Any]]) -> None:
+    """Give modules the attributes that they had."""
+    for part, before in attributes.items():
+        vars(part).clear()
+        vars(part).update(before)
+
+
 def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:
     """Compare what the module returns with what the record says, before anything is computed."""
     _refuse_batch_statistics(record.module)
-    if record.classes_ is None:
-        return
+    name, few = type(record.module).__name__, take_rows(copied(inputs), slice(0, 2))
     with torch.no_grad():
-        outputs = call_module(record.module, take_rows(copied(inputs), slice(0, 2)))
-    record.head.check(outputs, len(record.classes_), type(record.module).__name__)
+        outputs = call_module(record.module, few)
+    check_predictions(outputs, n_rows(few), name)
+    if record.classes_ is not None:
+        record.head.check(outputs, len(record.classes_), name)
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:
@@ -123,7 +144,7 @@ def _read(
     try:
         # The matrix products of a few rows round otherwise than those of many; padded to a
         # multiple, a row's score does not depend on how many rows came with it.
-        padded = torch.arange(-(-n // multiple) * multiple) % n
+        padded = torch.arange(-(-n // multiple) * multiple, device="cpu") % n
         block, block_labels = inputs, labels
         if len(padded) > n:
             block = take_rows(inputs, padded)
@@ -166,6 +187,7 @@ class DeviceStates:
     """Checkpoints as states on a module's device: all at once if they fit, else one at a time."""
 
     def __init__(self, module: nn.Module, checkpoints: Sequence[Checkpoint]) -> None:
+        refuse_scripted(module, "its checkpoints are read by putting their weights into it")
         self._checkpoints = checkpoints
         self._device = module_device(module)
         # Tied tensors have one name here; functional_call refuses two values for one tensor.

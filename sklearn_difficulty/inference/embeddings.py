@@ -21,7 +21,7 @@ from ..networks.forward import call_module, module_device
 from ..rows.inputs import Inputs, copied, leaves, n_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
-from .blocks import read_blocks
+from .blocks import Block, read_blocks
 from .trace import Probe, SumCounter
 
 
@@ -55,21 +55,25 @@ class EmbeddingReader:
         start = 0
         # Any codes will do: given some, no pass is made for the predicted ones.
         codes = np.zeros(len(X), dtype=np.int64)
-        for n, _, values in read_blocks(
-            self.record, X, codes, reading, batch_size=batch_size, progress=progress
-        ):
+
+        def keep(block: Block) -> None:
+            nonlocal start
             if not embeddings:
                 device = module_device(self.record.module)
-                embeddings = [torch.empty(len(codes), v.shape[1], device=device) for v in values]
-            for probe, embedding, value in zip(probes, embeddings, values, strict=True):
+                for value in block.result:
+                    size = len(codes), value.shape[1]
+                    embeddings.append(torch.empty(size, dtype=torch.float32, device=device))
+            for probe, embedding, value in zip(probes, embeddings, block.result, strict=True):
                 if value.shape[1] != embedding.shape[1]:
                     raise ValueError(
                         f"The embeddings at {probe.name!r} have {value.shape[1]} values for some "
                         f"rows and {embedding.shape[1]} for others, so there is no distance "
                         "between them. Pad the rows to one length."
                     )
-                embedding[start : start + n] = value[:n]
-            start += n
+                embedding[start : start + block.n] = value[: block.n]
+            start += block.n
+
+        read_blocks(self.record, X, codes, reading, keep, batch_size=batch_size, progress=progress)
         return embeddings
 
     def _read(self, inputs: Inputs, probes: Sequence[Probe]) -> list[torch.Tensor]:

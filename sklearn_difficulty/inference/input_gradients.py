@@ -20,14 +20,14 @@ from torch import nn
 from torch.func import functional_call
 
 from .._progress import SILENT, Task
-from ..networks.forward import State
+from ..networks.forward import State, refuse_scripted
 from ..networks.heads import first_output
 from ..networks.small import StandardizedNetwork
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from .blocks import DeviceStates, read_blocks
+from .blocks import Block, DeviceStates, read_blocks
 from .objectives import target_function, undefined_rows
 
 
@@ -160,13 +160,15 @@ def gradient_variance(
         return reader.moments(inputs, block_labels, per_element=formula != "rms")
 
     variances, magnitudes, used = [], [], []
-    for n, block_labels, running in read_blocks(
-        reader.record, X, labels, moments, batch_size=batch_size, progress=progress
-    ):
+
+    def keep(block: Block) -> None:
+        n, block_labels, running = block
         variances.append(running.variance_of_gradients(formula)[:n].double().cpu())
         magnitudes.append(running.magnitude()[:n].double().cpu())
         if block_labels is not None:
             used.append(block_labels[:n].cpu())
+
+    read_blocks(reader.record, X, labels, moments, keep, batch_size=batch_size, progress=progress)
     variance = torch.cat(variances).numpy()
     variance[~np.isfinite(variance)] = np.nan
     codes = torch.cat(used).numpy() if used else None
@@ -181,8 +183,10 @@ def gradient_maps(
     def moments(inputs: Inputs, block_labels: torch.Tensor | None) -> RunningVariance:
         return reader.moments(inputs, block_labels, per_element=True)
 
-    blocks = read_blocks(reader.record, X, labels, moments, batch_size=batch_size)
-    maps = [running.standard_deviation()[:n].float().cpu() for n, _, running in blocks]
+    def keep(block: Block) -> torch.Tensor:
+        return block.result.standard_deviation()[: block.n].float().cpu()
+
+    maps = read_blocks(reader.record, X, labels, moments, keep, batch_size=batch_size)
     return torch.cat(maps).numpy()
 
 
@@ -192,6 +196,7 @@ class GradientSite:
     def __init__(self, record: TrainingRecord, wrt: str | None) -> None:
         if wrt is None and isinstance(record.module, StandardizedNetwork):
             wrt = "standardize"
+        refuse_scripted(record.module, "its gradients are read with weights put into it")
         self._module = record.module
         self._wrt = wrt
         self._submodule = None if wrt is None else _submodule(self._module, wrt)

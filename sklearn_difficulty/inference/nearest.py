@@ -93,10 +93,10 @@ class _Nearest:
     def __init__(self, n: int, n_neighbors: int, n_bytes: int) -> None:
         self._k = n_neighbors
         self._n_bytes = n_bytes
-        self._squared = torch.full((n, n_neighbors), torch.inf)
-        self._positions = torch.full((n, n_neighbors), -1)
-        self._undefined = torch.zeros(n, dtype=torch.bool)
-        self._buffer = torch.empty(0)
+        self._squared = torch.full((n, n_neighbors), torch.inf, dtype=torch.float32, device="cpu")
+        self._positions = torch.full((n, n_neighbors), -1, device="cpu")
+        self._undefined = torch.zeros(n, dtype=torch.bool, device="cpu")
+        self._buffer = torch.empty(0, device="cpu")
 
     def update(
         self,

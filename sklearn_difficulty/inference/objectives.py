@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
+from ..networks.copying import copied_module
 from ..networks.forward import module_device
 from ..training.record import TrainingRecord
 
@@ -42,7 +42,7 @@ def _loss_function(
             f"losses have; this record's is {record.criterion!r}. Pass one to the record "
             "(criterion=...), or use target='logit'."
         )
-    criterion: Any = copy.deepcopy(record.criterion).to(module_device(record.module))
+    criterion: Any = copied_module(record.criterion).to(module_device(record.module))
     criterion.reduction = "sum"  # so that one row's loss has no share in another's gradient
 
     def loss(outputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:

@@ -20,13 +20,14 @@ from torch import nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from .._progress import SILENT, Task
+from ..networks.copying import copied_module
 from ..networks.forward import State, call_with_state
 from ..networks.heads import first_output
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs, take_rows
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from .blocks import DeviceStates, read_blocks
+from .blocks import Block, DeviceStates, read_blocks
 from .objectives import row_norms, target_function, undefined_rows
 
 _NO_LAST_LAYER = (
@@ -61,8 +62,12 @@ def gradient_norms(
         norms = [norms_of_rows(state, inputs, block_labels).double() for state in states]
         return torch.stack(norms).mean(dim=0)
 
-    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    norms = torch.cat([values[:n].cpu() for n, _, values in blocks]).numpy()
+    def keep(block: Block) -> torch.Tensor:
+        return block.result[: block.n].cpu()
+
+    norms = torch.cat(
+        read_blocks(record, X, labels, reading, keep, batch_size=batch_size, progress=progress)
+    ).numpy()
     norms[~np.isfinite(norms)] = np.nan
     return norms
 
@@ -123,7 +128,7 @@ def _last_linear(module: nn.Module, state: State, inputs: Inputs) -> nn.Linear:
 
 def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor]) -> Norms:
     """Return the reader of the norms over all trained parameters, by vmap over rows."""
-    module = record.module
+    module = copied_module(record.module)  # vmap's tensors must not stay in what it may keep
     trained = {name for name, p in module.named_parameters() if p.requires_grad}
     n_bytes = 4 * sum(p.numel() for p in module.parameters() if p.requires_grad)
     chunk = max(1, int(get_config()["working_memory"] * 2**20 / 4 / max(1, n_bytes)))

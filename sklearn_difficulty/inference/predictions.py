@@ -21,7 +21,7 @@ from ..rows.inputs import Inputs, copied
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from .blocks import DeviceStates, Reading, read_blocks
+from .blocks import Block, DeviceStates, Reading, read_blocks
 
 STATISTICS = ("probability", "margin", "loss", "el2n", "entropy")
 
@@ -48,9 +48,11 @@ def mean_statistics(
 
         return mean(inputs, statistics)
 
-    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    means = torch.cat([values[:, :n].cpu() for n, _, values in blocks], dim=1).numpy()
-    return dict(zip(STATISTICS, means, strict=True))
+    def keep(block: Block) -> torch.Tensor:
+        return block.result[:, : block.n].cpu()
+
+    means = read_blocks(record, X, labels, reading, keep, batch_size=batch_size, progress=progress)
+    return dict(zip(STATISTICS, torch.cat(means, dim=1).numpy(), strict=True))
 
 
 def mean_probabilities(
@@ -63,8 +65,9 @@ def mean_probabilities(
         return mean(inputs, record.head.probabilities)
 
     codes = np.zeros(len(X), dtype=np.int64)  # given any, none are predicted
-    blocks = read_blocks(record, X, codes, reading, batch_size=batch_size)
-    return np.concatenate([b.result[: b.n].float().cpu().numpy() for b in blocks])
+    return torch.cat(
+        read_blocks(record, X, codes, reading, counted_results, batch_size=batch_size)
+    ).numpy()
 
 
 def _mean_over(
@@ -74,11 +77,11 @@ def _mean_over(
     states = DeviceStates(record.module, checkpoints)
 
     def mean(inputs: Inputs, statistic: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        total = torch.zeros(())
+        total: Any = 0.0
         for state in states:
             with torch.no_grad():
                 value = statistic(call_with_state(record.module, state, inputs))
-            total = total.to(value.device) + value.double()
+            total = total + value.double()
         return total / len(checkpoints)
 
     return mean
@@ -88,10 +91,17 @@ def predicted_classes(
     record: TrainingRecord, X: Rows, *, batch_size: int, progress: Task = SILENT
 ) -> NDArray[np.int64]:
     """Return the position of the class that the network predicts for every row."""
-    blocks = read_blocks(
-        record, X, None, lambda _inputs, _labels: None, batch_size=batch_size, progress=progress
-    )
-    return np.concatenate([b.labels[: b.n].cpu().numpy() for b in blocks if b.labels is not None])
+
+    def keep(block: Block) -> torch.Tensor:
+        assert block.labels is not None
+        return block.labels[: block.n].cpu()
+
+    def no_reading(_inputs: Inputs, _labels: torch.Tensor | None) -> None:
+        """Read nothing but the classes."""
+
+    return torch.cat(
+        read_blocks(record, X, None, no_reading, keep, batch_size=batch_size, progress=progress)
+    ).numpy()
 
 
 def output_margins(
@@ -132,6 +142,11 @@ def logit_leads(outputs: torch.Tensor, head: Head, classes: torch.Tensor | None)
     return logits.gather(1, own) - logits.gather(1, others)
 
 
+def counted_results(block: Block) -> torch.Tensor:
+    """Return what was read of the rows that count, in single precision and on the CPU."""
+    return block.result[: block.n].float().cpu()
+
+
 def values_in_order(
     record: TrainingRecord,
     X: Rows,
@@ -141,7 +156,10 @@ def values_in_order(
     progress: Task,
 ) -> NDArray[np.float32]:
     """Return one number per row, NaN where it is not finite."""
-    blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    values = torch.cat([block.result[: block.n].float().cpu() for block in blocks]).numpy()
+    values = torch.cat(
+        read_blocks(
+            record, X, labels, reading, counted_results, batch_size=batch_size, progress=progress
+        )
+    ).numpy()
     values[~np.isfinite(values)] = np.nan
     return values

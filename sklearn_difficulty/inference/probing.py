@@ -226,8 +226,10 @@ def last_hidden_probe(
     def logits(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
         return record.head.logits(call_module(record.module, copied(inputs)))
 
-    [block] = read_blocks(record, rows, None, logits, batch_size=2)
-    returned = block.result[: block.n].float().log_softmax(dim=1)
+    [values] = read_blocks(
+        record, rows, None, logits, lambda block: block.result[: block.n], batch_size=2
+    )
+    returned = values.float().log_softmax(dim=1)
     embedded = EmbeddingReader(record).embed(rows, probes, batch_size=2)
     for probe, values in zip(reversed(probes), reversed(embedded), strict=True):
         if values.shape[1] == 1:  # the logit of the second of two classes

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
-from ..networks.forward import call_module
+from ..networks.forward import call_module, refuse_scripted
 from ..rows.inputs import Inputs, copied, leaves, n_rows, take_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
@@ -176,6 +176,7 @@ def _tracing(module: nn.Module, n: int) -> Iterator[Trace]:
 
 def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
     """Return what a forward pass of the first rows does, in eval mode."""
+    refuse_scripted(record.module, "its layers are read by hooks")
 
     def reading(inputs: Inputs, _labels: Any) -> Trace:
         few = copied(take_rows(inputs, slice(0, _TRACED_ROWS)))
@@ -186,5 +187,5 @@ def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
 
     rows = X.take(slice(_TRACED_ROWS))
     codes = np.zeros(len(rows), dtype=np.int64)
-    [block] = read_blocks(record, rows, codes, reading, batch_size=16)
-    return block.result
+    [trace] = read_blocks(record, rows, codes, reading, lambda block: block.result, batch_size=16)
+    return trace

@@ -24,8 +24,46 @@ def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Te
 
 
 def plain_module(module: nn.Module) -> nn.Module:
-    """Return the module itself if `module` is the wrapper that torch.compile makes."""
-    return getattr(module, "_orig_mod", module)
+    """Return the module inside the wrappers of torch.compile and of parallel training."""
+    while (inner := _wrapped(module)) is not None:
+        module = inner
+    return module
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    """Return what a wrapper wraps, None if a module is no wrapper."""
+    # By name, so that torch.distributed need not be there; other libraries name theirs alike.
+    is_parallel = any("DataParallel" in cls.__name__ for cls in type(module).__mro__)
+    for name in ("_orig_mod", "_fsdp_wrapped_module", *(["module"] if is_parallel else [])):
+        inner = getattr(module, name, None)
+        if isinstance(inner, nn.Module):
+            return inner
+    return None
+
+
+def refuse_scripted(module: nn.Module, reading: str) -> None:
+    """Raise if other weights, or hooks, are to be put into what torch.jit has compiled."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ValueError(
+            f"{type(module).__name__} is compiled by torch.jit, and {reading}, which torch does "
+            "not allow there. Pass the module that it was scripted or traced from."
+        )
+
+
+def check_predictions(outputs: Any, n: int, module_name: str) -> None:
+    """Raise unless what is predicted for n rows is a tensor of floats with one entry per row."""
+    if not isinstance(outputs, torch.Tensor):
+        found = type(outputs).__name__
+    elif not outputs.is_floating_point():
+        found = f"a tensor of {outputs.dtype}"
+    elif outputs.ndim == 0 or len(outputs) != n:
+        found = f"a tensor of shape {tuple(outputs.shape)}"
+    else:
+        return
+    raise ValueError(
+        f"{module_name} returns {found} for {n} rows; it must return floats, with one entry per "
+        "row along axis 0."
+    )
 
 
 def module_device(module: nn.Module) -> torch.device:

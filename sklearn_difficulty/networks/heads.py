@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -17,9 +18,22 @@ from torch import nn
 OutputKind = Literal["logits", "binary_logit", "probabilities", "log_probabilities", "values"]
 
 
-def first_output(outputs: Any) -> torch.Tensor:
-    """Return the predictions of a module that may return more than these."""
-    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+def first_output(outputs: Any) -> Any:
+    """Return the predictions of a module that may return more: its `logits`, or the first array."""
+    if hasattr(outputs, "ndim"):
+        return outputs
+    is_dict = isinstance(outputs, Mapping)
+    logits = outputs.get("logits") if is_dict else getattr(outputs, "logits", None)
+    parts = outputs if isinstance(outputs, (tuple, list)) else ()
+    for part in (logits, *parts):
+        if hasattr(part, "ndim"):
+            return part
+    held = f" with {[str(name) for name in outputs]}" if is_dict else ""
+    raise ValueError(
+        f"The network returns {type(outputs).__name__}{held}, in which predictions cannot be "
+        "found. Let its forward return a tensor, a tuple that begins with one, or an object or a "
+        "dict whose logits are one."
+    )
 
 
 class Head(ABC):
@@ -208,7 +222,7 @@ class BinaryLogit(Head):
 
     def check(self, outputs: torch.Tensor, n_classes: int, module_name: str) -> None:
         """Raise unless there are two classes and one value a row."""
-        if outputs[0].numel() != 1 or n_classes != 2:
+        if outputs.numel() != len(outputs) or n_classes != 2:
             raise ValueError(
                 f"BCEWithLogitsLoss needs two classes and one logit a row; there are {n_classes} "
                 f"classes and {module_name} returns {tuple(outputs.shape[1:])} a row."
@@ -314,7 +328,8 @@ def _check_columns(outputs: torch.Tensor, n_classes: int, module_name: str) -> N
         raise ValueError(
             f"{module_name} returns outputs of shape {tuple(outputs.shape)} for {len(outputs)} "
             f"rows, but there are {n_classes} classes: it must return one column per class (or, "
-            "for two classes, one logit, trained with nn.BCEWithLogitsLoss)."
+            "for two classes, one logit, trained with nn.BCEWithLogitsLoss). If y lacks some of "
+            "its classes, name all of them, in the order of the columns: classes=[...] of the net."
         )
 
 

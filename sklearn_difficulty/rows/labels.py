@@ -26,11 +26,47 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return classes, codes.astype(np.int64)
 
 
+def encode_among(y: Any, classes: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the classes of a network's columns, and for every row that of its label.
+
+    Labels are some of the classes or, where these are names only, positions of columns.
+    """
+    names = np.asarray(classes)
+    labels, codes = encode_labels(y)
+    if not set(labels.tolist()) <= set(names.tolist()):
+        names, given = np.arange(len(names)), names
+        if not _are_positions(labels, len(names)):
+            unknown = [label for label in labels.tolist() if label not in given.tolist()]
+            raise ValueError(
+                f"y contains labels that are not among classes={given.tolist()} of the network: "
+                f"{unknown[:LISTED_ROWS]}."
+            )
+    position = {label: k for k, label in enumerate(names.tolist())}
+    columns = np.array([position[label] for label in labels.tolist()])
+    return names, columns[codes].astype(np.int64)
+
+
+def among_columns(
+    classes: NDArray[Any], codes: NDArray[Any], n_columns: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return classes and codes of a network that may have more columns than y has labels.
+
+    Integers that fit are positions of columns, as skorch takes them.
+    """
+    if n_columns <= len(classes) or not _are_positions(classes, n_columns):
+        return classes, codes
+    return np.arange(n_columns), classes[codes].astype(np.int64)
+
+
+def _are_positions(labels: NDArray[Any], n_columns: int) -> bool:
+    """Tell whether labels are positions of columns."""
+    return bool(labels.dtype.kind in "iu" and 0 <= labels.min() and labels.max() < n_columns)
+
+
 def classes_of_columns(y: Any, n_columns: int) -> NDArray[Any]:
     """Return what columns stand for: 0, 1, ... if y holds these, else the sorted labels of y."""
     classes = np.unique(as_labels(y))
-    are_positions = classes.dtype.kind in "iu" and 0 <= classes[0] and classes[-1] < n_columns
-    return np.arange(n_columns) if are_positions else classes
+    return np.arange(n_columns) if _are_positions(classes, n_columns) else classes
 
 
 def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:

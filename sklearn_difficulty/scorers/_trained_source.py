@@ -17,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from .._progress import Task
 from .._randomness import alone
 from .._warnings import warn_caller
+from ..rows.labels import among_columns
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.default import default_network_for
@@ -119,6 +120,8 @@ class SingleTraining:
                 progress=training,
             )
         record.require(needs)
+        if classes is not None and record.classes_ is not None:
+            _, targets = among_columns(classes, targets, len(record.classes_))
         return record, targets
 
     def _compare_rows(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..networks.forward import plain_module
 from .files.states import StateLayout, fitted_state, read_file
 from .files.tensors import read_content, unpacked
 
@@ -158,10 +159,11 @@ class Checkpoint:
         return unpacked(read_content(self.path, self.digest), self.path)
 
 
+@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
-    # torch.compile's wrapper puts "_orig_mod." before every name; the plain module does not.
-    state = getattr(module, "_orig_mod", module).state_dict()
+    # A wrapper puts "_orig_mod." or "module." before every name; the plain module does not.
+    state = plain_module(module).state_dict()
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
         for name, value in state.items()

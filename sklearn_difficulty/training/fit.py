@@ -13,13 +13,15 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
 from .._warnings import warn_caller
+from ..networks.copying import copied_module
 from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
-from ..rows.labels import encode_labels, float_targets
+from ..rows.labels import encode_among, encode_labels, float_targets
 from ..rows.rows import Rows
 from .interruptions import is_early_stop, watched_signals
 from .record_parts import RecordParts, recorded_parts, untrained_parts
@@ -29,6 +31,7 @@ from .sampler_ids import StandIn
 from .skorch_net import (
     is_regression,
     matched_to_module,
+    named_classes,
     predefined_validation_set,
     refuse_values_out_of_range,
     seeds_row_order,
@@ -41,7 +44,10 @@ _NO_NEEDS = RecordNeeds()
 def targets_for(net: NeuralNet, X: Rows, y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
     """Return the classes, None for regression, and y as int64 codes or float32 values."""
     y = X.given_labels(y)
-    return (None, float_targets(y)) if is_regression(net) else encode_labels(y)
+    if is_regression(net):
+        return None, float_targets(y)
+    classes = named_classes(net)
+    return encode_labels(y) if classes is None else encode_among(y, classes)
 
 
 def fit_network(
@@ -71,7 +77,7 @@ def fit_network(
     if needs.mode is not None:
         callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
     seed = draw_seed(random_state)
-    _train(net, X, targets, classes, recorder, seed, rehearse, callbacks, progress)
+    classes = _train(net, X, targets, classes, recorder, seed, rehearse, callbacks, progress)
     return recorded_parts(net, recorder, classes)
 
 
@@ -85,8 +91,11 @@ def _train(
     rehearse: Rehearsal,
     callbacks: Sequence[tuple[str, Callback]],
     progress: Task,
-) -> None:
-    """Fit a net made by `training_clone`, in place; its `callbacks` stay those of the user."""
+) -> NDArray[Any] | None:
+    """Fit a net made by `training_clone`, in place, and return the classes of its columns.
+
+    Its `callbacks` stay those of the user.
+    """
     init_seed, order_seed, dropout_seed = spawn_seeds(seed)
     own_order = seeds_row_order(net)
     if own_order:
@@ -97,9 +106,11 @@ def _train(
     interruptions: list[KeyboardInterrupt] = []
     all_rows, first_rows = X, X.take(slice(2))
     skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
+    columns = classes
 
     # By then the module and all callbacks are ready; skorch's `fit` would swallow the interrupt.
     def fit_loop(X: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        nonlocal columns
         dtype = module_dtype(net.module_)
         # A batch from a Dataset comes in the Dataset's dtype.
         net.infer = StandIn(
@@ -109,8 +120,12 @@ def _train(
             if attached:  # skorch has told the other callbacks that training begins
                 recorder.on_train_begin(net, X=X, y=y)
             refuse_values_out_of_range(net.module_, all_rows)
-            X, y = matched_to_module(net, X, y, classes)
-            rehearse(untrained_parts(net, classes), first_rows, targets[:2])
+            X, y, columns = matched_to_module(net, X, y, classes)
+            first_targets = targets[:2]
+            if columns is not classes:  # the codes are others, too
+                recorder.given_ = (recorder.given_[0], y)
+                first_targets = y[:2]
+            rehearse(untrained_parts(net, columns), first_rows, first_targets)
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
@@ -135,7 +150,7 @@ def _train(
         recorder._discard(net)
         raise
     finally:
-        for stand_in in ("fit_loop", "infer"):
+        for stand_in in ("fit_loop", "infer", "get_loss"):
             vars(net).pop(stand_in, None)
         net.train_split = split
         if hasattr(net, "callbacks_"):
@@ -144,6 +159,7 @@ def _train(
         if own_order:
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
+    return columns
 
 
 class _ReportEpochs(Callback):
@@ -189,9 +205,19 @@ class _NeedsTrajectory(Callback):
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")
 
 
+def unfitted_clone(net: NeuralNet) -> NeuralNet:
+    """Return scikit-learn's clone, also of modules that it cannot copy."""
+    settings = net.get_params(deep=False)
+    modules = {name: value for name, value in settings.items() if isinstance(value, nn.Module)}
+    if not modules:
+        return clone(net)
+    others = clone(type(net)(**{**settings, **dict.fromkeys(modules)})).get_params(deep=False)
+    return type(net)(**{**others, **{name: copied_module(m) for name, m in modules.items()}})
+
+
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
     """Return an unfitted clone that trains on every row."""
-    copy = clone(net)
+    copy = unfitted_clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split
         is_default = isinstance(split, ValidSplit) and split.cv == 5
@@ -202,8 +228,9 @@ def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
                 "train_split=skorch.helper.predefined_split(valid_dataset)."
             )
         copy.set_params(train_split=None)
-    if getattr(copy, "classes", None) is not None:
-        copy.set_params(classes=None)  # labels reach the clone as codes
+    classes = named_classes(copy)
+    if classes is not None:
+        copy.set_params(classes=list(range(len(classes))))  # labels reach the clone as codes
     if verbose == 0:
         copy.set_params(verbose=0)
     return copy

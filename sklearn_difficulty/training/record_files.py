@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import head_named
 from ..networks.published import VGG16, ResNet18
@@ -189,7 +189,7 @@ def _read_module(
     if module is not None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must be a torch module, not {module!r}; pass {name}(...).")
-        module = copy.deepcopy(plain_module(module))
+        module = copied_module(plain_module(module))
     elif config is not None:
         module = _build(folder, name, config, state)
     else:

@@ -6,7 +6,6 @@ A fit returns parts, files hold parts, and `TrainingRecord` is parts with method
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import nn
 
 from .._arrays import as_labels, as_numbers
 from .._warnings import warn_caller
+from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
@@ -70,7 +70,7 @@ def recorded_parts(
 ) -> RecordParts:
     """Return what a recorder kept of a net's latest fit; the module is copied."""
     return RecordParts(
-        copy.deepcopy(plain_module(net.module_)),
+        copied_module(plain_module(net.module_)),
         recorder.checkpoints_,
         classes=classes,
         outputs=head_of(net).name,
@@ -147,7 +147,7 @@ def module_and_checkpoints(
         raise TypeError(
             "states is a single state dict or path; pass a list of them, one per checkpoint."
         )
-    module = copy.deepcopy(plain_module(module))
+    module = copied_module(plain_module(module))
     layout = StateLayout.of(module)
     sources = list(states)
     if not sources:

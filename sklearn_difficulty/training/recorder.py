@@ -24,6 +24,8 @@ from torch import nn
 
 from .._arrays import to_numpy
 from .._randomness import isolated_rng
+from ..networks.copying import check_copy
+from ..networks.forward import plain_module
 from ..networks.heads import first_output
 from ..rows.identity import RowsFingerprint
 from ..rows.rows import DatasetRows, as_rows
@@ -129,6 +131,7 @@ class RecordTraining(Callback):
         self.is_finished_ = False
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
+        check_copy(plain_module(net.module_))  # else it would be found after the last epoch
         plan = CheckpointPlan.of(self.checkpoints)
         plan.check_within(net.max_epochs)
         self._make_folder()
@@ -189,7 +192,11 @@ class RecordTraining(Callback):
         **kwargs: Any,
     ) -> None:
         """Put the outputs of a training batch aside, and learn how many columns they have."""
-        outputs = first_output(y_pred)
+        try:
+            outputs = first_output(y_pred)
+        except ValueError as error:  # of a training of the user's own, which goes on
+            self.row_ids_.problem = str(error).rstrip(".")
+            return
         if not isinstance(outputs, torch.Tensor) or outputs.ndim == 0:
             self.row_ids_.problem = "the module does not return a tensor with one entry per row"
             return

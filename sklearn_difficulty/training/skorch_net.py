@@ -30,17 +30,21 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..networks.forward import (
+    check_predictions,
     evaluation_mode,
     module_device,
     module_dtype,
     plain_module,
 )
 from ..networks.heads import HEADS, Head, first_output
-from ..rows.inputs import as_arguments, cast_floats
-from ..rows.labels import codes_of, float_targets
+from ..rows.inputs import Inputs, as_arguments, cast_floats, n_rows
+from ..rows.labels import among_columns, codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
+from .sampler_ids import StandIn
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
+_LIBRARIES = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
+_LOSS_STEPS = ("get_loss", "train_step", "train_step_single", "validation_step", "evaluation_step")
 _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 
@@ -82,14 +86,14 @@ def refuse_unwatched_monitors(net: NeuralNet) -> None:
             )
 
 
-def outputs_of_first_rows(net: NeuralNet, X: Any) -> torch.Tensor:
-    """Return what the module of an initialized net says about two rows, in eval mode."""
+def outputs_of_first_rows(net: NeuralNet, X: Any) -> tuple[Inputs, Any]:
+    """Return two rows and all that an initialized net's module returns for them, in eval mode."""
     module = net.module_
     rows = as_rows(X, collate_fn=collate_fn(net))
     _, inputs = next(rows.blocks(2, dtype=module_dtype(module), device=module_device(module)))
     with evaluation_mode(module), torch.no_grad():
         try:
-            return first_output(net.infer(inputs))
+            outputs = net.infer(inputs)
         except RuntimeError as error:
             if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
                 raise ValueError(
@@ -98,6 +102,9 @@ def outputs_of_first_rows(net: NeuralNet, X: Any) -> torch.Tensor:
                     "X.astype('float32')."
                 ) from error
             raise
+    name = type(plain_module(module)).__name__
+    check_predictions(first_output(outputs), n_rows(inputs), name)
+    return inputs, outputs
 
 
 def refuse_values_out_of_range(module: nn.Module, rows: Rows) -> None:
@@ -139,22 +146,72 @@ def seeds_row_order(net: NeuralNet) -> bool:
 
 def matched_to_module(
     net: NeuralNet, X: Any, y: Any, classes: NDArray[Any] | None
-) -> tuple[Any, Any]:
-    """Refuse what cannot be trained, and give all targets the form that the loss needs."""
+) -> tuple[Any, Any, NDArray[Any] | None]:
+    """Refuse what cannot be trained, and give all targets the form that the loss needs.
+
+    Returns X, y and the classes of the module's columns.
+    """
     refuse_unwatched_monitors(net)
-    outputs = outputs_of_first_rows(net, X)
+    inputs, returned = outputs_of_first_rows(net, X)
+    outputs = first_output(returned)
     name = type(plain_module(net.module_)).__name__
     if classes is not None:
+        if y is not None and may_lack_classes(net, outputs):
+            classes, y = among_columns(classes, y, outputs.shape[1])
         head_of(net).check(outputs, len(classes), name)
     if y is not None:
         y = like_outputs(y, net, outputs)
+        if not isinstance(returned, torch.Tensor):
+            _give_predictions_to_loss(net, returned, y[: len(outputs)], inputs)
     if isinstance(X, LabelledDataset) and y is not None:
         X = LabelledDataset(X.dataset, y)
     valid = predefined_validation_set(net)
     if valid is not None:
         labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
         net.train_split = predefined_split(LabelledDataset(valid, labels))
-    return X, y
+    return X, y, classes
+
+
+def may_lack_classes(net: NeuralNet, outputs: torch.Tensor) -> bool:
+    """Tell whether the columns of a module may be more than the classes that y happens to hold."""
+    has_columns = outputs.ndim == 2 and not head_of(net).compares_shapes
+    return has_columns and named_classes(net) is None
+
+
+def named_classes(net: NeuralNet) -> Any:
+    """Return the classes that a net was told its columns stand for, None if it was not."""
+    classes = getattr(net, "classes", None)
+    return None if classes is None or len(classes) == 0 else classes
+
+
+def _give_predictions_to_loss(
+    net: NeuralNet, returned: Any, targets: NDArray[Any], inputs: Inputs
+) -> None:
+    """Let the loss see the predictions alone, if it takes these and not all that is returned."""
+    skorch_infer, skorch_loss = net.infer, net.get_loss
+
+    def is_taken(outputs: Any) -> bool:
+        try:
+            skorch_loss(outputs, targets, X=inputs, training=False)
+        except Exception:  # whatever a loss makes of what it does not know
+            return False
+        return True
+
+    if is_taken(returned) or not is_taken(first_output(returned)):
+        return
+    net.get_loss = StandIn(
+        net, "get_loss", lambda y_pred, *args, **kw: skorch_loss(first_output(y_pred), *args, **kw)
+    )
+    if not any(has_own(net, name) for name in _LOSS_STEPS):
+        # skorch fails on such outputs, so no callback is used to them; nor can its scores be.
+        net.infer = StandIn(
+            net, "infer", lambda *args, **kw: first_output(skorch_infer(*args, **kw))
+        )
+
+
+def has_own(net: NeuralNet, name: str) -> bool:
+    """Tell whether the class of a net has a method of its own in place of skorch's."""
+    return not getattr(type(net), name).__module__.startswith(_LIBRARIES)
 
 
 def _validation_targets(

@@ -172,16 +172,18 @@ class TrajectoryRecorder:
         targets = self._targets.numpy().copy()  # the next epochs write to their own
         return Trajectory(**history, targets=targets, mode=self.mode)
 
+    @torch.inference_mode(False)  # so that a later flush, elsewhere, may write to the sums
     def _start_epoch(self, device: Any = "cpu") -> None:
         """Begin with empty sums."""
         n = self.n_rows
         self._pending: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._pending_bytes = 0
         self._sums = torch.zeros(len(_MEANS), n, dtype=torch.float64, device=device)
-        self._count = torch.zeros(n, device=device)
+        self._count = torch.zeros(n, dtype=torch.float32, device=device)
         self._predicted = torch.full((n,), -1, device=device)
         self._logits: torch.Tensor | None = None
 
+    @torch.inference_mode(False)
     def _flush(self) -> None:
         """Reduce the outputs that wait, all in one go."""
         if not self._pending:
@@ -196,7 +198,7 @@ class TrajectoryRecorder:
         labels = self._head.labels(labels, outputs)
         means, logits = self._head.row_statistics(outputs, labels)
         self._sums.index_add_(1, ids, means.double())
-        self._count.index_add_(0, ids, torch.ones(len(ids), device=ids.device))
+        self._count.index_add_(0, ids, torch.ones_like(ids, dtype=torch.float32))
         # Of rows that come several times, the last: scattering would take any of them.
         order = torch.arange(len(ids), device=ids.device)
         last = torch.full((self.n_rows,), -1, device=ids.device)
@@ -209,7 +211,9 @@ class TrajectoryRecorder:
             self._predicted[shown] = predicted.where(~means[0, at].isnan(), -1)
         if self.keep_logits:
             if self._logits is None:
-                self._logits = torch.empty(self.n_rows, logits.shape[1])
+                self._logits = torch.empty(
+                    self.n_rows, logits.shape[1], dtype=torch.float32, device="cpu"
+                )
             self._logits[shown.cpu()] = logits[at].cpu()
         self._note_targets(shown.cpu(), labels[at].cpu())
 

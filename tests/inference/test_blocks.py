@@ -101,6 +101,10 @@ def test_memory_for_four_rows_is_enough(data, labelled):
         assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def as_it_is(block):
+    return block
+
+
 def test_memory_for_no_row_is_not_enough(data):
     sizes = []
 
@@ -109,7 +113,9 @@ def test_memory_for_no_row_is_not_enough(data):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        list(read_blocks(record_of(mlp()), as_rows(data[0]), None, out_of_memory, batch_size=16))
+        read_blocks(
+            record_of(mlp()), as_rows(data[0]), None, out_of_memory, as_it_is, batch_size=16
+        )
     assert sizes == [16, 8, 4, 2, 1]
 
 
@@ -129,10 +135,12 @@ def test_every_row_is_read_once_in_order_with_its_label(data, kind, batch_size):
         assert len(labels) == len(inputs["x"] if kind == "dict" else inputs)
         return (inputs["x"] if kind == "dict" else inputs)[:, 0]
 
-    given = list(read_blocks(record, as_rows(rows), y[:37], first_column, batch_size=batch_size))
+    given, predicted = (
+        read_blocks(record, as_rows(rows), labels, first_column, as_it_is, batch_size=batch_size)
+        for labels in (y[:37], None)
+    )
     assert_array_equal(np.concatenate([b.result[: b.n] for b in given]), X[:, 0])
     assert_array_equal(np.concatenate([b.labels[: b.n] for b in given]), y[:37])
-    predicted = read_blocks(record, as_rows(rows), None, first_column, batch_size=batch_size)
     assert_array_equal(
         np.concatenate([b.labels[: b.n] for b in predicted]), X[:, :C].argmax(axis=1)
     )
@@ -272,7 +280,7 @@ def test_generators_are_restored_after_a_failed_reading(data):
         raise KeyError
 
     with pytest.raises(KeyError):
-        list(read_blocks(record_of(mlp()), as_rows(data[0]), None, fails, batch_size=8))
+        read_blocks(record_of(mlp()), as_rows(data[0]), None, fails, as_it_is, batch_size=8)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -300,9 +308,12 @@ def test_outputs_that_belie_the_record_are_refused_at_the_first_block(
         scorer.fit(data[0], y)
     started = []
     with pytest.raises(ValueError, match=message):
-        list(
-            read_blocks(
-                record, as_rows(data[0]), None, lambda *block: started.append(1), batch_size=4
-            )
+        read_blocks(
+            record,
+            as_rows(data[0]),
+            None,
+            lambda *block: started.append(1),
+            as_it_is,
+            batch_size=4,
         )
     assert not started

@@ -326,7 +326,7 @@ def test_nonfinite_rows_are_refused(make_net, data, value):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"module__n_outputs": 4}, "3 classes: it must return one column per class"),
+        ({"module__n_outputs": 2}, "3 classes: it must return one column per class"),
         ({"criterion": nn.NLLLoss}, "pass criterion=nn.CrossEntropyLoss"),
         ({"criterion": nn.BCEWithLogitsLoss}, "needs two classes and one logit"),
         ({"cls": NeuralNetRegressor, "criterion": nn.MSELoss}, r"3 number\(s\) a row, but y holds"),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ...networks.copying import copied_module
 from ...rows.labels import codes_of
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
@@ -95,7 +95,7 @@ class FittedMembers:
             raise ValueError(
                 "The members' weights were not kept; fit the ensemble with keep_members=True."
             )
-        module = copy.deepcopy(self._template.module)
+        module = copied_module(self._template.module)
         module.load_state_dict(self._states[k])
         return TrainingRecord(
             module,

@@ -20,6 +20,7 @@ from torch import nn
 
 from ..._arrays import to_numpy
 from ..._randomness import isolated_rng, one_thread
+from ...networks.copying import check_copy
 from ...networks.forward import (
     call_module,
     evaluation_mode,
@@ -27,13 +28,14 @@ from ...networks.forward import (
     module_dtype,
     plain_module,
 )
-from ...networks.heads import Head
+from ...networks.heads import Head, first_output
+from ...rows.labels import among_columns
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
-from ..skorch_net import head_of
+from ..skorch_net import head_of, may_lack_classes, outputs_of_first_rows
 
 # From a member's record, all rows, their codes, and which of them were trained on, to arrays.
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
@@ -75,6 +77,11 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             verbose=pool.verbose,
             callbacks=[("held_out", watcher)],
         )
+        if record.classes_ is None or len(record.classes_) != len(pool.classes):
+            raise ValueError(
+                f"The network has more columns than y has classes, {len(pool.classes)}, and gets "
+                "them only when training begins. Name all classes: classes=[...] of the net."
+            )
         return read_member(pool, record, mask, watcher.mean())
 
 
@@ -148,13 +155,23 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     return torch.cat(outputs).float().cpu().numpy()
 
 
-def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
-    """Return a record of an untrained network."""
+def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
+    """Return a record of an untrained network, with the classes of its columns."""
     net = training_clone(net, verbose=0)
     with isolated_rng(0, net.device or "cpu"):
         net.initialize()
+        module = plain_module(net.module_)
+        check_copy(module)
+        try:
+            outputs = first_output(outputs_of_first_rows(net, X)[1])
+            if may_lack_classes(net, outputs):
+                classes, _ = among_columns(classes, np.arange(len(classes)), outputs.shape[1])
+        except ValueError:
+            raise
+        except Exception:  # a callback may shape it when training begins; else it raises again
+            pass
     return TrainingRecord(
-        plain_module(net.module_),
+        module,
         [],
         classes=classes,
         outputs=head_of(net).name,

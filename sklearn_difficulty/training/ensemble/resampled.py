@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from skorch import NeuralNet
@@ -20,9 +20,10 @@ from torch import nn
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
 from ..._warnings import warn_caller
+from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
-from ..fit import targets_for
+from ..fit import targets_for, unfitted_clone
 from ..skorch_net import collate_fn, is_regression, refuse_values_out_of_range
 from .cache import MemberStore
 from .fitted import FittedMembers
@@ -267,6 +268,9 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             )
         classes, targets = targets_for(net, rows, y)
         assert classes is not None
+        untrained = untrained_record(net, classes, view)
+        assert untrained.classes_ is not None
+        classes, targets = among_columns(classes, targets, len(untrained.classes_))
         if isinstance(net.module, nn.Module):
             warn_caller(
                 "The network's module is an instance, so every member starts from its weights: "
@@ -299,7 +303,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
-            untrained = untrained_record(net, classes)
             refuse_values_out_of_range(untrained.module, rows)
             self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs
@@ -323,7 +326,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=self.verbose,
             progress=progress,
         )
-        self.estimator_, self.classes_ = clone(net), classes
+        self.estimator_, self.classes_ = unfitted_clone(net), classes
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = rows.identity(targets)

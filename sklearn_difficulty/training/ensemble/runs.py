@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.externals.loky.backend.reduction import dumps
 from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn.utils.parallel import Parallel, delayed
+from skorch import NeuralNet
 
 from ..._progress import Task
 from ..._randomness import is_alone, isolated_rng, one_thread
@@ -123,6 +125,9 @@ def _side_by_side(
     pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], n_jobs: int | None, report: _Report
 ) -> Iterator[tuple[int, Arrays]]:
     """Train stacks, or members one by one, as jobs."""
+    active, _ = get_active_backend()
+    if type(active).__name__ in _IN_PROCESSES and effective_n_jobs(n_jobs) > 1:
+        _refuse_unpicklable(pool.net)
     train = _train_stack if plan.backend == "stacked" else _train_one
     jobs = (
         delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
@@ -133,6 +138,20 @@ def _side_by_side(
         n_finished += len(trained)
         report(n_finished, 0, 1.0)
         yield from trained
+
+
+def _refuse_unpicklable(net: NeuralNet) -> None:
+    """Raise for a net that cannot be sent to other processes, and name the parameter."""
+    for name, value in net.get_params(deep=False).items():
+        try:
+            dumps(value)
+        except Exception as error:  # of any object that a net may hold
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise ValueError(
+                f"{name} of the network cannot be sent to other processes ({reason}). Set "
+                "n_jobs=1, train in joblib.parallel_config('threading'), or let a class or a "
+                "function make it."
+            ) from error
 
 
 def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tuple[int, Arrays]]]:

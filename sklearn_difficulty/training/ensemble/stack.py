@@ -12,7 +12,6 @@ stacked without changing the result.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from torch.func import functional_call, vmap
 from torch.utils.data import Dataset
 
 from ..._randomness import isolated_rng, spawn_seeds
+from ...networks.copying import copied_module
 from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
 from ...networks.heads import first_output
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
@@ -87,7 +87,7 @@ def train_stack(
         schedules = stack.schedules(optimizer)
         for n_epochs in range(1, stack.net.max_epochs + 1):
             stack.module.train()
-            losses = torch.zeros(len(seeds))
+            losses = torch.zeros(len(seeds), device=stack.device)
             for positions in zip(*loaders, strict=True):
                 optimizer.zero_grad()
                 losses = stack.losses(rows.gather(1, torch.stack(positions)))
@@ -172,8 +172,9 @@ class Stack:
             name: _stacked(dict(m.named_buffers())[name] for m in modules)
             for name, _ in self.module.named_buffers()
         }
-        _, targets = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
+        _, targets, _ = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
         self._targets = _as_tensor(targets).to(self.device)
+        self._loss_takes_all = "get_loss" not in vars(self.net)  # else predictions are found for it
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
         self._takes_batches = len(nets) > 1 and self._try_stacked_inputs(len(nets))
@@ -255,9 +256,10 @@ class Stack:
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
-        """Return what the module returns with these tensors."""
+        """Return what the module predicts, or all that the loss takes, with these tensors."""
         state = {**parameters, **buffers}
-        return functional_call(self.module, state, *as_arguments(inputs))
+        outputs = functional_call(self.module, state, *as_arguments(inputs))
+        return outputs if self._loss_takes_all else first_output(outputs)
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
@@ -316,7 +318,7 @@ class Stack:
 
     def member(self, k: int) -> nn.Module:
         """Return one of the networks as a module of its own."""
-        module = copy.deepcopy(self.module)
+        module = copied_module(self.module)
         parameters, buffers = self._state(k)
         with torch.no_grad():
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):

@@ -31,7 +31,7 @@ from ..._randomness import isolated_rng
 from ..._warnings import warn_caller
 from ...networks.forward import module_device
 from ..recorder import RecordTraining, find_recorder
-from ..skorch_net import predefined_validation_set
+from ..skorch_net import has_own, predefined_validation_set
 from .member import BLOCK_ROWS, Pool
 from .stack import Stack, initialized
 from .stack_trial import trial
@@ -48,8 +48,6 @@ _REPORTS = (
     ProgressBar,
     RecordTraining,
 )
-
-_KNOWN_MODULES = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 
 # What a subclass may do in its own way: make the module, and predict.
 _FREE = {
@@ -108,9 +106,8 @@ def _obstacle_in_settings(net: NeuralNet) -> str | None:
     if find_recorder(net.callbacks) is not None:
         return "the network carries a RecordTraining, which follows a single training"
     for name in dir(NeuralNet):
-        method = getattr(type(net), name)
-        is_free = name.startswith("__") or name in _FREE or not callable(method)
-        if not is_free and not method.__module__.startswith(_KNOWN_MODULES):
+        is_free = name.startswith("__") or name in _FREE
+        if not is_free and callable(getattr(type(net), name)) and has_own(net, name):
             return f"{type(net).__name__} has its own {name}"
     if net.compile:
         return "the module is compiled"
@@ -137,6 +134,8 @@ def _obstacle_in_parts(net: NeuralNet) -> str | None:
     if any(True for _ in net.criterion_.parameters()):
         return "the criterion has parameters of its own"
     module = net.module_
+    if any(isinstance(m, torch.jit.ScriptModule) for m in module.modules()):
+        return "a part of the network is compiled by torch.jit"
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters()) or any(
         m._backward_hooks or m._backward_pre_hooks for m in module.modules()
     ):
