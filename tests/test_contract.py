@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from small_nets import FlatLogit, NeverTrain, Tokens, TwoTables, Watch, make_net
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from sklearn_difficulty import (
     DifficultyQuadrantClassifier,
@@ -145,6 +145,46 @@ def test_dicts_and_datasets(scorer, rows):
     for given, kind in (((tables, y), "dict"), ((dataset,), "TensorDataset")):
         with pytest.raises(ValueError, match=rf"no default network for a {kind}"):
             clone(scorer).fit(*given)
+
+
+class Ranked(TwoTables):
+    """Takes no batch but in descending order, as packed sequences do."""
+
+    def forward(self, left, right, rank):
+        assert (rank.diff() <= 0).all(), "not sorted"
+        return super().forward(left, right)
+
+
+class RankedRows(Dataset):
+    """Rows that come with their rank."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+        self.rank = np.argsort(np.random.default_rng(0).random(len(X)))
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        x = self.X[index]
+        return {"left": x[:1], "right": x[1:], "rank": self.rank[index]}, self.y[index]
+
+
+def highest_rank_first(items):
+    return default_collate(sorted(items, key=lambda item: -item[0]["rank"]))
+
+
+@scorers
+def test_batches_that_are_sorted_by_their_collate_fn(scorer, rows):
+    X, y = rows
+    expected = on(make_net(), scorer).fit(X, y)
+    net = make_net(module=Ranked, iterator_train__collate_fn=highest_rank_first)
+    dataset = RankedRows(X, y)
+    found = on(net, scorer).fit(dataset)
+    assert_same_scores(found, expected, dataset, X, y)
+    assert_same_scores(on(trained(found), scorer).fit(dataset, y), found)
+    evaluated = TrainingRecord.from_fit(net, dataset, mode="evaluation", random_state=0)
+    assert evaluated.trajectory is not None
 
 
 WITH_EMBEDDING = {

@@ -46,10 +46,10 @@ def mean_statistics(
             recorded, logits = record.head.row_statistics(outputs, block_labels)
             return torch.cat([recorded, record.head.entropy(logits)[None]])
 
-        return mean(inputs, statistics)
+        return mean(inputs, statistics).T
 
     blocks = read_blocks(record, X, labels, reading, batch_size=batch_size, progress=progress)
-    means = torch.cat([values[:, :n].cpu() for n, _, values in blocks], dim=1).numpy()
+    means = torch.cat([values[:n].cpu() for n, _, values in blocks]).T.contiguous().numpy()
     return dict(zip(STATISTICS, means, strict=True))
 
 

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from .._randomness import isolated_rng
+from .collation import FollowedBatch, FollowedCollate, InputsInOrder, inputs_of, is_own
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, leaves, map_inputs, n_rows, take_rows, to_device
 from .labels import LISTED_ROWS, nonfinite_rows, to_numpy
@@ -49,8 +50,12 @@ class Rows(ABC):
 
     def blocks(
         self, batch_size: int, *, dtype: torch.dtype, device: torch.device
-    ) -> Iterator[tuple[slice, Inputs]]:
-        """Yield the rows in order as `(slice, inputs)`, on the device and floats in a dtype."""
+    ) -> Iterator[tuple[slice | NDArray[np.int64], Inputs]]:
+        """Yield `(rows, inputs)` block by block, on the device and floats in a dtype.
+
+        Blocks follow each other in order; where a collate_fn sorts, the rows within do not, and are
+        named by their positions instead of a slice.
+        """
         start = 0
         for batch in self._batches(batch_size):
             inputs = to_device(batch, dtype, device)
@@ -169,20 +174,33 @@ class DatasetRows(Rows):
         positions = np.arange(len(self))[index].tolist()
         return DatasetRows(Subset(self.data, positions), self.collate_fn)
 
-    def _loader(self, batch_size: int) -> DataLoader[Any]:
-        """Return a loader of the items in order."""
+    def _loader(self, batch_size: int, follow: Callable[..., Any]) -> DataLoader[Any]:
+        """Return a loader of the items in order; `follow` wraps a collate_fn of the user's own."""
         # Its own generator: a DataLoader draws a number from the global one when it is started.
         return DataLoader(
             self.data,
             batch_size=batch_size,
-            collate_fn=self.collate_fn,
+            collate_fn=follow(self.collate_fn) if is_own(self.collate_fn) else self.collate_fn,
             generator=torch.Generator(),
         )
 
+    def blocks(
+        self, batch_size: int, *, dtype: torch.dtype, device: torch.device
+    ) -> Iterator[tuple[slice | NDArray[np.int64], Inputs]]:
+        """Yield `(rows, inputs)`; rows are positions where collate_fn has sorted them."""
+        if not is_own(self.collate_fn):
+            yield from super().blocks(batch_size, dtype=dtype, device=device)
+            return
+        start = 0
+        for inputs, order in self._loader(batch_size, InputsInOrder):
+            is_sorted = bool((np.diff(order) == 1).all())
+            rows = slice(start, start + len(order)) if is_sorted else start + order
+            yield rows, to_device(inputs, dtype, device)
+            start += len(order)
+
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
-        for batch in self._loader(batch_size):
-            yield batch[0] if isinstance(batch, (tuple, list)) else batch
+        return map(inputs_of, self._loader(batch_size, InputsInOrder))
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -193,13 +211,13 @@ class DatasetRows(Rows):
         """Read the labels in one ordered pass."""
         labels = []
         with isolated_rng(0):  # the items may be random
-            for batch in self._loader(_LABEL_BLOCK):
+            for batch in self._loader(_LABEL_BLOCK, FollowedCollate):
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                     raise ValueError(
                         "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "
                         "pass y."
                     )
-                labels.append(np.asarray(to_numpy(batch[1])))
+                labels.append(_labels_in_order(batch))
         return np.concatenate(labels)
 
     def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
@@ -215,6 +233,16 @@ class DatasetRows(Rows):
         yield from (self.data[i] for i in range(len(self)))
 
 
+def _labels_in_order(batch: Any) -> NDArray[Any]:
+    """Return the labels of a batch in the order of its items, or say why it is not known."""
+    labels = np.asarray(to_numpy(batch[1]))
+    if not isinstance(batch, FollowedBatch):
+        return labels
+    if batch.order is None:
+        raise ValueError(f"The labels of the Dataset cannot be read: {batch.problem}. Pass y.")
+    return labels[np.argsort(batch.order)]
+
+
 class LabelledDataset(Dataset[Any]):
     """A Dataset of (x, y) pairs whose labels are replaced by given ones."""
 
@@ -228,9 +256,7 @@ class LabelledDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Return row `index` with its given label."""
-        item = self.dataset[index]
-        x = item[0] if isinstance(item, (tuple, list)) else item
-        return x, self.labels[index]
+        return inputs_of(self.dataset[index]), self.labels[index]
 
 
 # ------------------------------------------------------------------------------ from X to rows

@@ -177,6 +177,14 @@ class _NeedsTrajectory(Callback):
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Raise if the rows are not known by now."""
+        self._raise_if_unknown()
+
+    def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Raise if the rows of the batch before were not known."""
+        self._raise_if_unknown()
+
+    def _raise_if_unknown(self) -> None:
+        """Say why rows are not known, if so."""
         problem = self.recorder_.row_ids_.problem
         if problem is not None:
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")

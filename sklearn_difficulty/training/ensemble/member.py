@@ -27,6 +27,7 @@ from ...networks.forward import (
     plain_module,
 )
 from ...networks.heads import Head
+from ...rows.collation import rows_in_order
 from ...rows.labels import to_numpy
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
@@ -144,7 +145,10 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
     with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
-        outputs = [head.probabilities(call_module(module, inputs)) for _, inputs in blocks]
+        outputs = [
+            rows_in_order(head.probabilities(call_module(module, inputs)), rows)
+            for rows, inputs in blocks
+        ]
     return torch.cat(outputs).float().cpu().numpy()
 
 
