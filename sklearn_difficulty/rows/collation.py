@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate, default_convert
 
 from .._randomness import generator_states, restore_generators
+from .._warnings import located
 
 CollateFn = Callable[[list[Any]], Any]
 
@@ -51,7 +52,8 @@ class FollowedCollate:
     def __call__(self, items: list[Any]) -> Any:
         """Return the batch as a `FollowedBatch`, or as it is if it is no pair."""
         before = generator_states()
-        batch = self.collate_fn(items)
+        with located("in collate_fn"):
+            batch = self.collate_fn(items)
         if type(batch) not in (tuple, list) or len(batch) != 2:
             return batch
         followed = FollowedBatch(batch)
@@ -98,7 +100,8 @@ class InputsInOrder:
         if marked is not None:
             return marked
         restore_generators(before)
-        batch = self.collate_fn(items)
+        with located("in collate_fn"):
+            batch = self.collate_fn(items)
         after = generator_states()
         restore_generators(before)
         order = _kept_order(self.collate_fn, items, batch)

@@ -23,6 +23,7 @@ from .._randomness import isolated_rng
 from .collation import FollowedBatch, FollowedCollate, InputsInOrder, inputs_of, is_own
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, leaves, map_inputs, n_rows, take_rows, to_device
+from .items import LabelledDataset, LocatedItems, item_of
 from .labels import LISTED_ROWS, nonfinite_rows, to_numpy
 
 _LABEL_BLOCK = 512
@@ -178,7 +179,7 @@ class DatasetRows(Rows):
         """Return a loader of the items in order; `follow` wraps a collate_fn of the user's own."""
         # Its own generator: a DataLoader draws a number from the global one when it is started.
         return DataLoader(
-            self.data,
+            LocatedItems(self.data),
             batch_size=batch_size,
             collate_fn=follow(self.collate_fn) if is_own(self.collate_fn) else self.collate_fn,
             generator=torch.Generator(),
@@ -226,11 +227,11 @@ class DatasetRows(Rows):
 
     def _digest(self) -> str:
         """Return a digest of a few items."""
-        return hash_items(self.data)
+        return hash_items(LocatedItems(self.data))
 
     def contents(self) -> Iterator[Any]:
         """Yield all items."""
-        yield from (self.data[i] for i in range(len(self)))
+        yield from (item_of(self.data, i) for i in range(len(self)))
 
 
 def _labels_in_order(batch: Any) -> NDArray[Any]:
@@ -241,22 +242,6 @@ def _labels_in_order(batch: Any) -> NDArray[Any]:
     if batch.order is None:
         raise ValueError(f"The labels of the Dataset cannot be read: {batch.problem}. Pass y.")
     return labels[np.argsort(batch.order)]
-
-
-class LabelledDataset(Dataset[Any]):
-    """A Dataset of (x, y) pairs whose labels are replaced by given ones."""
-
-    def __init__(self, dataset: Dataset[Any], labels: NDArray[Any]) -> None:
-        self.dataset = dataset
-        self.labels = labels
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Return row `index` with its given label."""
-        return inputs_of(self.dataset[index]), self.labels[index]
 
 
 # ------------------------------------------------------------------------------ from X to rows

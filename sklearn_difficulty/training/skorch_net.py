@@ -29,6 +29,7 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from .._warnings import located
 from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
 from ..networks.heads import HEADS, Head, first_output
 from ..rows.inputs import cast_floats
@@ -133,12 +134,9 @@ def _validation_targets(
     net: NeuralNet, valid: Dataset[Any], classes: NDArray[Any] | None
 ) -> NDArray[Any]:
     """Return the targets of a validation set, coded like those of the training rows."""
-    try:
+    with located("in the validation set given by predefined_split"):
         y = DatasetRows(valid, collate_fn(net)).labels()
         return float_targets(y) if classes is None else codes_of(y, classes)
-    except ValueError as error:
-        error.add_note("This happened in the validation set given by predefined_split.")
-        raise
 
 
 def like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from ..._randomness import isolated_rng, one_thread
+from ..._warnings import located
 from ...networks.forward import (
     call_module,
     evaluation_mode,
@@ -32,6 +33,7 @@ from ...rows.labels import to_numpy
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone
+from ..learning import Learning
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
 from ..skorch_net import head_of
@@ -64,6 +66,7 @@ class Pool:
 def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
     rows = np.flatnonzero(mask)
+    learning = Learning()
     watcher = _HeldOut(pool.view.take(np.flatnonzero(~mask)))
     with one_thread():
         record = train_record(
@@ -75,8 +78,9 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             random_state=seed,
             verbose=pool.verbose,
             callbacks=[("held_out", watcher)],
+            learning=learning,
         )
-        return read_member(pool, record, mask, watcher.mean())
+        return read_member(pool, record, mask, watcher.mean(), record.net, learning)
 
 
 class _HeldOut(Callback):
@@ -106,21 +110,22 @@ def read_member(
     record: TrainingRecord,
     mask: NDArray[np.bool_],
     held_out_mean: NDArray[np.float32] | None,
+    net: NeuralNet,
+    learning: Learning,
 ) -> Arrays:
     """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
     proba = probabilities(record.module, pool.view, record.head)
+    verdict = learning.verdict(net, pool.targets[mask], len(pool.classes))
     arrays: Arrays = {
         "predictions": proba.argmax(axis=1).astype(np.int32),
         "given_probability": proba[np.arange(len(proba)), pool.targets],
         "held_out_probability": proba[~mask],
         "held_out_mean": proba[~mask] * np.nan if held_out_mean is None else held_out_mean,
+        "verdict": np.array([verdict]),
     }
     if pool.readout is not None:
-        try:
+        with located("in the readout"):
             read = pool.readout(record, pool.view.data, pool.targets, mask)
-        except Exception as error:
-            error.add_note("This happened in the readout.")
-            raise
         if not isinstance(read, Mapping):
             raise TypeError(
                 f"A readout must return a dict of arrays; {pool.readout!r} returned "

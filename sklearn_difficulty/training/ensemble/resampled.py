@@ -23,6 +23,7 @@ from ..._warnings import warn_caller
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for
+from ..learning import refuse_no_steps, warn_of_members
 from ..skorch_net import collate_fn, is_regression
 from .cache import MemberStore
 from .fitted import FittedMembers
@@ -287,6 +288,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             groups=groups,
             seed=int(split_stream.generate_state(1)[0]),
         )
+        for n_trained in np.unique(masks.sum(axis=1)):
+            refuse_no_steps(net, int(n_trained), " that a member is trained on")
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
@@ -328,6 +331,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self.rows_ = rows.identity(targets)
         self._template = untrained if self.keep_members else None
         self._keep(members)
+        warn_of_members(np.concatenate([member["verdict"] for member in members]))
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
 
