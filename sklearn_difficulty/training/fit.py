@@ -141,7 +141,7 @@ def _train(
     except BaseException as error:
         recorder._discard(net)
         if isinstance(error, Exception):
-            n_epochs = len(getattr(net, "history_", ()))
+            n_epochs = len(getattr(net, "history_", None) or ())
             locate(error, f"in epoch {n_epochs}" if n_epochs else "before the first epoch")
         raise
     finally:

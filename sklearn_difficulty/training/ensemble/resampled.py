@@ -24,7 +24,7 @@ from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for
 from ..learning import refuse_no_steps, warn_of_members
-from ..skorch_net import collate_fn, is_regression
+from ..skorch_net import collate_fn, is_regression, keep_trace, warn_of_seen_rows
 from .cache import MemberStore
 from .fitted import FittedMembers
 from .member import Pool, Readout, untrained_record
@@ -262,6 +262,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
     ) -> NDArray[np.int64]:
         """Fit on checked rows, and return their label codes."""
         net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
+        warn_of_seen_rows(net)
         if is_regression(net):
             raise ValueError(
                 "The network is a regressor; agreement between members is defined for classes."
@@ -334,6 +335,11 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         warn_of_members(np.concatenate([member["verdict"] for member in members]))
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
+
+    def __sklearn_clone__(self) -> ResampledEnsemble:
+        copy = super().__sklearn_clone__()
+        keep_trace(self.estimator, copy.estimator)
+        return copy
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")
