@@ -15,6 +15,7 @@ from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import isolated_rng
+from .._warnings import located
 from ..networks.forward import (
     State,
     call_module,
@@ -71,15 +72,16 @@ def read_blocks(
     # gives a row the same score twice.
     with isolated_rng(0, device), _reading_mode(module, device):
         with progress.subtask("score", -(-len(X) // block_size)) as scoring:
-            is_first = True
+            start = 0
             for rows, inputs in blocks:
-                if is_first:
+                if start == 0:
                     _check_first_rows(record, inputs)
-                    is_first = False
                 block_labels = None if all_labels is None else all_labels[rows].to(device)
-                with scoring.subtask("block"):
+                end = start + n_rows(inputs)
+                with scoring.subtask("block"), located(f"in rows {start} to {end - 1}"):
                     multiple = min(_ROW_MULTIPLE, block_size)
                     yield from _read(record, rows, inputs, block_labels, reading, multiple)
+                start = end
 
 
 @contextmanager

@@ -49,11 +49,11 @@ class FollowedCollate:
     def __init__(self, collate_fn: CollateFn) -> None:
         self.collate_fn = collate_fn
 
+    @located("in collate_fn")
     def __call__(self, items: list[Any]) -> Any:
         """Return the batch as a `FollowedBatch`, or as it is if it is no pair."""
         before = generator_states()
-        with located("in collate_fn"):
-            batch = self.collate_fn(items)
+        batch = self.collate_fn(items)
         if type(batch) not in (tuple, list) or len(batch) != 2:
             return batch
         followed = FollowedBatch(batch)
@@ -93,6 +93,7 @@ class InputsInOrder:
     def __init__(self, collate_fn: CollateFn) -> None:
         self.collate_fn = collate_fn
 
+    @located("in collate_fn")
     def __call__(self, items: list[Any]) -> tuple[Any, NDArray[np.int64]]:
         """Return inputs, and which item each of their rows is of; raise if that is unknown."""
         before = generator_states()
@@ -100,8 +101,7 @@ class InputsInOrder:
         if marked is not None:
             return marked
         restore_generators(before)
-        with located("in collate_fn"):
-            batch = self.collate_fn(items)
+        batch = self.collate_fn(items)
         after = generator_states()
         restore_generators(before)
         order = _kept_order(self.collate_fn, items, batch)
