@@ -119,3 +119,16 @@ def seed_generators(seed: int, *, cuda: bool) -> None:
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed)
     random.seed(seed)
+
+
+def generator_states() -> tuple[Any, ...]:
+    """Return the states of the generators that work on the CPU, for `restore_generators`."""
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()
+
+
+def restore_generators(states: tuple[Any, ...]) -> None:
+    """Put the generators back; only inside `isolated_rng`, or in a process that loads data."""
+    torch_state, numpy_state, python_state = states
+    torch.set_rng_state(torch_state)
+    np.random.set_state(numpy_state)
+    random.setstate(python_state)

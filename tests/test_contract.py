@@ -17,14 +17,17 @@ from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from small_nets import FlatLogit, NeverTrain, Tokens, TwoTables, Watch, make_net
+from small_nets import FlatLogit, NeverTrain, Tokens, TwoLayers, TwoTables, Watch, make_net
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from sklearn_difficulty import (
+    DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    FilteredClassifier,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -36,6 +39,7 @@ from sklearn_difficulty import (
 )
 from sklearn_difficulty.estimator_checks._fits import check_surroundings_untouched
 from sklearn_difficulty.estimator_checks._material import forward_passes
+from sklearn_difficulty.model_selection import cross_val_difficulty
 from sklearn_difficulty.scorers._base_ensemble import BaseEnsembleScorer
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, default_network
 
@@ -145,6 +149,46 @@ def test_dicts_and_datasets(scorer, rows):
     for given, kind in (((tables, y), "dict"), ((dataset,), "TensorDataset")):
         with pytest.raises(ValueError, match=rf"no default network for a {kind}"):
             clone(scorer).fit(*given)
+
+
+class Ranked(TwoTables):
+    """Takes no batch but in descending order, as packed sequences do."""
+
+    def forward(self, left, right, rank):
+        assert (rank.diff() <= 0).all(), "not sorted"
+        return super().forward(left, right)
+
+
+class RankedRows(Dataset):
+    """Rows that come with their rank."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+        self.rank = np.argsort(np.random.default_rng(0).random(len(X)))
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        x = self.X[index]
+        return {"left": x[:1], "right": x[1:], "rank": self.rank[index]}, self.y[index]
+
+
+def highest_rank_first(items):
+    return default_collate(sorted(items, key=lambda item: -item[0]["rank"]))
+
+
+@scorers
+def test_batches_that_are_sorted_by_their_collate_fn(scorer, rows):
+    X, y = rows
+    expected = on(make_net(), scorer).fit(X, y)
+    net = make_net(module=Ranked, iterator_train__collate_fn=highest_rank_first)
+    dataset = RankedRows(X, y)
+    found = on(net, scorer).fit(dataset)
+    assert_same_scores(found, expected, dataset, X, y)
+    assert_same_scores(on(trained(found), scorer).fit(dataset, y), found)
+    evaluated = TrainingRecord.from_fit(net, dataset, mode="evaluation", random_state=0)
+    assert evaluated.trajectory is not None
 
 
 WITH_EMBEDDING = {
@@ -363,6 +407,48 @@ def test_rows_do_not_see_each_other_in_any_reading(scorer, rows):
 
 
 # ------------------------------------------------------------------ one training, many readings
+
+
+def said_of_seen_rows(fit):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit()
+    return len({str(w.message) for w in caught if "weights that have seen rows" in str(w.message)})
+
+
+@scorers
+def test_weights_that_have_seen_the_rows(scorer, rows):
+    X, y = rows
+    module = TwoLayers()
+    never_fitted = on(make_net(module=module, max_epochs=2), scorer)
+    again = on(make_net(max_epochs=2, train_split=None).fit(X, y), scorer)
+    assert said_of_seen_rows(lambda: (never_fitted.fit(X, y), again.fit(X, y))) == 0
+    net = make_net(module=module, max_epochs=2, train_split=None).fit(X, y)
+    fitted = on(make_net(), scorer).set_params(estimator=net)
+    for seen in (fitted, clone(clone(fitted)), pickle.loads(pickle.dumps(clone(fitted)))):
+        assert said_of_seen_rows(lambda scorer=seen: scorer.fit(X, y)) == 1
+    # Arguments make another module out of the type of the instance.
+    net.set_params(module__n_inputs=4)
+    assert said_of_seen_rows(lambda: fitted.fit(X, y)) == 0
+
+
+def test_weights_that_have_seen_the_rows_inside_of_others(rows):
+    X, y = rows
+    net = make_net(module=TwoLayers(), max_epochs=2, train_split=None).fit(X, y)
+    scorer = TrainingDynamicsScorer(net)
+    filtered = FilteredClassifier(LogisticRegression(), scorer=scorer, drop=0.1)
+    unseen = PredictionDepthScorer(net, n_neighbors=2)
+    for fit in (
+        lambda: DifficultyFilter(scorer, drop=0.1).fit_resample(X, y),
+        lambda: filtered.fit(X, y),
+        lambda: cross_val_score(filtered, X, y, cv=2),
+        lambda: GridSearchCV(filtered, {"drop": [0.1]}, cv=2).fit(X, y),
+        lambda: cross_val_difficulty(unseen, X, y, cv=2),
+        lambda: ResampledEnsemble(net, n_members=2).fit(X, y),
+        lambda: clone(ResampledEnsemble(net, n_members=2)).fit(X, y),
+        lambda: TrainingRecord.from_fit(pickle.loads(pickle.dumps(net)), X, y),
+    ):
+        assert said_of_seen_rows(fit) >= 1
 
 
 @of_trainings

@@ -15,6 +15,7 @@ from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import isolated_rng
+from .._warnings import located
 from ..networks.forward import (
     State,
     call_module,
@@ -25,7 +26,8 @@ from ..networks.forward import (
     module_dtype,
     refuse_scripted,
 )
-from ..rows.inputs import Inputs, n_rows, take_rows
+from ..rows.collation import rows_in_order
+from ..rows.inputs import Inputs, map_inputs, n_rows, take_rows
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
@@ -75,14 +77,17 @@ def read_blocks(
     # gives a row the same score twice.
     with isolated_rng(0, device), _reading_mode(module, device):
         with progress.subtask("score", -(-len(X) // block_size)) as scoring:
+            start = 0
             for rows, inputs in blocks:
-                if rows.start == 0:
+                if start == 0:
                     _check_first_rows(record, inputs)
                 block_labels = None if all_labels is None else all_labels[rows].to(device)
-                with scoring.subtask("block"):
+                end = start + n_rows(inputs)
+                with scoring.subtask("block"), located(f"in rows {start} to {end - 1}"):
                     multiple = min(_ROW_MULTIPLE, block_size)
-                    halves = _read(record, inputs, block_labels, reading, multiple)
+                    halves = _read(record, rows, inputs, block_labels, reading, multiple)
                     kept.extend(keep(block) for block in halves)
+                start = end
     return kept
 
 
@@ -134,6 +139,7 @@ def _refuse_batch_statistics(module: nn.Module) -> None:
 
 def _read(
     record: TrainingRecord,
+    rows: slice | NDArray[np.int64],
     inputs: Inputs,
     labels: torch.Tensor | None,
     reading: Reading[Result],
@@ -144,7 +150,8 @@ def _read(
     try:
         # The matrix products of a few rows round otherwise than those of many; padded to a
         # multiple, a row's score does not depend on how many rows came with it.
-        padded = torch.arange(-(-n // multiple) * multiple, device="cpu") % n
+        # By the last row, since collate_fn may have sorted them.
+        padded = torch.arange(-(-n // multiple) * multiple, device="cpu").clamp(max=n - 1)
         block, block_labels = inputs, labels
         if len(padded) > n:
             block = take_rows(inputs, padded)
@@ -152,7 +159,8 @@ def _read(
         if block_labels is None:
             with torch.no_grad():
                 block_labels = record.head.predicted(call_module(record.module, copied(block)))
-        result = Block(n, block_labels, reading(block, block_labels))
+        read = reading(block, block_labels)
+        result = Block(n, rows_in_order(block_labels, rows), rows_in_order(read, rows))
     except IndexError as error:
         raise ValueError(
             f"The network does not take these rows of X: {error}. Token ids must lie from 0 to the "
@@ -166,10 +174,14 @@ def _read(
         yield result
         return
     torch.cuda.empty_cache()  # outside the handler, whose traceback holds the tensors
+    if not isinstance(rows, slice):  # halves follow each other in order
+        inputs = map_inputs(lambda values: rows_in_order(values, rows), inputs)
+        labels = rows_in_order(labels, rows)
     # A single row is read again without its padding.
     for half in (slice(0, n // 2), slice(n // 2, n)) if n > 1 else (slice(0, 1),):
         part, part_labels = take_rows(inputs, half), None if labels is None else labels[half]
-        yield from _read(record, part, part_labels, reading, min(multiple, max(1, n // 2)))
+        multiple_of_half = min(multiple, max(1, n // 2))
+        yield from _read(record, half, part, part_labels, reading, multiple_of_half)
 
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:

@@ -9,6 +9,7 @@ in NumPy in `measures.gradients`, which is the reference; a test holds the two t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -60,6 +61,14 @@ class RunningVariance:
             self._squares.addcmul_(delta, delta, value=weight)
         else:
             self._squares.add_(torch.linalg.vector_norm(flat, dim=1).square_(), alpha=weight)
+
+    def in_order(self, order: torch.Tensor) -> RunningVariance:
+        """Return the same of rows in another order."""
+        ordered = copy.copy(self)
+        for name in ("_mean", "_squares", "_magnitude"):
+            values = getattr(self, name)
+            setattr(ordered, name, values[order.to(values.device)])
+        return ordered
 
     @property
     def _n_inputs(self) -> int:

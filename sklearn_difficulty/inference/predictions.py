@@ -46,13 +46,12 @@ def mean_statistics(
             recorded, logits = record.head.row_statistics(outputs, block_labels)
             return torch.cat([recorded, record.head.entropy(logits)[None]])
 
-        return mean(inputs, statistics)
+        return mean(inputs, statistics).T
 
-    def keep(block: Block) -> torch.Tensor:
-        return block.result[:, : block.n].cpu()
-
-    means = read_blocks(record, X, labels, reading, keep, batch_size=batch_size, progress=progress)
-    return dict(zip(STATISTICS, torch.cat(means, dim=1).numpy(), strict=True))
+    means = read_blocks(
+        record, X, labels, reading, counted_results, batch_size=batch_size, progress=progress
+    )
+    return dict(zip(STATISTICS, torch.cat(means).T.contiguous().numpy(), strict=True))
 
 
 def mean_probabilities(

@@ -22,6 +22,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._arrays import as_labels
 from .._randomness import one_thread
+from .._warnings import located
 from ..rows.rows import Rows, as_rows
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
@@ -158,13 +159,10 @@ def _score_fold(
     """Return the scores of the tested rows, and what was warned of, which workers would lose."""
     # Threads share the list of caught warnings, too.
     with one_thread(), warnings.catch_warnings(record=True) as caught:
-        try:
+        with located(f"in {name}"):
             given = None if groups is None else groups[train]
             fitted = fit_clone(scorer, X.take(train).data, y[train], given)
             scores = fitted.score_samples(X.take(test).data, y[test])
-        except Exception as error:
-            error.add_note(f"This happened in {name}.")
-            raise
     return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
 
 

@@ -20,8 +20,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
 from .checked import checked_array, refuse_beyond
+from .collation import FollowedBatch, FollowedCollate, InputsInOrder, is_own
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
+from .items import LabelledDataset, LocatedItems, item_of
 
 _LABEL_BLOCK = 512
 
@@ -48,8 +50,12 @@ class Rows(ABC):
 
     def blocks(
         self, batch_size: int, *, dtype: torch.dtype, device: torch.device
-    ) -> Iterator[tuple[slice, Inputs]]:
-        """Yield the rows in order as `(slice, inputs)`, on the device and floats in a dtype."""
+    ) -> Iterator[tuple[slice | NDArray[np.int64], Inputs]]:
+        """Yield `(rows, inputs)` block by block, on the device and floats in a dtype.
+
+        Blocks follow each other in order; where a collate_fn sorts, the rows within do not, and are
+        named by their positions instead of a slice.
+        """
         start = 0
         for batch in self._batches(batch_size):
             try:
@@ -192,32 +198,33 @@ class DatasetRows(Rows):
         positions = np.arange(len(self))[index].tolist()
         return DatasetRows(Subset(self.data, positions), self.collate_fn)
 
-    def _loader(self, batch_size: int) -> DataLoader[Any]:
-        """Return a loader of the items in order."""
+    def _loader(self, batch_size: int, follow: Callable[..., Any]) -> DataLoader[Any]:
+        """Return a loader of the items in order; `follow` wraps a collate_fn of the user's own."""
         # Its own generator: a DataLoader draws a number from the global one when it is started.
         return DataLoader(
-            self.data,
+            LocatedItems(self.data),
             batch_size=batch_size,
-            collate_fn=self.collate_fn,
+            collate_fn=follow(self.collate_fn) if is_own(self.collate_fn) else self.collate_fn,
             generator=torch.Generator(),
         )
 
-    def _joined(self, batch_size: int) -> Iterator[Any]:
-        """Yield batches of joined items; errors of the user's code say where it failed."""
+    def blocks(
+        self, batch_size: int, *, dtype: torch.dtype, device: torch.device
+    ) -> Iterator[tuple[slice | NDArray[np.int64], Inputs]]:
+        """Yield `(rows, inputs)`; rows are positions where collate_fn has sorted them."""
+        if not is_own(self.collate_fn):
+            yield from super().blocks(batch_size, dtype=dtype, device=device)
+            return
         start = 0
-        try:
-            for batch in self._loader(batch_size):
-                yield batch
-                start += batch_size
-        except Exception as error:
-            end = min(start + batch_size, len(self))
-            error.add_note(f"This happened while the rows {start} to {end - 1} of X were read.")
-            raise
+        for inputs, order in self._loader(batch_size, InputsInOrder):
+            is_sorted = bool((np.diff(order) == 1).all())
+            rows = slice(start, start + len(order)) if is_sorted else start + order
+            yield rows, to_device(inputs, dtype, device)
+            start += len(order)
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
-        for batch in self._joined(batch_size):
-            yield input_of(batch)
+        return map(input_of, self._loader(batch_size, InputsInOrder))
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -228,13 +235,13 @@ class DatasetRows(Rows):
         """Read the labels in one ordered pass."""
         parts = []
         with isolated_rng(0):  # the items may be random
-            for batch in self._joined(_LABEL_BLOCK):
+            for batch in self._loader(_LABEL_BLOCK, FollowedCollate):
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                     raise ValueError(
                         "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "
                         "pass y."
                     )
-                parts.append(batch[1])
+                parts.append(_labels_in_order(batch))
         if all(isinstance(part, (list, tuple)) for part in parts):  # strings, which are not joined
             return as_labels([label for part in parts for label in part])
         return np.concatenate([as_array(part, "The labels of the Dataset") for part in parts])
@@ -245,27 +252,22 @@ class DatasetRows(Rows):
 
     def _digest(self) -> str:
         """Return a digest of a few items."""
-        return hash_items(self.data)
+        return hash_items(LocatedItems(self.data))
 
     def contents(self) -> Iterator[Any]:
         """Yield all items."""
-        yield from (self.data[i] for i in range(len(self)))
+        yield from (item_of(self.data, i) for i in range(len(self)))
 
 
-class LabelledDataset(Dataset[Any]):
-    """A Dataset of (x, y) pairs whose labels are replaced by given ones."""
-
-    def __init__(self, dataset: Dataset[Any], labels: NDArray[Any]) -> None:
-        self.dataset = dataset
-        self.labels = labels
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Return row `index` with its given label."""
-        return input_of(self.dataset[index]), self.labels[index]
+def _labels_in_order(batch: Any) -> Any:
+    """Return the labels of a batch in the order of its items, or say why it is not known."""
+    labels = batch[1]
+    if not isinstance(batch, FollowedBatch):
+        return labels
+    if batch.order is None:
+        raise ValueError(f"The labels of the Dataset cannot be read: {batch.problem}. Pass y.")
+    order = np.argsort(batch.order)
+    return [labels[i] for i in order] if isinstance(labels, (list, tuple)) else labels[order]
 
 
 # ------------------------------------------------------------------------------ from X to rows

@@ -18,7 +18,7 @@ from .._warnings import warn_caller
 from ..rows.rows import Rows, as_view
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES
+from ..training.skorch_net import NET_TYPES, keep_trace
 from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_tuning
 from ._unseen_rows import ScoresUnseenRows
 
@@ -165,6 +165,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
         copy = super().__sklearn_clone__()
         if is_trained(self.estimator):
             copy.estimator = self.estimator  # a clone of an ensemble would be unfitted
+        keep_trace(self.estimator, copy.estimator)
         return copy
 
     def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:

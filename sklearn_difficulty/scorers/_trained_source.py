@@ -25,7 +25,7 @@ from ..training.fit import targets_for
 from ..training.record import TrainingRecord, train_record
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import collate_fn as net_collate_fn
-from ..training.skorch_net import frozen_net
+from ..training.skorch_net import frozen_net, warn_of_seen_rows
 
 RECORD_TYPES = (TrainingRecord, FrozenEstimator)  # of a single training
 
@@ -105,6 +105,7 @@ class SingleTraining:
         net = self.estimator
         if net is None:
             net = default_network_for(X, y, self.scorer).set_params(verbose=self.verbose)
+        warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         with progress.subtask("train", net.max_epochs) as training:
             record = train_record(

@@ -17,13 +17,14 @@ from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
-from .._warnings import warn_caller
+from .._warnings import locate, warn_caller
 from ..networks.copying import copied_module
 from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_among, encode_labels, float_targets
 from ..rows.rows import Rows
 from .interruptions import is_early_stop, watched_signals
+from .learning import Learning, refuse_no_steps, warn_of_network
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -63,21 +64,30 @@ def fit_network(
     rehearse: Rehearsal = lambda *args: None,
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
+    learning: Learning | None = None,
 ) -> RecordParts:
     """Train a clone of a net on rows, and return what it leaves behind.
 
     The recorder is used unless the net carries one of its own. `rehearse` gets the untrained
     network's parts, two rows and their targets before the first epoch: what cannot be read should
     be refused before hours of training. KeyboardInterrupt is raised if the user interrupted; a
-    callback that stops training ends it well.
+    callback that stops training ends it well. A training that taught nothing is warned of, unless
+    `learning` is given, which tells the caller.
     """
     net = training_clone(net, verbose=verbose)
+    refuse_no_steps(net, len(X))
     recorder = find_recorder(net.callbacks) or recorder
     needs.check_plan(recorder, net.max_epochs)
     if needs.mode is not None:
         callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
     seed = draw_seed(random_state)
-    classes = _train(net, X, targets, classes, recorder, seed, rehearse, callbacks, progress)
+    follower = Learning() if learning is None else learning
+    classes = _train(
+        net, X, targets, classes, recorder, seed, rehearse, callbacks, progress, follower
+    )
+    if learning is None:
+        n_classes = None if classes is None else len(classes)
+        warn_of_network(follower.verdict(net, targets, n_classes))
     return recorded_parts(net, recorder, classes)
 
 
@@ -91,6 +101,7 @@ def _train(
     rehearse: Rehearsal,
     callbacks: Sequence[tuple[str, Callback]],
     progress: Task,
+    learning: Learning,
 ) -> NDArray[Any] | None:
     """Fit a net made by `training_clone`, in place, and return the classes of its columns.
 
@@ -127,8 +138,12 @@ def _train(
                 first_targets = y[:2]
             rehearse(untrained_parts(net, columns), first_rows, first_targets)
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
+            learning.begin(net)
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
             return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
+        except RuntimeError as error:
+            learning.explain(error, net)
+            raise
         except KeyboardInterrupt as interrupt:
             if not is_early_stop(interrupt, raised_by_signals):
                 interruptions.append(interrupt)
@@ -146,10 +161,15 @@ def _train(
             net.fit(X.with_targets(targets), targets)
         if interruptions:
             raise interruptions[0]
-    except BaseException:
+        learning.check(net)
+    except BaseException as error:
         recorder._discard(net)
+        if isinstance(error, Exception):
+            n_epochs = len(getattr(net, "history_", None) or ())
+            locate(error, f"in epoch {n_epochs}" if n_epochs else "before the first epoch")
         raise
     finally:
+        learning.end()
         for stand_in in ("fit_loop", "infer", "get_loss"):
             vars(net).pop(stand_in, None)
         net.train_split = split
@@ -200,6 +220,14 @@ class _NeedsTrajectory(Callback):
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Raise if the rows are not known by now."""
+        self._raise_if_unknown()
+
+    def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Raise if the rows of the batch before were not known."""
+        self._raise_if_unknown()
+
+    def _raise_if_unknown(self) -> None:
+        """Say why rows are not known, if so."""
         problem = self.recorder_.row_ids_.problem
         if problem is not None:
             raise ValueError(f"The training cannot be recorded row by row: {problem}.")

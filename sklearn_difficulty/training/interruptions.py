@@ -60,7 +60,7 @@ def is_early_stop(interrupt: KeyboardInterrupt, raised: list[BaseException]) -> 
     while error is not None:
         if any(error is other for other in raised):
             return False
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__
     in_callback, traceback = False, interrupt.__traceback__
     while traceback is not None:
         frame, position = traceback.tb_frame, traceback.tb_lasti

@@ -27,6 +27,7 @@ from .record_parts import (
 )
 from .recorder import RecordTraining
 from .skorch_net import collate_fn as net_collate_fn
+from .skorch_net import warn_of_seen_rows
 from .trajectory import Trajectory
 
 
@@ -86,6 +87,7 @@ class RecordSources:
             Of the finished fit.
         """
         X = as_rows(X, collate_fn=net_collate_fn(net))
+        warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         parts = fit_network(
             net,

@@ -21,18 +21,20 @@ from sklearn.base import is_regressor
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
+from torch.utils.data import DataLoader
 
 from .._arrays import to_numpy
 from .._randomness import isolated_rng
 from ..networks.copying import check_copy
 from ..networks.forward import plain_module
 from ..networks.heads import first_output
+from ..rows.collation import is_own
 from ..rows.identity import RowsFingerprint
 from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
 from .sampler_ids import RowIds
-from .skorch_net import head_of
+from .skorch_net import collate_fn, head_of
 from .trajectory import Trajectory
 from .trajectory_recorder import TrajectoryRecorder, has_labels
 
@@ -203,7 +205,7 @@ class RecordTraining(Callback):
         if self.n_outputs_ is None:
             self.n_outputs_ = outputs.shape[1] if outputs.ndim == 2 else 1
         if training and self.mode == "training":
-            self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
+            self._collect(net, self.row_ids_.take(len(outputs), batch), outputs, batch)
 
     def _collect(self, net: NeuralNet, ids: Any, outputs: torch.Tensor, batch: Any) -> None:
         """Hand a batch to the collector, or note why that is not possible."""
@@ -236,12 +238,15 @@ class RecordTraining(Callback):
     def _evaluate(self, net: NeuralNet) -> None:
         """Read the training rows in eval mode."""
         loader = net.get_iterator(self.dataset_, training=False)
+        if isinstance(loader, DataLoader) and not is_own(loader.collate_fn):
+            # What joins the rows in training joins them here, too.
+            loader.collate_fn = collate_fn(net) or loader.collate_fn
         self.row_ids_.start_epoch()
         self.row_ids_.follow(loader)
         with isolated_rng(0, net.device or "cpu"):  # a DataLoader draws a number when it starts
             for batch in loader:
                 outputs = first_output(net.evaluation_step(batch))
-                self._collect(net, self.row_ids_.take(len(outputs)), outputs, batch)
+                self._collect(net, self.row_ids_.take(len(outputs), batch), outputs, batch)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check that training has not diverged, and keep the weights if they are wanted."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which rows a training batch holds: the sampler that chose them is made to remember.
 
-Neither the Dataset nor what joins its items is touched. A DataLoader yields batches in the order in
-which its sampler named them, with worker processes too, so the oldest batch that is remembered is
-the one that has arrived.
+A DataLoader yields batches in the order in which its sampler named them, with worker processes too,
+so the oldest batch that is remembered is the one that has arrived. The Dataset is not touched; a
+collate_fn of the user's own, which may sort a batch, is followed (`rows.collation`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from ..rows.collation import FollowedBatch, FollowedCollate, is_own
+
 
 class RowIds:
     """Tells, batch by batch, which rows a skorch net is training on, or what the problem is.
@@ -29,6 +31,7 @@ class RowIds:
         self.problem: str | None = None
         self._remembered: deque[NDArray[Any] | None] = deque()
         self._subset: NDArray[np.int64] | None = None
+        self._follows_collation = False
 
     def attach(self, net: NeuralNet, X: Any, *, follow: bool = True) -> None:
         """Note which rows of X the net is about to train on, and follow their iterator."""
@@ -65,12 +68,15 @@ class RowIds:
             sampler = _Remembering(getattr(loader, name), self._remembered)
             # DataLoader forbids to set it; that is meant for what workers were told already.
             object.__setattr__(loader, name, sampler)
+            if loader.batch_sampler is not None and is_own(loader.collate_fn):
+                loader.collate_fn = FollowedCollate(loader.collate_fn)
+                self._follows_collation = True
 
     def start_epoch(self) -> None:
         """Forget batches that an epoch has asked for and not used."""
         self._remembered.clear()
 
-    def take(self, n: int) -> NDArray[np.int64] | None:
+    def take(self, n: int, batch: Any) -> NDArray[np.int64] | None:
         """Return the rows of the batch that has arrived, with n outputs, None if not known."""
         if self.problem is None and not self._remembered:
             self.problem = "batches arrive that no sampler has named"
@@ -86,9 +92,19 @@ class RowIds:
                 f"a batch of {len(ids)} rows gave {n} outputs: collate_fn, or the module, joins or "
                 "multiplies rows"
             )
+        elif not self._follows_collation:
+            return self._given(ids)
+        elif not isinstance(batch, FollowedBatch):
+            self.problem = f"collate_fn returns a {type(batch).__name__}, not a pair of (X, y)"
+        elif batch.order is None:
+            self.problem = batch.problem
         else:
-            return ids if self._subset is None else self._subset[ids]
+            return self._given(ids[batch.order])
         return None
+
+    def _given(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return positions among the rows that `fit` was given."""
+        return ids if self._subset is None else self._subset[ids]
 
     @property
     def _n_trained(self) -> int:

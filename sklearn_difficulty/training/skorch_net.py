@@ -29,6 +29,7 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from .._warnings import located, warn_caller
 from ..networks.forward import (
     check_predictions,
     evaluation_mode,
@@ -69,6 +70,36 @@ def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:
     if isinstance(split, partial) and split.func is helper._make_split:
         return split.keywords["valid_ds"]
     return None
+
+
+def warn_of_seen_rows(net: NeuralNet) -> None:
+    """Warn if a net's module is an instance that the net has trained before: clones go on there."""
+    if _has_trained_its_module(net):
+        warn_caller(
+            "The network was fitted before and its module is an instance, so training starts from "
+            "weights that have seen rows, and rows that are held out are none: scores come out too "
+            "easy. Pass the module's class, or a fresh copy of the instance, to train anew; or "
+            "FrozenEstimator(net) or a TrainingRecord to read the training that was."
+        )
+
+
+def keep_trace(net: Any, copy: Any) -> None:
+    """Let an unfitted clone of a net know of the weights that it starts from."""
+    if isinstance(net, NeuralNet) and _has_trained_its_module(net):
+        copy._has_trained_its_module = True
+
+
+def _has_trained_its_module(net: NeuralNet) -> bool:
+    """Tell whether the module instance that a net was given holds what the net has learned."""
+    if getattr(net, "_has_trained_its_module", False):
+        return True
+    if not isinstance(net.module, nn.Module) or not getattr(net, "history_", None):
+        return False
+    # A pickle tears the instance and the module that was trained apart; arguments make another.
+    given, trained = (dict(m.named_parameters()) for m in (net.module, net.module_))
+    return given.keys() == trained.keys() and all(
+        torch.equal(given[name].cpu(), trained[name].cpu()) for name in given
+    )
 
 
 def refuse_unwatched_monitors(net: NeuralNet) -> None:
@@ -218,12 +249,9 @@ def _validation_targets(
     net: NeuralNet, valid: Dataset[Any], classes: NDArray[Any] | None
 ) -> NDArray[Any]:
     """Return the targets of a validation set, coded like those of the training rows."""
-    try:
+    with located("in the validation set given by predefined_split"):
         y = DatasetRows(valid, collate_fn(net)).labels()
         return float_targets(y) if classes is None else codes_of(y, classes)
-    except ValueError as error:
-        error.add_note("This happened in the validation set given by predefined_split.")
-        raise
 
 
 def like_outputs(targets: NDArray[Any], net: NeuralNet, outputs: torch.Tensor) -> NDArray[Any]:

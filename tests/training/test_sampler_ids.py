@@ -5,6 +5,7 @@ import copy
 import itertools
 import pickle
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -479,15 +480,53 @@ def test_record_without_trajectories_says_why(make_net, marked):
     assert record.checkpoints
 
 
+def by_label(items):
+    return default_collate(sorted(items, key=lambda item: item[1]))
+
+
+class Count(Callback):
+    n = 0  # of all copies
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        Count.n += training
+
+
 def longest_first(items):
     return default_collate(sorted(items, key=lambda item: -item[0][1]))
 
 
-def test_collate_fn_that_sorts_its_rows_is_noticed_by_their_labels(make_net, marked):
-    net = make_net(Echo, iterator_train__collate_fn=longest_first)
-    record = TrainingRecord.from_fit(net, Pairs(*marked))
-    assert record.trajectory is None
-    assert "collate_fn changes the order" in record.trajectory_problem
+@multi_threaded
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2}], ids=["here", "workers"])
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_collate_fn_that_sorts_its_rows_is_followed(echo, marked, mode, settings):
+    net = echo(recorder=RecordTraining(mode=mode, keep_logits=True), iterator_train__shuffle=True)
+    for iterator in ("train", "valid"):
+        net.set_params(**{f"iterator_{iterator}__collate_fn": longest_first})
+    net.set_params(**{f"iterator_train__{name}": value for name, value in settings.items()})
+    assert_own(trajectory_of(net.fit(Pairs(*marked), None)), *marked)
+
+
+class Named(NamedTuple):
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("collate_fn", "problem"),
+    [
+        (by_label, "labels of a batch are not those of its rows"),
+        (lambda items: Named(*default_collate(items)), "returns a Named, not a pair"),
+    ],
+)
+def test_collate_fn_that_cannot_be_followed(make_net, marked, collate_fn, problem):
+    net = make_net(Echo, iterator_train__collate_fn=collate_fn)
+    rows = Pairs(*marked)
+    assert problem in TrainingRecord.from_fit(net, rows, marked[1]).trajectory_problem
+    Count.n = 0
+    net.set_params(callbacks=[Count()])
+    with pytest.raises(ValueError, match=f"cannot be recorded row by row: .*{problem}"):
+        TrainingDynamicsScorer(net).fit(rows, marked[1])
+    assert Count.n == 1  # it is known by the second
 
 
 def test_next_fit_has_no_problem_of_the_last(echo, marked):

@@ -20,6 +20,7 @@ from torch import nn
 
 from ..._arrays import to_numpy
 from ..._randomness import isolated_rng, one_thread
+from ..._warnings import located
 from ...networks.copying import check_copy
 from ...networks.forward import (
     call_module,
@@ -29,10 +30,12 @@ from ...networks.forward import (
     plain_module,
 )
 from ...networks.heads import Head, first_output
+from ...rows.collation import rows_in_order
 from ...rows.labels import among_columns
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone
+from ..learning import Learning
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
 from ..skorch_net import head_of, may_lack_classes, outputs_of_first_rows
@@ -65,6 +68,7 @@ class Pool:
 def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     """Train one member with one torch thread, and return what is kept of it."""
     rows = np.flatnonzero(mask)
+    learning = Learning()
     watcher = _HeldOut(pool.view.take(np.flatnonzero(~mask)))
     with one_thread():
         record = train_record(
@@ -76,13 +80,14 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             random_state=seed,
             verbose=pool.verbose,
             callbacks=[("held_out", watcher)],
+            learning=learning,
         )
         if record.classes_ is None or len(record.classes_) != len(pool.classes):
             raise ValueError(
                 f"The network has more columns than y has classes, {len(pool.classes)}, and gets "
                 "them only when training begins. Name all classes: classes=[...] of the net."
             )
-        return read_member(pool, record, mask, watcher.mean())
+        return read_member(pool, record, mask, watcher.mean(), record.net, learning)
 
 
 class _HeldOut(Callback):
@@ -112,21 +117,22 @@ def read_member(
     record: TrainingRecord,
     mask: NDArray[np.bool_],
     held_out_mean: NDArray[np.float32] | None,
+    net: NeuralNet,
+    learning: Learning,
 ) -> Arrays:
     """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
     proba = probabilities(record.module, pool.view, record.head)
+    verdict = learning.verdict(net, pool.targets[mask], len(pool.classes))
     arrays: Arrays = {
         "predictions": proba.argmax(axis=1).astype(np.int32),
         "given_probability": proba[np.arange(len(proba)), pool.targets],
         "held_out_probability": proba[~mask],
         "held_out_mean": proba[~mask] * np.nan if held_out_mean is None else held_out_mean,
+        "verdict": np.array([verdict]),
     }
     if pool.readout is not None:
-        try:
+        with located("in the readout"):
             read = pool.readout(record, pool.view.data, pool.targets, mask)
-        except Exception as error:
-            error.add_note("This happened in the readout.")
-            raise
         if not isinstance(read, Mapping):
             raise TypeError(
                 f"A readout must return a dict of arrays; {pool.readout!r} returned "
@@ -151,7 +157,10 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
     with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
-        outputs = [head.probabilities(call_module(module, inputs)) for _, inputs in blocks]
+        outputs = [
+            rows_in_order(head.probabilities(call_module(module, inputs)), rows)
+            for rows, inputs in blocks
+        ]
     return torch.cat(outputs).float().cpu().numpy()
 
 

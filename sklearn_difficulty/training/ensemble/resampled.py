@@ -24,7 +24,14 @@ from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for, unfitted_clone
-from ..skorch_net import collate_fn, is_regression, refuse_values_out_of_range
+from ..learning import refuse_no_steps, warn_of_members
+from ..skorch_net import (
+    collate_fn,
+    is_regression,
+    keep_trace,
+    refuse_values_out_of_range,
+    warn_of_seen_rows,
+)
 from .cache import MemberStore
 from .fitted import FittedMembers
 from .member import Pool, Readout, untrained_record
@@ -262,6 +269,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
     ) -> NDArray[np.int64]:
         """Fit on checked rows, and return their label codes."""
         net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
+        warn_of_seen_rows(net)
         if is_regression(net):
             raise ValueError(
                 "The network is a regressor; agreement between members is defined for classes."
@@ -291,6 +299,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             groups=groups,
             seed=int(split_stream.generate_state(1)[0]),
         )
+        for n_trained in np.unique(masks.sum(axis=1)):
+            refuse_no_steps(net, int(n_trained), " that a member is trained on")
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
@@ -332,8 +342,14 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self.rows_ = rows.identity(targets)
         self._template = untrained if self.keep_members else None
         self._keep(members)
+        warn_of_members(np.concatenate([member["verdict"] for member in members]))
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
+
+    def __sklearn_clone__(self) -> ResampledEnsemble:
+        copy = super().__sklearn_clone__()
+        keep_trace(self.estimator, copy.estimator)
+        return copy
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")

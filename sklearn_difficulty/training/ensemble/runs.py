@@ -25,6 +25,7 @@ from skorch import NeuralNet
 
 from ..._progress import Task
 from ..._randomness import is_alone, isolated_rng, one_thread
+from ..._warnings import located
 from ...rows.rows import Rows
 from ..config_hash import fingerprint, net_fingerprint
 from .cache import MemberStore
@@ -181,11 +182,8 @@ def _train_one(
 ) -> list[tuple[int, Arrays]]:
     """Train the only member of a stack."""
     [k], [mask], [seed] = stack, masks, seeds
-    try:
+    with located(f"in member {k} of the ensemble"):
         return [(k, train_member(pool, mask, seed))]
-    except Exception as error:
-        error.add_note(f"This happened in member {k} of the ensemble.")
-        raise
 
 
 class _Report:

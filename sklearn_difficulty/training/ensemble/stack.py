@@ -27,12 +27,14 @@ from torch.func import functional_call, vmap
 from torch.utils.data import Dataset
 
 from ..._randomness import isolated_rng, spawn_seeds
+from ..._warnings import locate, located
 from ...networks.copying import copied_module
 from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
 from ...networks.heads import first_output
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
 from ...rows.rows import Rows
 from ..fit import training_clone
+from ..learning import Learning, member_sums
 from ..record import TrainingRecord
 from ..skorch_net import head_of, matched_to_module, seeds_row_order
 from .member import BLOCK_ROWS, Arrays, Pool, read_member
@@ -72,11 +74,15 @@ def train_stack(
 ) -> Iterator[Arrays]:
     """Train members together, on equally many rows each, and yield what is kept of each."""
     nets = [initialized(pool, seed) for seed in seeds]
+    numbers = numbers or range(len(seeds))
+    members = f"in member{'s' * (len(numbers) > 1)} {_listed(numbers)} of the ensemble"
     total: Any = 0.0
     n_epochs = 0
+    epoch_losses = []
     # What draws is not stacked; still, a module may draw what it does not use.
     with isolated_rng(seeds[0], nets[0].device or "cpu"), quiet_vmap():
-        stack = Stack(pool, nets)
+        with located(members):
+            stack = Stack(pool, nets)
         rows, held_out = (
             torch.from_numpy(np.stack([np.flatnonzero(mask) for mask in part]))
             for part in (masks, ~masks)
@@ -85,20 +91,17 @@ def train_stack(
         del nets  # all but the first go; the stack has copied their weights
         optimizer = stack.optimizer()
         schedules = stack.schedules(optimizer)
+        before = member_sums(stack.parameters)
         for n_epochs in range(1, stack.net.max_epochs + 1):
-            stack.module.train()
-            losses = torch.zeros(len(seeds), device=stack.device)
-            for positions in zip(*loaders, strict=True):
-                optimizer.zero_grad()
-                losses = stack.losses(rows.gather(1, torch.stack(positions)))
-                losses.sum().backward()
-                optimizer.step()
-                _step(schedules, "batch")
-            _refuse_divergence(losses.detach(), n_epochs, stack.net, numbers or range(len(seeds)))
+            with located(f"in epoch {n_epochs}, {members}"):
+                losses = _train_epoch(stack, rows, loaders, optimizer, schedules)
+            _refuse_divergence(losses[-1][0], n_epochs, stack.net, numbers)
+            epoch_losses.append(_mean(losses))
             _step(schedules, "epoch")
             total = total + stack.probabilities(held_out).astype(np.float64)
             tell(n_epochs / stack.net.max_epochs)
-    means = np.asarray(total / n_epochs, dtype=np.float32) if n_epochs else [None] * len(seeds)
+        changed = (before != member_sums(stack.parameters)).any(dim=0).tolist()
+    means = np.asarray(total / n_epochs, dtype=np.float32)
     for k, mask in enumerate(masks):
         record = TrainingRecord(
             stack.member(k),
@@ -109,7 +112,42 @@ def train_stack(
             n_epochs=n_epochs,
             trajectory_problem="members that are trained as a stack record none",
         )
-        yield read_member(pool, record, mask, means[k])
+        learning = Learning([float(epoch[k]) for epoch in epoch_losses], changed[k])
+        with located(f"in member {numbers[k]} of the ensemble"):
+            arrays = read_member(pool, record, mask, means[k], stack.net, learning)
+        yield arrays
+
+
+def _train_epoch(
+    stack: Stack,
+    rows: torch.Tensor,
+    loaders: Sequence[Any],
+    optimizer: torch.optim.Optimizer,
+    schedules: Sequence[tuple[str, Any]],
+) -> list[tuple[torch.Tensor, int]]:
+    """Train for an epoch, and return for every batch the members' losses and its size."""
+    stack.module.train()
+    seen = []
+    for positions in zip(*loaders, strict=True):
+        optimizer.zero_grad()
+        losses = stack.losses(rows.gather(1, torch.stack(positions)))
+        losses.sum().backward()
+        optimizer.step()
+        _step(schedules, "batch")
+        seen.append((losses.detach(), len(positions[0])))
+    return seen
+
+
+def _mean(losses: Sequence[tuple[torch.Tensor, int]]) -> torch.Tensor:
+    """Return the members' mean losses over the rows of some batches."""
+    values, sizes = zip(*losses, strict=True)
+    weights = torch.tensor(sizes, dtype=torch.float64, device=values[0].device)
+    return (torch.stack(values).double() * weights[:, None]).sum(dim=0) / weights.sum()
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return the numbers of members for a message."""
+    return ", ".join(map(str, numbers))
 
 
 def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
@@ -129,8 +167,8 @@ def _refuse_divergence(
             f"The training loss became {float(losses[bad[0]])} in epoch {epoch}: training "
             f"diverged. Lower the learning rate (lr={net.lr}) or clip the gradients."
         )
-        which = f"member{'s' * (len(bad) > 1)} {', '.join(str(numbers[k]) for k in bad)}"
-        error.add_note(f"This happened in {which} of the ensemble.")
+        which = f"member{'s' * (len(bad) > 1)} {_listed([numbers[k] for k in bad])}"
+        locate(error, f"in epoch {epoch}, in {which} of the ensemble")
         raise error
 
 

@@ -23,7 +23,7 @@ from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
-from small_nets import Watch
+from small_nets import NeverTrain, Watch
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -1309,7 +1309,7 @@ def test_module_instance_is_a_starting_point(rows):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ensemble = ensemble_of(net_of(module, lr=0.0)).fit(X, y)
-    assert [str(w.message).partition(",")[0] for w in caught] == [
+    assert [str(w.message).partition(",")[0] for w in caught if "module" in str(w.message)] == [
         "The network's module is an instance"
     ]
     assert caught[0].filename == __file__
@@ -1404,13 +1404,38 @@ def test_members_are_tasks_of_the_fit(rows, backend):
 
 
 @pytest.mark.parametrize("backend", ["stacked", "joblib"])
-def test_no_epoch(rows, backend):
-    # The answers in the end are those of the untrained networks; there is no mean over epochs.
-    ensemble = ensemble_of(net_of(max_epochs=0), backend=backend).fit(*rows)
-    untrained = ensemble_of(net_of(lr=0.0, max_epochs=1), backend=backend).fit(*rows)
-    assert_array_equal(ensemble.given_probability_, untrained.given_probability_)
-    for part, mask in zip(ensemble.mean_held_out_probability_, ensemble.masks_, strict=True):
-        assert part.shape == ((~mask).sum(), 3)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs=0: no epoch would run"),
+        ({"batch_size": 46, "iterator_train__drop_last": True}, "the 45 rows that a member is"),
+    ],
+)
+def test_no_step_is_known_before_the_first_member(rows, backend, settings, message):
+    net = net_of(**settings, callbacks=[NeverTrain()] if backend == "joblib" else [])
+    with pytest.raises(ValueError, match=message):
+        ensemble_of(net, backend=backend).fit(*rows)
+
+
+@pytest.mark.parametrize("backend", ["stacked", "joblib"])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr": 0.0}, "5 of 5 .* first [0, 1, 2, 3, 4]: not a single weight has changed"),
+        ({"lr": 1e-7}, "5 of 5 .* never fell below that of a constant prediction"),
+        ({}, None),
+    ],
+)
+def test_members_that_have_learned_nothing(rows, backend, settings, said):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        X, y = rows
+        if settings:  # an untrained network gets these more wrong than a constant
+            X, y = 5 * X, np.random.default_rng(0).permutation(y)
+        ensemble_of(net_of(**settings), backend=backend).fit(X, y)
+    found = [str(w.message) for w in caught if "learned nothing" in str(w.message)]
+    assert len(found) == (said is not None)
+    assert said is None or re.search(said.replace("[", r"\["), found[0])
 
 
 @pytest.mark.parametrize("backend", ["stacked", "joblib"])
@@ -1439,7 +1464,7 @@ def names_as_it_likes(record, X, codes, trained_on):
 def test_readouts_that_fail_say_that_it_was_them(rows, backend):
     with pytest.raises(LookupError) as caught:
         ensemble_of(backend=backend, readout=fails).fit(*rows)
-    assert "This happened in the readout." in caught.value.__notes__
+    assert caught.value.__notes__ == ["This happened in the readout, in member 0 of the ensemble."]
     with pytest.raises(ValueError, match="other names for some members"):
         ensemble_of(backend=backend, readout=names_as_it_likes).fit(*rows)
 

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether a training has taught the network anything: steps, weights, and the loss of a constant.
+
+A fit without a single step would score an untrained network and is an error. Weights that have not
+changed, and a loss that never fell below that of a constant prediction, are said in a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.data import DataLoader
+
+from .._warnings import warn_caller
+from ..networks.forward import module_device, plain_module
+from ..rows.labels import LISTED_ROWS
+from .skorch_net import head_of, like_outputs
+
+LEARNED, UNCHANGED, CONSTANT = range(3)  # verdicts
+
+_FEW_EPOCHS = 5  # fewer say little
+_STILL_FALLING = 0.01  # of the loss, in the second half of the epochs: it learns, if slowly
+_NOT_EVEN_FALLING = 0.001  # the same where epochs are few
+_ROWS_OF_CONSTANT = 4096  # whose loss as a constant prediction is computed, at most
+
+_SAID = {
+    UNCHANGED: "not a single weight has changed: the learning rate is 0, or what has gradients "
+    "takes no part in the output. Raise lr, or unfreeze a layer",
+    CONSTANT: "the training loss never fell below that of a constant prediction: train for longer, "
+    "or with another learning rate",
+}
+
+
+def warn_of_network(verdict: int) -> None:
+    """Warn if a network has learned nothing."""
+    if verdict != LEARNED:
+        warn_caller(f"The network has learned nothing from its rows: {_SAID[verdict]}.")
+
+
+def warn_of_members(verdicts: NDArray[Any]) -> None:
+    """Warn once of the members of an ensemble that have learned nothing."""
+    for verdict in np.unique(verdicts[verdicts != LEARNED]):
+        which = np.flatnonzero(verdicts == verdict)
+        warn_caller(
+            f"{len(which)} of {len(verdicts)} members have learned nothing from their rows, first "
+            f"{which[:LISTED_ROWS].tolist()}: {_SAID[verdict]}."
+        )
+
+
+def refuse_no_steps(net: NeuralNet, n: int, of: str = "") -> None:
+    """Raise before training if it cannot have a step on n rows; `of` says whose rows they are."""
+    if net.max_epochs < 1:
+        raise ValueError(
+            f"max_epochs={net.max_epochs}: no epoch would run, and an untrained network would be "
+            "scored. Set max_epochs to 1 or more."
+        )
+    size = rows_per_batch(net, n)
+    if size is not None and n < size and net.get_params_for("iterator_train").get("drop_last"):
+        raise ValueError(
+            f"With drop_last=True and batch_size={size} the {n} rows{of} make no batch, so no "
+            "optimiser step would run. Lower batch_size, or set iterator_train__drop_last=False."
+        )
+
+
+def rows_per_batch(net: NeuralNet, n: int) -> int | None:
+    """Return how many of n rows a batch has; None if a sampler or a loader decides that."""
+    settings = net.get_params_for("iterator_train")
+    if net.iterator_train is not DataLoader or {"sampler", "batch_sampler"} & set(settings):
+        return None
+    size = settings.get("batch_size", net.batch_size)
+    return n if size == -1 else size
+
+
+class Learning:
+    """Follows one training of a net: its steps, its losses, and whether its weights change."""
+
+    def __init__(self, losses: Sequence[float] = (), weights_changed: bool = True) -> None:
+        self.n_steps = 0
+        self.losses = list(losses)  # the mean of every epoch
+        self.weights_changed = weights_changed
+        self._hook: Any = None
+
+    def begin(self, net: NeuralNet) -> None:
+        """Note the weights, and count steps from here on."""
+        self._before = weight_sums(net.module_)
+
+        def count(optimizer: Any, args: Any, kwargs: Any) -> None:
+            self.n_steps += any(optimizer is value for value in vars(net).values())
+
+        # Of all optimisers: a callback may replace that of the net.
+        self._hook = register_optimizer_step_post_hook(count)
+
+    @staticmethod
+    def explain(error: Exception, net: NeuralNet) -> None:
+        """Raise what torch means if it finds nothing to learn."""
+        if "does not require grad" not in str(error):
+            return
+        module = plain_module(net.module_)
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise ValueError(
+                f"No weight of {type(module).__name__} can learn: requires_grad is False for all. "
+                "Unfreeze a layer, or pass a record of the network as it is "
+                "(TrainingRecord.from_checkpoints)."
+            ) from error
+
+    def end(self) -> None:
+        """Count no more steps."""
+        if self._hook is not None:
+            self._hook.remove()
+
+    def check(self, net: NeuralNet) -> None:
+        """Raise if no step has run, and keep what the verdict is made of."""
+        self.weights_changed = self._before != weight_sums(net.module_)
+        batches = [epoch.get("batches", []) for epoch in net.history]
+        if not self.n_steps and not self.weights_changed:
+            raise ValueError(f"No optimiser step has run: {_why_no_step(net, batches)}.")
+        for epoch in batches:
+            rows = [(b["train_loss"], b["train_batch_size"]) for b in epoch if "train_loss" in b]
+            if rows:
+                losses, sizes = zip(*rows, strict=True)
+                self.losses.append(float(np.average(losses, weights=sizes)))
+
+    def verdict(self, net: NeuralNet, targets: NDArray[Any], n_classes: int | None) -> int:
+        """Say what came of it: `LEARNED` unless all speaks against it; few epochs teach little."""
+        if not self.weights_changed:
+            return UNCHANGED
+        n_epochs = len(self.losses)
+        is_short = n_epochs < _FEW_EPOCHS
+        first, *later = self.losses[0 if is_short else n_epochs // 2 :] or [0.0]
+        least_fall = (_NOT_EVEN_FALLING if is_short else _STILL_FALLING) * abs(first)
+        if not later or first - min(later) > least_fall:
+            return LEARNED
+        constant = _loss_of_constant(net, targets, n_classes)
+        return CONSTANT if constant is not None and min(self.losses) >= constant else LEARNED
+
+
+def _loss_of_constant(net: NeuralNet, targets: NDArray[Any], n_classes: int | None) -> float | None:
+    """Return the net's loss if it returned the shares of the classes, or the mean, for every row.
+
+    None where that is not comparable with a mean over batches, or the loss asks for more.
+    """
+    if getattr(net.criterion_, "reduction", "mean") != "mean":
+        return None
+    head, device = head_of(net), module_device(net.module_)
+    some = targets[
+        np.linspace(0, len(targets) - 1, min(len(targets), _ROWS_OF_CONSTANT)).astype(int)
+    ]
+    if n_classes is None:
+        outputs = torch.as_tensor(np.broadcast_to(targets.mean(axis=0), some.shape).copy())
+    else:
+        shares = torch.from_numpy(np.bincount(targets, minlength=n_classes) / len(targets))
+        outputs = shares.clamp(min=1e-12).float().log()
+        if head.name == "binary_logit":
+            outputs = outputs[1:] - outputs[:1]
+        if head.name == "probabilities":
+            outputs = outputs.exp()
+        outputs = outputs.expand(len(some), -1)
+    outputs = outputs.to(device)
+    with suppress(Exception), torch.no_grad():  # a loss of the user's that asks for more
+        y = torch.as_tensor(like_outputs(some, net, outputs)).to(device)
+        return float(net.get_loss(outputs, y))
+    return None
+
+
+def weight_sums(module: nn.Module) -> list[tuple[Any, ...]]:
+    """Return a few numbers of every weight, by which a change is seen without a copy."""
+    sums: list[tuple[Any, ...]] = []
+    for name, parameter in plain_module(module).named_parameters():
+        values = parameter.detach()
+        values = torch.view_as_real(values) if values.is_complex() else values
+        sums.append((name, values.shape, *(float(s) for s in _sums(values[None])[:, 0])))
+    return sums
+
+
+def _sums(values: torch.Tensor) -> torch.Tensor:
+    """Return two sums (2, n) over all but the first axis."""
+    flat = values.flatten(1)
+    return torch.stack([flat.sum(1, dtype=torch.float64), flat.abs().sum(1, dtype=torch.float64)])
+
+
+def member_sums(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the same of stacked parameters, (n_numbers, n_members)."""
+    return torch.cat([_sums(values.detach()) for values in parameters.values()])
+
+
+def _why_no_step(net: NeuralNet, batches: Sequence[Sequence[Any]]) -> str:
+    """Return why a training had no step."""
+    optimizers = [v for v in vars(net).values() if isinstance(v, torch.optim.Optimizer)]
+    names = " or ".join(type(optimizer).__name__ for optimizer in optimizers)
+    trained = [b for epoch in batches for b in epoch if "train_loss" in b]
+    if trained:
+        return (
+            f"{names or 'the optimizer'} was not asked for one in {len(trained)} batches. Does the "
+            "net's train_step wait for more batches than there are, or skip every one?"
+        )
+    if len(batches) < net.max_epochs:
+        return (
+            "a callback stopped the training in the first batch. Let it train, or leave the "
+            "callback out"
+        )
+    return "the net's iterator_train yields no batch. Lower its batch_size, or look at its sampler"

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A training that has taught nothing is an error, or a warning; one that learns is neither."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback
+from small_nets import NeverTrain, Tiny
+from torch import nn
+
+from sklearn_difficulty import TrainingRecord
+from sklearn_difficulty.training import RecordTraining
+from sklearn_difficulty.training.learning import weight_sums
+
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
+
+
+class StopAtOnce(Callback):
+    def on_batch_begin(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+class StopAfterABatch(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+class Accumulating(NeuralNetClassifier):
+    """Takes a step every hundred batches."""
+
+    def train_step(self, batch, **fit_params):
+        return self.train_step_single(batch, **fit_params)
+
+
+class Frozen(Tiny):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.requires_grad_(False)
+
+
+NO_STEP = {
+    "no epoch": ({"max_epochs": 0}, "max_epochs=0: no epoch would run"),
+    "fewer than none": ({"max_epochs": -1}, "max_epochs=-1: no epoch would run"),
+    "dropped": (
+        {"batch_size": 64, "iterator_train__drop_last": True},
+        "With drop_last=True and batch_size=64 the 48 rows make no batch",
+    ),
+    "stopped": ({"callbacks": [StopAtOnce()]}, "a callback stopped the training in the first"),
+    "empty sampler": (
+        {"iterator_train__sampler": []},
+        "iterator_train yields no batch. Lower its batch_size, or look at its sampler",
+    ),
+    "accumulating": ({"cls": Accumulating}, "SGD was not asked for one in 12 batches"),
+    "frozen": ({"module": Frozen}, "No weight of Frozen can learn: requires_grad is False"),
+}
+
+
+@pytest.mark.parametrize("why", NO_STEP)
+def test_without_a_step_there_is_no_record(make_net, data, why):
+    settings, message = NO_STEP[why]
+    with pytest.raises(ValueError, match=message):
+        TrainingRecord.from_fit(make_net(**settings), *data)
+
+
+def test_what_is_known_is_said_before_training(make_net, data):
+    for why in ("no epoch", "dropped"):
+        settings, message = NO_STEP[why]
+        with pytest.raises(ValueError, match=message):
+            TrainingRecord.from_fit(make_net(callbacks=[NeverTrain()], **settings), *data)
+
+
+def test_one_step_is_enough(make_net, data):
+    record = TrainingRecord.from_fit(make_net(callbacks=[StopAfterABatch()]), *data)
+    assert record.n_epochs == 0
+    TrainingRecord.from_fit(make_net(batch_size=-1, iterator_train__drop_last=True), *data)
+    # A net of the user's own may do as it likes.
+    net = make_net(max_epochs=0, callbacks=[RecordTraining()]).fit(*data)
+    assert TrainingRecord.from_net(net, classes=[0, 1, 2]).n_epochs == 0
+
+
+def fit(net, X, y):
+    """Return what is said of a training."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        TrainingRecord.from_fit(net, X, y, random_state=0)
+    return [str(w.message) for w in caught if "learned nothing" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lr": 0.0},
+        {"optimizer": torch.optim.Adam, "lr": 0.0, "optimizer__weight_decay": 0.1},
+    ],
+)
+def test_weights_that_have_not_changed(make_net, data, settings):
+    [said] = fit(make_net(**settings), *data)
+    assert "not a single weight has changed" in said
+
+
+HEADS = {
+    "logits": {},
+    "probabilities": {"module__last": nn.Softmax(dim=1), "criterion": nn.NLLLoss},
+    "smooth": {"criterion__label_smoothing": 0.2},
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("max_epochs", [2, 8])
+def test_loss_of_a_constant(make_net, data, head, max_epochs):
+    X, y = data
+    net = make_net(max_epochs=max_epochs, **HEADS[head])
+    assert fit(net, X, y) == []
+    # An untrained network gets these more wrong than a constant.
+    [said] = fit(net.set_params(lr=1e-7), 5 * X, np.random.default_rng(0).permutation(y))
+    assert "never fell below that of a constant prediction" in said
+
+
+@pytest.mark.parametrize("max_epochs", [2, 8])
+def test_loss_of_a_constant_regressor(make_net, data, max_epochs):
+    X, y = data
+    targets = np.stack([y, -y], axis=1).astype(np.float32)
+    net = make_net(
+        cls=NeuralNetRegressor, criterion=nn.MSELoss, module__n_outputs=2, max_epochs=max_epochs
+    )
+    assert fit(net, X, targets) == []
+    [said] = fit(net.set_params(lr=1e-9), X, targets)
+    assert "never fell below that of a constant prediction" in said
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2, 4, 8])
+@pytest.mark.parametrize("lr", [0.003, 0.03, 0.3])
+def test_short_trainings_that_learn_raise_no_alarm(make_net, flowers, max_epochs, lr):
+    assert fit(make_net(max_epochs=max_epochs, lr=lr), *flowers) == []
+
+
+def test_sums_see_any_change():
+    module = nn.Linear(3, 2)
+    module.phase = nn.Parameter(torch.tensor([1j, 2 - 1j]))
+    before = weight_sums(module)
+    assert weight_sums(module) == before
+    for name in ("weight", "bias", "phase"):
+        with torch.no_grad():
+            getattr(module, name)[0] += 1e-6
+        after = weight_sums(module)
+        assert after != before
+        before = after
