@@ -102,10 +102,6 @@ class Rows(ABC):
         """Return a digest of X."""
         return hash_arrays({"": self.data})
 
-    def contents(self) -> Iterator[Any]:
-        """Return an iterator over all that the rows hold, for a fingerprint of every byte."""
-        return iter([self.data])
-
 
 class ArrayRows(Rows):
     """An ndarray, a memory map included, of two or more axes."""
@@ -209,10 +205,6 @@ class DatasetRows(Rows):
     def _digest(self) -> str:
         """Return a digest of a few items."""
         return hash_items(self.data)
-
-    def contents(self) -> Iterator[Any]:
-        """Yield all items."""
-        yield from (self.data[i] for i in range(len(self)))
 
 
 class LabelledDataset(Dataset[Any]):
