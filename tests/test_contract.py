@@ -727,6 +727,7 @@ BAD_VALUES = {
     "backend": ["threads"],
     "batch_size": [0],
     "cache_dir": [3],
+    "cache_key": [3],
     "channel_mean": ["mean"],
     "checkpoints": [0, "middle"],
     "drop": [1.0, -0.1, "most"],

@@ -59,12 +59,14 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
     drop: float | str
     threshold: float | None
     memory: Any
+    cache_key: str | None
 
     _parameter_constraints: dict[str, list[Any]] = {
         **CONSTRAINTS,
         "estimator": [HasMethods(["fit", "predict"]), None],
         "scorer": [*CONSTRAINTS["scorer"], None],
         "memory": [str, HasMethods(["cache"]), None],
+        "cache_key": [str, None],
     }
 
     @abstractmethod
@@ -155,7 +157,7 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
-        self.scorer_ = fitted_scorer(scorer, X, y, of_scorer, self.memory)
+        self.scorer_ = fitted_scorer(scorer, X, y, of_scorer, self.memory, self.cache_key)
         warn_of_single_training(self.scorer_, self._needed())
         self.difficulty_ = self.scorer_.difficulty_
         X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))

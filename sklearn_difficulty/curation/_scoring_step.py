@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
@@ -21,7 +23,8 @@ from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.rows import as_rows
 from ..scorers._trained_source import is_trained
-from ..training.config_hash import fingerprint
+from ..training.config_hash import training_fingerprint
+from ..training.directories import check_writable, folder_of
 
 # Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
 _FOR_EXAMPLE = {
@@ -103,7 +106,14 @@ def _check_quadrants(scorer: Any, quadrants: Sequence[str]) -> None:
         )
 
 
-def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any) -> Any:
+def fitted_scorer(
+    scorer: Any,
+    X: Any,
+    y: Any,
+    params: Mapping[str, Any],
+    memory: Any = None,
+    cache_key: str | None = None,
+) -> Any:
     """Return a fitted clone of a scorer that scores every row, from the cache if it is there."""
     if isinstance(X, Dataset):
         raise TypeError(
@@ -114,14 +124,7 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
     if memory is None or is_trained(getattr(scorer, "estimator", None)):
         fitted = _fit(clone(scorer), X, y, dict(params), None)
     else:
-        try:
-            key = fingerprint(scorer)
-        except TypeError as error:
-            error.add_note("With memory=None nothing is cached, and any function will do.")
-            raise
-        # joblib would hash tensors by where they lie, and overlook the user's code.
-        cached = check_memory(memory).cache(_fit, ignore=["scorer"])
-        fitted = cached(clone(scorer), _as_arrays(X), _as_arrays(y), _as_arrays(params), key)
+        fitted = _remembered(scorer, X, y, params, memory, cache_key)
     _refuse_other_rows(fitted, X, y)
     difficulty: Any = getattr(fitted, "difficulty_", None)
     n = _num_samples(y)
@@ -131,6 +134,30 @@ def fitted_scorer(scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory
             f"number per row; its shape is {np.shape(difficulty)}."
         )
     return fitted
+
+
+def _remembered(
+    scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any, cache_key: str | None
+) -> Any:
+    """Return a fitted clone of a scorer, from the cache if it is there."""
+    key = training_fingerprint(
+        scorer, torch.get_num_threads(), name="The scorer", cache_key=cache_key
+    )
+    scorer = clone(scorer)
+    try:
+        pickle.dumps(scorer)
+    except Exception as error:
+        raise TypeError(
+            f"memory keeps fitted scorers as pickles, which this one cannot become ({error}). Use "
+            "functions and classes that are defined at the top level of a module, or set "
+            "memory=None."
+        ) from error
+    if isinstance(memory, str):
+        check_writable(folder_of(memory), "memory")
+        memory = str(folder_of(memory))
+    # joblib would hash tensors by where they lie, and overlook the user's code.
+    cached = check_memory(memory).cache(_fit, ignore=["scorer"])
+    return cached(scorer, _as_arrays(X), _as_arrays(y), _as_arrays(params), key)
 
 
 def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None) -> Any:

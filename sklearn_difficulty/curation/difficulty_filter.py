@@ -146,7 +146,7 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         check_scorer(self.scorer, needed, quadrants)
         if _routing_enabled():
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
-        self.scorer_ = fitted_scorer(self.scorer, X, y, params, memory=None)
+        self.scorer_ = fitted_scorer(self.scorer, X, y, params)
         warn_of_single_training(self.scorer_, needed)
         self.difficulty_ = self.scorer_.difficulty_
         has_classes = getattr(self.scorer_, "classes_", None) is not None

@@ -66,6 +66,10 @@ class FilteredClassifier(BaseFiltered):
         Where fitted scorers are cached, so that in a search over `drop`, `action` or the estimator
         each training fold is scored once. A cached scorer may hold a copy of the rows. Not used
         for a scorer that was given a trained network.
+    cache_key : str, default=None
+        Stands, in `memory`, for what of the scorer and its network cannot be recognised, such as
+        files that your code reads: change it whenever that changes. None refuses to cache where
+        there is such a thing, by an error that names it.
 
     Attributes
     ----------
@@ -160,6 +164,7 @@ class FilteredClassifier(BaseFiltered):
         quadrants: Sequence[str] | None = None,
         action: str = "drop",
         memory: Any = None,
+        cache_key: str | None = None,
     ) -> None:
         self.estimator = estimator
         self.scorer = scorer
@@ -168,6 +173,7 @@ class FilteredClassifier(BaseFiltered):
         self.quadrants = quadrants
         self.action = action
         self.memory = memory
+        self.cache_key = cache_key
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> Any:

@@ -40,6 +40,10 @@ class FilteredRegressor(BaseFiltered):
         Where fitted scorers are cached, so that in a search over `drop` or the estimator each
         training fold is scored once. A cached scorer may hold a copy of the rows. Not used for a
         scorer that was given a trained network.
+    cache_key : str, default=None
+        Stands, in `memory`, for what of the scorer and its network cannot be recognised, such as
+        files that your code reads: change it whenever that changes. None refuses to cache where
+        there is such a thing, by an error that names it.
 
     Attributes
     ----------
@@ -112,12 +116,14 @@ class FilteredRegressor(BaseFiltered):
         drop: float = 0.1,
         threshold: float | None = None,
         memory: Any = None,
+        cache_key: str | None = None,
     ) -> None:
         self.estimator = estimator
         self.scorer = scorer
         self.drop = drop
         self.threshold = threshold
         self.memory = memory
+        self.cache_key = cache_key
 
     def _estimator(self) -> Any:
         return Ridge() if self.estimator is None else self.estimator

@@ -23,7 +23,7 @@ from .checked import checked_array, refuse_beyond
 from .collation import FollowedBatch, FollowedCollate, InputsInOrder, is_own
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
-from .items import LabelledDataset, LocatedItems, item_of
+from .items import LabelledDataset, LocatedItems
 
 _LABEL_BLOCK = 512
 
@@ -130,10 +130,6 @@ class Rows(ABC):
     def _digest(self) -> str:
         """Return a digest of X."""
         return hash_arrays({"": self.data})
-
-    def contents(self) -> Iterator[Any]:
-        """Return an iterator over all that the rows hold, for a fingerprint of every byte."""
-        return iter([self.data])
 
 
 class ArrayRows(Rows):
@@ -253,10 +249,6 @@ class DatasetRows(Rows):
     def _digest(self) -> str:
         """Return a digest of a few items."""
         return hash_items(LocatedItems(self.data))
-
-    def contents(self) -> Iterator[Any]:
-        """Yield all items."""
-        yield from (item_of(self.data, i) for i in range(len(self)))
 
 
 def _labels_in_order(batch: Any) -> Any:

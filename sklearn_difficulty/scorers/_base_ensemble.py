@@ -31,6 +31,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "backend": [StrOptions({"auto", "stacked", "joblib"})],
     "n_jobs": [Integral, None],
     "cache_dir": [str, PathLike, None],
+    "cache_key": [str, None],
     "keep_members": ["boolean"],
 }
 TRAIN_SIZE: dict[str, list[Any]] = {"train_size": [Interval(Real, 0, 1, closed="neither")]}
@@ -66,6 +67,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         backend: str,
         n_jobs: int | None,
         cache_dir: str | PathLike[str] | None,
+        cache_key: str | None,
         keep_members: bool,
         undefined: str,
         random_state: Any,
@@ -78,6 +80,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         self.backend = backend
         self.n_jobs = n_jobs
         self.cache_dir = cache_dir
+        self.cache_key = cache_key
         self.keep_members = keep_members
         self.undefined = undefined
         self.random_state = random_state

@@ -94,6 +94,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         thread. What it may change is said in `ResampledEnsemble`.
     cache_dir : path-like, default=None
         Where finished members are kept, so that an interrupted fit can go on.
+    cache_key : str, default=None
+        Stands for what `cache_dir` cannot recognise, see `ResampledEnsemble`.
     keep_members : bool, default=True
         Whether their weights are kept. Without them unseen rows cannot be scored.
     pickle_bank : bool, default=True
@@ -248,6 +250,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         backend: str = "auto",
         n_jobs: int | None = None,
         cache_dir: str | PathLike[str] | None = None,
+        cache_key: str | None = None,
         keep_members: bool = True,
         pickle_bank: bool = True,
         batch_size: int = 512,
@@ -266,6 +269,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         self.backend = backend
         self.n_jobs = n_jobs
         self.cache_dir = cache_dir
+        self.cache_key = cache_key
         self.keep_members = keep_members
         self.pickle_bank = pickle_bank
         self.batch_size = batch_size

@@ -50,6 +50,8 @@ class MemorizationScorer(BaseEnsembleScorer):
         thread. What it may change is said in `ResampledEnsemble`.
     cache_dir : path-like, default=None
         Where finished members are kept, so that an interrupted fit can go on.
+    cache_key : str, default=None
+        Stands for what `cache_dir` cannot recognise, see `ResampledEnsemble`.
     keep_members : bool, default=True
         Whether weights are kept. Without them `influence` cannot be computed.
     undefined : {"nan", "max"}, default="nan"
@@ -130,6 +132,7 @@ class MemorizationScorer(BaseEnsembleScorer):
         backend: str = "auto",
         n_jobs: int | None = None,
         cache_dir: str | PathLike[str] | None = None,
+        cache_key: str | None = None,
         keep_members: bool = True,
         undefined: str = "nan",
         random_state: Any = None,
@@ -143,6 +146,7 @@ class MemorizationScorer(BaseEnsembleScorer):
             backend=backend,
             n_jobs=n_jobs,
             cache_dir=cache_dir,
+            cache_key=cache_key,
             keep_members=keep_members,
             undefined=undefined,
             random_state=random_state,

@@ -106,6 +106,8 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         thread. What it may change is said in `ResampledEnsemble`.
     cache_dir : path-like, default=None
         Where finished members are kept, so that an interrupted fit can go on.
+    cache_key : str, default=None
+        Stands for what `cache_dir` cannot recognise, see `ResampledEnsemble`.
     keep_members : bool, default=True
         Whether weights are kept. Without them there is nothing to say about unseen rows.
     pickle_bank : bool, default=True
@@ -245,6 +247,7 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         backend: str = "auto",
         n_jobs: int | None = None,
         cache_dir: str | PathLike[str] | None = None,
+        cache_key: str | None = None,
         keep_members: bool = True,
         pickle_bank: bool = True,
         batch_size: int = 512,
@@ -264,6 +267,7 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         self.backend = backend
         self.n_jobs = n_jobs
         self.cache_dir = cache_dir
+        self.cache_key = cache_key
         self.keep_members = keep_members
         self.pickle_bank = pickle_bank
         self.batch_size = batch_size

@@ -2,74 +2,127 @@
 """A digest of a configuration that another Python process computes alike.
 
 Not joblib.hash: it differs between processes for tensors, it overlooks the order of a module's
-layers, and it tells apart equal values by whether they are the same object.
+layers, it tells apart equal values by whether they are the same object, and it does not see code.
 
 What is seen: values, arrays, tensors (and which of them are the same tensor), the content of
-picklable objects, and code. Of installed code the name and the package's version; of the user's
-own functions and classes the source, where there is one, and with them the functions, classes and
-constants that they name, also through the name of a module (``blocks.Block``). Not seen: globals
-that are other objects, and what code finds by other ways than names.
+objects, and code. Of installed code name and version; of the user's own the bytecode, with it
+closures, defaults, and all globals, environment variables and attributes of modules that it names,
+and in turn what those name. What cannot be seen, files that code reads for one, is refused, unless
+the user vouches for it with a `cache_key`.
 """
 
 from __future__ import annotations
 
 import copyreg
 import hashlib
-import inspect
+import pickle
+import random
 import sys
-from contextlib import suppress
-from importlib import metadata
-from importlib.metadata import PackageNotFoundError
-from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
+from skorch.dataset import Dataset as SkorchDataset
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.hooks import RemovableHandle
 
+from .._randomness import isolated_rng
 from ..networks.forward import plain_module
+from .code_reading import Mention, is_own, is_part_of_installed, mentions, version
+from .torch_settings import patched_functions, torch_settings
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes)
-_CONSTANTS = (*_ATOMS, tuple, list, dict, set, frozenset, np.ndarray, np.generic, torch.Tensor)
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 _OURS = __name__.partition(".")[0]
+_MOST_VALUES = 10_000_000  # objects that refer to each other in circles have endless paths
+# These are seeded anew for every training, so that their state does not matter.
+_SEEDED = (np.random.random.__self__, random.random.__self__)  # type: ignore[attr-defined]
+# What they yield is all in their attributes.
+_TRANSPARENT = (SkorchDataset, TensorDataset, Subset, ConcatDataset)
+# Python's own notes, such as the number of the line where a class begins.
+_NOTES = frozenset(
+    "__abstractmethods__ __annotate__ __annotate_func__ __annotations__ __annotations_cache__ "
+    "__conditional_annotations__ __dataclass_fields__ __dataclass_params__ __dict__ __doc__ "
+    "__firstlineno__ __match_args__ __module__ __orig_bases__ __parameters__ __qualname__ "
+    "__slotnames__ __slots__ __static_attributes__ __type_params__ __weakref__ _abc_impl".split()
+)
 
 
-def fingerprint(*parts: Any) -> str:
+class UnreadableError(TypeError):
+    """Something of a configuration cannot be recognised by another process."""
+
+
+def fingerprint(*parts: Any, name: str = "The configuration", cache_key: str | None = None) -> str:
     """Return a digest of values, 32 hex digits that are the same in every process.
 
     Of what has `get_params` only class and parameters count, without `verbose`; of modules also the
-    weights. A TypeError refuses lambdas, what is defined inside functions, and what cannot be read.
+    weights. What cannot be read is refused, or with a `cache_key`, which then counts, left out.
+    Errors begin by a name for the parts.
     """
-    walk = _Walk()
-    walk.feed(parts, "The configuration")
+    walk = _Walk(vouched=cache_key is not None)
+    try:
+        walk.feed([*parts] if cache_key is None else [*parts, cache_key], f"{name} holds")
+    except RecursionError:
+        raise UnreadableError(_refusal(f"{name} holds values that are nested too deeply")) from None
     return walk.digest.hexdigest()
 
 
-def net_fingerprint(net: NeuralNet) -> str:
+def training_fingerprint(
+    *parts: Any, name: str = "The configuration", cache_key: str | None = None
+) -> str:
     """Return the digest of all that decides what training makes of given rows and a given seed.
 
-    Device and versions of torch, skorch and this package count, as results differ with them.
+    Beside the parts these are torch's global settings and the versions of torch, skorch and this
+    package.
     """
-    walk = _Walk()
-    walk.feed([_version(package) for package in ("torch", "skorch", _OURS)], "The versions")
-    walk.feed(net, "The network")
-    return walk.digest.hexdigest()
+    return fingerprint(
+        [version(package) for package in ("torch", "skorch", _OURS)],
+        torch_settings(),
+        fingerprint(patched_functions(), name="torch", cache_key=cache_key),
+        fingerprint(*parts, name=name, cache_key=cache_key),
+    )
+
+
+def _refusal(problem: str) -> str:
+    """Return the message about something that cannot be recognised."""
+    return (
+        f"{problem}; a cache could not tell it from another one in another run. Pass "
+        "cache_key='...', a text of yours that you change whenever this changes, or set cache_dir "
+        "(or memory) to None."
+    )
 
 
 class _Walk:
     """Feeds a digest with one value after another, depth first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vouched: bool) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
+        self._vouched = vouched
         self._ancestors: list[int] = []
         self._tensors: dict[int, tuple[int, torch.Tensor]] = {}
-        self._definitions: set[int] = set()
+        self._definitions: dict[tuple[int, bool], tuple[int, Any]] = {}
+        self._n_values = 0
+        self._is_cloned = True  # what has get_params: only these survive
+        self._may_read_files = False
 
     def feed(self, value: Any, where: str) -> None:
         """Feed any value; `where` names its place in errors."""
+        self._n_values += 1
+        if self._n_values > _MOST_VALUES:
+            raise UnreadableError(_refusal(f"{where} too much to be read"))
         if isinstance(value, np.generic) and type(value.item()) in _ATOMS:
             value = value.item()  # as from a grid of numpy numbers
         if type(value) in _ATOMS:
@@ -78,18 +131,14 @@ class _Walk:
             self._feed_tensor(value, where)
         elif type(value) in (np.ndarray, np.memmap) and not value.dtype.hasobject:
             self._feed_array(value)
-        elif isinstance(value, ModuleType):
-            self._token("module", value.__name__)
-        elif isinstance(value, (type, FunctionType)):
-            if "<" in value.__qualname__:  # <lambda> or <locals>
-                self._refuse(where, f"{value.__qualname__}, which has no name outside its function")
-            self._feed_definition(value, where)
+        elif isinstance(value, CodeType):
+            self._feed_code(value, where)
         elif id(value) in self._ancestors:
             self._token("ancestor", self._ancestors.index(id(value)))
         else:
             self._ancestors.append(id(value))
             self._token("(")
-            self._feed_content(value, where)
+            self._feed_object(value, where)
             self._token(")")
             self._ancestors.pop()
 
@@ -97,13 +146,21 @@ class _Walk:
         """Feed something whose repr says all."""
         self.digest.update(repr(parts).encode())
 
-    def _refuse(self, where: str, what: str) -> NoReturn:
-        """Raise for what cannot be recognised."""
-        raise TypeError(
-            f"{where} holds {what}: another Python process could not tell whether it has the same. "
-            "Use functions and classes that are defined at the top level of a module, or leave "
-            "cache_dir out."
-        )
+    def _refuse(self, problem: str) -> None:
+        """Raise for what cannot be recognised, unless the user vouches for it."""
+        if not self._vouched:
+            raise UnreadableError(_refusal(problem))
+        self._token("vouched for")
+
+    @contextmanager
+    def _uncloned(self, *, may_read_files: bool = False) -> Any:
+        """Feed parts of what is used as it is, not cloned by its parameters."""
+        before = self._is_cloned, self._may_read_files
+        self._is_cloned, self._may_read_files = False, before[1] or may_read_files
+        yield
+        self._is_cloned, self._may_read_files = before
+
+    # -------------------------------------------------------------------------------- values
 
     def _feed_array(self, array: np.ndarray) -> None:
         """Feed dtype, shape and values."""
@@ -122,134 +179,260 @@ class _Walk:
             self._token(tuple(values.shape))
             self.digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
         except RuntimeError as error:  # meta and sparse tensors, say
-            self._refuse(where, f"a tensor that cannot be read ({error})")
+            self._refuse(f"{where} a tensor that cannot be read ({error})")
+            return
+        if type(tensor) not in (torch.Tensor, nn.Parameter):
+            self.feed(type(tensor), where)
+        hooks = list((tensor._backward_hooks or {}).values())
+        if vars(tensor) or hooks:
+            with self._uncloned():
+                self.feed([vars(tensor), hooks], where)
 
-    def _feed_content(self, value: Any, where: str) -> None:
-        """Feed a container or an instance of a class."""
+    def _feed_object(self, value: Any, where: str) -> None:
+        """Feed a container, code, or an instance of a class."""
         kind = type(value)
-        if kind in (list, tuple):
+        if isinstance(value, ModuleType):
+            self._feed_module(value)
+        elif isinstance(value, type):
+            self._feed_class(value, where)
+        elif isinstance(value, FunctionType):
+            self._feed_function(value)
+        elif kind in (MethodType, BuiltinFunctionType):
+            self._feed_method(value, where)
+        elif kind in (list, tuple):
             self._token(kind.__name__)
             for item in value:
                 self.feed(item, where)
         elif kind is dict:  # in its order, which decides about the layers of a module
             self.feed(list(value.items()), where)
         elif kind in (set, frozenset):
-            self._token(kind.__name__, *sorted(fingerprint(item) for item in value))
-        elif hasattr(value, "get_params"):
-            self.feed(kind, where)
-            for name, parameter in sorted(value.get_params(deep=False).items()):
-                if name != "verbose" and not name.startswith("_"):
-                    self._token(name)
-                    self.feed(parameter, f"{where}'s {name}")
+            vouch = "" if self._vouched else None
+            self._token(kind.__name__, *sorted(fingerprint(v, cache_key=vouch) for v in value))
+        elif hasattr(kind, "get_params") and self._is_cloned:
+            self._feed_parameters(value, where)
         else:
-            self._feed_instance(value, where)
+            with self._uncloned(may_read_files=isinstance(value, Dataset)):
+                self._feed_instance(value, where)
+            if isinstance(value, Dataset) and kind not in _TRANSPARENT:
+                self._feed_items(value, where)
+
+    def _feed_parameters(self, value: Any, where: str) -> None:
+        """Feed what clones of an estimator, network or callback have in common with it."""
+        self.feed(type(value), where)
+        for name, parameter in sorted(value.get_params(deep=False).items()):
+            if name != "verbose" and not name.startswith("_"):
+                self._token(name)
+                self.feed(parameter, f"{where.removesuffix(' holds')}'s {name} holds")
+        # scikit-learn's clone copies these, too.
+        for name in ("_metadata_request", "_sklearn_output_config"):
+            if name in vars(value):
+                self.feed([name, vars(value)[name]], where)
+
+    def _feed_items(self, dataset: Any, where: str) -> None:
+        """Feed what a Dataset yields: of files that it reads there is no other trace."""
+        if isinstance(dataset, IterableDataset) or not hasattr(type(dataset), "__len__"):
+            self._refuse(f"{where} a {type(dataset).__name__}, whose items have no index")
+            return
+        vouch = "" if self._vouched else None
+        with isolated_rng(0):  # the items may be random
+            for i in range(len(dataset)):
+                self._token(fingerprint(dataset[i], cache_key=vouch))
 
     def _feed_instance(self, value: Any, where: str) -> None:
-        """Feed what pickle would write: how the object is made, and its state."""
+        """Feed what pickle would write, how the object is made and its state, or attributes."""
         if isinstance(value, nn.Module):
             value = plain_module(value)
+            self.feed(type(value), where)
+            # Training sets the mode of a module itself; what it compiles to follows.
+            self._feed_attributes(value, where, without={"training", "_compiled_call_impl"})
+            return
+        if isinstance(value, RemovableHandle):
+            return  # the hook is seen where it hangs
         try:
             reduce = copyreg.dispatch_table.get(type(value))
             reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
         except Exception as error:
-            self._refuse(where, f"a {type(value).__name__}, which cannot be read ({error})")
+            if isinstance(value, dict):  # attributes that are items confuse pickle
+                reduced = type(value), (), getattr(value, "__dict__", {}), None, dict.items(value)
+            else:
+                self._refuse(f"{where} a {type(value).__name__}, which cannot be read ({error})")
+                return
         if isinstance(reduced, str):
-            self._token(getattr(value, "__module__", None), reduced)
+            self._feed_named(value, reduced, where)
             return
+        if _has_own_pickling(type(value)):  # it may leave out what counts
+            self._feed_attributes(value, where)
         make, args, state, items, pairs = (*reduced, None, None, None)[:5]
         if isinstance(state, dict):
-            # Training sets the mode of a module itself.
-            hidden = {"training"} if isinstance(value, nn.Module) else set()
-            state = {name: state[name] for name in sorted(state, key=str) if name not in hidden}
+            state = {name: state[name] for name in sorted(state, key=str)}
+        inside = where
+        if not where.endswith(" that holds"):
+            inside = f"{where} a {type(value).__name__} that holds"
         for part in (make, args, state, list(items or ()), list(pairs or ())):
-            self.feed(part, where)
+            self.feed(part, inside)
 
-    def _feed_definition(self, value: Any, where: str) -> None:
-        """Feed a class or a function: its name and, unless it is installed code, its source."""
-        name = f"{value.__module__}.{value.__qualname__}"
-        package = str(value.__module__).partition(".")[0]
-        self._token("definition", name)
-        if _is_installed(package):
-            self._token(_version(package))
+    def _feed_named(self, value: Any, name: str, where: str) -> None:
+        """Feed what pickle would find by its name."""
+        found: Any = sys.modules.get(pickle.whichmodule(value, name))
+        self._token(getattr(found, "__name__", None), name)
+        if hasattr(type(value), "cache_info"):  # of lru_cache
+            self.feed(value.__wrapped__, where)
             return
-        if id(value) in self._definitions:
-            return
-        self._definitions.add(id(value))
-        try:
-            self._token(inspect.getsource(value))
-        except (OSError, TypeError):  # typed at a plain prompt
-            self._token("no source")
-        if isinstance(value, type):
-            for parent in value.__bases__:
-                self._feed_definition(parent, where)
-        for name, mentioned in _mentions(value):
+        is_installed = found is not None and not is_own(vars(found))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is not value or not is_installed:
+            self._refuse(f"{where} {name}, of which no more than its name can be read")
+
+    def _feed_attributes(self, value: Any, where: str, without: Any = ()) -> None:
+        """Feed all attributes of an instance, in the order of their names."""
+        slots = [
+            name
+            for parent in type(value).__mro__
+            for name, member in vars(parent).items()
+            if isinstance(member, MemberDescriptorType) and hasattr(value, name)
+        ]
+        held = getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots}
+        for name in sorted(set(held) - set(without), key=str):
+            content = held[name]
+            if isinstance(value, nn.Module) and "_hooks" in name and isinstance(content, dict):
+                content = list(content.values())  # the keys count all hooks of a process
             self._token(name)
-            if not isinstance(mentioned, (type, FunctionType)):
-                mentioned = getattr(mentioned, "__wrapped__", mentioned)  # as by lru_cache
-            if isinstance(mentioned, (type, FunctionType)):
-                self._feed_definition(mentioned, where)
-            elif isinstance(mentioned, _CONSTANTS):
-                try:
-                    self.feed(mentioned, where)
-                except TypeError:  # it may be of no use to the training
-                    self._token("unread")
+            self.feed(content, where)
 
+    # ---------------------------------------------------------------------------------- code
 
-def _version(package: str) -> str | None:
-    """Return the version of an installed package, if it has one."""
-    version = getattr(sys.modules.get(package), "__version__", None)
-    if version is None:
-        with suppress(PackageNotFoundError):
-            version = metadata.version(package)
-    return version
+    def _is_new(self, value: Any) -> bool:
+        """Feed the number of a definition, and tell whether it comes for the first time."""
+        key = id(value), self._may_read_files
+        n_before = len(self._definitions)
+        number, _ = self._definitions.setdefault(key, (n_before, value))
+        self._token("definition", number)
+        return number == n_before
 
+    def _feed_module(self, module: ModuleType) -> None:
+        """Feed a module: all that it holds if it is the user's own."""
+        self._token("module", module.__name__)
+        if not is_own(vars(module)):
+            self._token(version(module.__name__))
+        elif self._is_new(module):
+            with self._uncloned():
+                for name, member in sorted(vars(module).items()):
+                    if not name.startswith("__") or name == "__getattr__":
+                        self._token(name)
+                        self.feed(member, f"The module {module.__name__} has the global {name},")
 
-def _is_installed(package: str) -> bool:
-    """Tell whether a package's version says what is in it: it is not the user's own code."""
-    if package == "__main__":
-        return False  # also where the running program, a notebook's kernel say, is installed
-    if package in sys.stdlib_module_names or package == _OURS:
-        return True
-    file = getattr(sys.modules.get(package), "__file__", None) or ""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    def _feed_class(self, kind: type, where: str) -> None:
+        """Feed a class: name and version, and its members unless it is installed."""
+        self._token("class", kind.__module__, kind.__qualname__)
+        module = sys.modules.get(kind.__module__)
+        is_installed = module is not None and not is_own(vars(module))
+        if is_installed:
+            self._token(version(kind.__module__))
+        if not self._is_new(kind):
+            return
+        with self._uncloned():
+            if type(kind) is not type:
+                self.feed(type(kind), where)
+            for parent in kind.__bases__:
+                self.feed(parent, where)
+            for name, member in sorted(vars(kind).items()):
+                if name in _NOTES or isinstance(
+                    member, (GetSetDescriptorType, MemberDescriptorType)
+                ):
+                    continue
+                for part in _unwrapped(member):
+                    if not is_installed or _is_patch(part):
+                        self._token(name)
+                        self.feed(part, f"{kind.__qualname__}.{name} is")
 
+    def _feed_function(self, function: FunctionType) -> None:
+        """Feed a function: name and version, and its code unless it is installed."""
+        self._token("function", function.__module__, function.__qualname__)
+        is_installed = not is_own(function.__globals__)
+        if is_installed:
+            self._token(version(str(function.__globals__.get("__name__"))))
+        if (is_installed and is_part_of_installed(function)) or not self._is_new(function):
+            return
+        # Installed code may have made a function of the user's, as torch.no_grad() does.
+        where = function.__qualname__
+        with self._uncloned():
+            for cell in function.__closure__ or ():
+                with suppress(ValueError):  # an empty cell
+                    self.feed(cell.cell_contents, f"{where} encloses")
+            self.feed([function.__defaults__, function.__kwdefaults__], f"{where} has as a default")
+            self.feed(vars(function), f"{where} has as an attribute")
+            if not is_installed:
+                self._feed_code(function.__code__, where)
+                for mention in mentions(function):
+                    self._feed_mention(mention, where)
 
-def _is_own_module(value: Any) -> bool:
-    """Tell whether a value is a module of the user's."""
-    is_module = isinstance(value, ModuleType)
-    return is_module and not _is_installed(value.__name__.partition(".")[0])
-
-
-def _mentions(value: type | FunctionType) -> list[tuple[str, Any]]:
-    """Return the members of a class; of a function the globals that it names and its defaults."""
-    if isinstance(value, type):
-        members = {
-            name: getattr(member, "__func__", getattr(member, "fget", member))
-            for name, member in vars(value).items()
-        }
-        # Not Python's own notes, such as the number of the line where the class begins.
-        return sorted(
-            (name, member)
-            for name, member in members.items()
-            if isinstance(member, FunctionType) or not name.startswith("__")
+    def _feed_code(self, code: CodeType, where: str) -> None:
+        """Feed what code does, not the lines where it is written."""
+        self._token(
+            sys.version_info[:2],
+            code.co_code,
+            code.co_exceptiontable,
+            code.co_names,
+            code.co_varnames,
+            code.co_freevars,
+            code.co_cellvars,
+            code.co_flags,
+            (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
         )
-    names = _names(value.__code__)
-    named = {name: value.__globals__[name] for name in sorted(names & set(value.__globals__))}
-    modules = [module for module in named.values() if _is_own_module(module)]
-    for module in modules:  # it grows
-        for name in sorted(names & set(vars(module))):
-            member = named[f"{module.__name__}.{name}"] = vars(module)[name]
-            if _is_own_module(member) and member not in modules:
-                modules.append(member)
-    defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-    return [
-        *named.items(),
-        *(("default", default) for default in defaults),
-        ("wrapped", getattr(value, "__wrapped__", None)),
-    ]
+        for constant in code.co_consts:
+            self.feed(constant, where)
+
+    def _feed_mention(self, mention: Mention, where: str) -> None:
+        """Feed what a function names."""
+        self._token(mention.path)
+        if mention.unread:
+            if not self._may_read_files:
+                self._refuse(f"{where} {mention.unread}")
+        elif mention.is_installed:
+            with suppress(UnreadableError):  # what belongs to a package is as it is installed
+                vouch = "" if self._vouched else None
+                self._token(fingerprint([mention.value], cache_key=vouch))
+        else:
+            self.feed(mention.value, f"{where} reads the global {mention.path},")
+
+    def _feed_method(self, method: Any, where: str) -> None:
+        """Feed a bound method or a function of compiled code."""
+        owner = method.__self__
+        self._token("method", method.__name__)
+        if isinstance(owner, ModuleType) or owner is None:
+            module = sys.modules.get(method.__module__ or "", owner)
+            self._token(method.__module__)
+            if module is not None and is_own(vars(module)):
+                self._refuse(f"{where} {method.__qualname__}, compiled code of your own")
+        elif not any(owner is generator for generator in _SEEDED):
+            with self._uncloned():
+                if isinstance(method, MethodType):
+                    self.feed(method.__func__, where)
+                self.feed(owner, where)
 
 
-def _names(code: CodeType) -> set[str]:
-    """Return the globals and attributes that code names, that of inner functions included."""
-    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
-    return set(code.co_names).union(*inner)
+def _unwrapped(member: Any) -> list[Any]:
+    """Return the functions behind a property or a class method, any other member as it is."""
+    if isinstance(member, cached_property):
+        return [member.func]
+    if isinstance(member, property):
+        return [part for part in (member.fget, member.fset, member.fdel) if part is not None]
+    return [getattr(member, "__func__", member)]
+
+
+def _is_patch(member: Any) -> bool:
+    """Tell whether a member of an installed class is a function that the user put there."""
+    if not isinstance(member, FunctionType):
+        return False
+    namespace: Mapping[str, Any] = member.__globals__
+    return namespace.get("__name__") in sys.modules and is_own(namespace)
+
+
+def _has_own_pickling(kind: type) -> bool:
+    """Tell whether the user's own code decides what pickle keeps of an instance."""
+    for name in ("__reduce_ex__", "__reduce__", "__getstate__"):
+        function = getattr(kind, name, None)
+        if isinstance(function, FunctionType) and is_own(function.__globals__):
+            return True
+    return False

@@ -22,8 +22,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from sklearn_difficulty.training import config_hash as fingerprint_module
-from sklearn_difficulty.training.config_hash import fingerprint, net_fingerprint
+from sklearn_difficulty.training.config_hash import fingerprint, training_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,7 +84,7 @@ import torch
 from torch import nn
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, LRScheduler
-from sklearn_difficulty.training.config_hash import fingerprint, net_fingerprint
+from sklearn_difficulty.training.config_hash import fingerprint, training_fingerprint
 
 def digests(folder):
     sys.modules.pop("user_code", None), sys.modules.pop("helpers", None)
@@ -121,7 +120,7 @@ def digests(folder):
                        LRScheduler("LambdaLR", lr_lambda=user_code.schedule)],
             callbacks__print_log__sink=print,
         )
-        found[name] = net_fingerprint(net)
+        found[name] = training_fingerprint(net)
     return found
 
 print(json.dumps([digests(folder) for folder in sys.argv[1:]]))
@@ -308,15 +307,15 @@ def test_a_fit_and_a_clone_change_nothing(make_net, data):
     X, y = (array.copy() for array in data)
     stop = EarlyStopping(monitor="train_loss", patience=9)
     net = make_net(callbacks=[stop, EpochScoring("accuracy", on_train=True)], train_split=None)
-    before = net_fingerprint(net)
-    assert net_fingerprint(clone(net)) == before
+    before = training_fingerprint(net)
+    assert training_fingerprint(clone(net)) == before
     net.fit(X, y)
-    assert net_fingerprint(net) == before
-    assert net_fingerprint(clone(net)) == before
+    assert training_fingerprint(net) == before
+    assert training_fingerprint(clone(net)) == before
 
 
 def test_verbose_is_left_out(make_net):
-    assert net_fingerprint(make_net(verbose=0)) == net_fingerprint(make_net(verbose=1))
+    assert training_fingerprint(make_net(verbose=0)) == training_fingerprint(make_net(verbose=1))
 
 
 class Renamed(NeuralNetClassifier):
@@ -353,16 +352,16 @@ class Renamed(NeuralNetClassifier):
     ids=lambda settings: next(iter(settings)),
 )
 def test_every_setting_of_a_net_counts(make_net, settings):
-    digest = net_fingerprint(make_net(**settings))
-    assert digest != net_fingerprint(make_net())
-    assert digest == net_fingerprint(clone(make_net(**settings)))
+    digest = training_fingerprint(make_net(**settings))
+    assert digest != training_fingerprint(make_net())
+    assert digest == training_fingerprint(clone(make_net(**settings)))
 
 
 def test_settings_within_settings_count(make_net):
     def of(patience, rows):
         valid = predefined_split(Dataset(rows, np.array([0, 1])))
         stop = EarlyStopping(patience=patience)
-        return net_fingerprint(make_net(callbacks=[("stop", stop)], train_split=valid))
+        return training_fingerprint(make_net(callbacks=[("stop", stop)], train_split=valid))
 
     assert len({of(3, X), of(4, X), of(3, X + 1), of(3, X.copy())}) == 3
 
@@ -370,14 +369,14 @@ def test_settings_within_settings_count(make_net):
 def test_the_setting_is_named(make_net):
     net = make_net(callbacks=[LRScheduler("LambdaLR", lr_lambda=lambda epoch: 0.5)])
     with pytest.raises(TypeError, match=r"The network's callbacks's lr_lambda holds .*<lambda>"):
-        net_fingerprint(net)
+        training_fingerprint(net)
 
 
 @pytest.mark.parametrize("package", ["torch", "skorch", "sklearn_difficulty"])
 def test_versions_count(make_net, monkeypatch, package):
-    before = net_fingerprint(make_net())
+    before = training_fingerprint(make_net())
     monkeypatch.setattr(sys.modules[package], "__version__", "0.0.0")
-    assert net_fingerprint(make_net()) != before
+    assert training_fingerprint(make_net()) != before
 
 
 def test_the_versions_of_installed_code_count(monkeypatch):

@@ -6,7 +6,6 @@ from __future__ import annotations
 from contextlib import suppress
 from numbers import Integral, Real
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..._warnings import warn_caller
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
+from ..directories import folder_of
 from ..fit import targets_for, unfitted_clone
 from ..learning import refuse_no_steps, warn_of_members
 from ..skorch_net import (
@@ -81,6 +81,11 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
     cache_dir : path-like, default=None
         Where every member is written as soon as it is finished. Another fit with the same network,
         data, split, seed and readout takes it from there, also if the process was killed meanwhile.
+        The user guide says what is recognised, :ref:`members_on_disk`.
+    cache_key : str, default=None
+        Stands, in `cache_dir`, for what of network, data and readout cannot be recognised, such as
+        files that your code reads: change it whenever that changes. None refuses to cache where
+        there is such a thing, by an error that names it.
     readout : callable, default=None
         ``readout(record, X, codes, trained_on)`` is called once for every member with its
         `TrainingRecord`, all rows, the positions of their labels in `classes_`, and which of them
@@ -191,6 +196,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         "stack_size": [Interval(Integral, 1, None, closed="left"), None],
         "n_jobs": [Integral, None],
         "cache_dir": [str, PathLike, None],
+        "cache_key": [str, None],
         "readout": [callable, None],
         "keep_members": ["boolean"],
         "random_state": ["random_state"],
@@ -208,6 +214,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         stack_size: int | None = None,
         n_jobs: int | None = None,
         cache_dir: str | PathLike[str] | None = None,
+        cache_key: str | None = None,
         readout: Readout | None = None,
         keep_members: bool = False,
         random_state: Any = None,
@@ -221,6 +228,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self.stack_size = stack_size
         self.n_jobs = n_jobs
         self.cache_dir = cache_dir
+        self.cache_key = cache_key
         self.readout = readout
         self.keep_members = keep_members
         self.random_state = random_state
@@ -330,9 +338,9 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         stacks = [numbers[k : k + size] for k in numbers[::size]]
         members = train_members(
             pool,
-            Plan(masks, seeds, self.backend_, stacks),
+            Plan(masks, seeds, self.backend_, stacks, self.cache_key),
             n_jobs=n_jobs,
-            store=None if self.cache_dir is None else MemberStore(Path(self.cache_dir)),
+            store=None if self.cache_dir is None else MemberStore(folder_of(self.cache_dir)),
             verbose=self.verbose,
             progress=progress,
         )

@@ -8,8 +8,9 @@ are used by more jobs.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,11 +25,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from skorch import NeuralNet
 
 from ..._progress import Task
-from ..._randomness import is_alone, isolated_rng, one_thread
+from ..._randomness import is_alone, one_thread
 from ..._warnings import located
-from ...rows.rows import Rows
-from ..config_hash import fingerprint, net_fingerprint
-from .cache import MemberStore
+from ..config_hash import fingerprint, training_fingerprint
+from .cache import Layout, MemberStore
 from .member import Arrays, Pool, train_member
 from .stack import train_stack
 
@@ -45,16 +45,17 @@ class Plan:
     seeds: Sequence[int]
     backend: str  # "stacked" or "joblib"
     stacks: Sequence[Sequence[int]]  # the members that are trained together; single ones for joblib
+    cache_key: str | None = None  # of the user's, for what a key cannot hold
 
     def keys(self, pool: Pool) -> dict[int, str]:
         """Return for every member a fingerprint of all that decides what is kept of it."""
         common = fingerprint(
-            net_fingerprint(pool.net),
-            _fingerprint_of(pool.X),
-            None if pool.view is pool.X else _fingerprint_of(pool.view),
+            self._named(pool.net, "The network"),
+            self._named(pool.X.data, "X"),
+            None if pool.view is pool.X else self._named(pool.view.data, "scoring_view"),
             pool.targets,
             pool.classes,
-            pool.readout,
+            self._named(pool.readout, "The readout"),
             pool.keep_members,
             self.backend,
         )
@@ -64,11 +65,20 @@ class Plan:
             keys |= {k: fingerprint(common, stack_key, i) for i, k in enumerate(stack)}
         return keys
 
+    def _named(self, part: Any, name: str) -> str:
+        """Return the fingerprint of a part, by whose name errors begin."""
+        return training_fingerprint(part, name=name, cache_key=self.cache_key)
 
-def _fingerprint_of(X: Rows) -> str:
-    """Return a fingerprint of all rows, unlike `RowsFingerprint`, which reads a part of many."""
-    with isolated_rng(0):  # the items of a Dataset may be random
-        return fingerprint(*(fingerprint(part) for part in X.contents()))
+    def layouts(self, pool: Pool) -> Iterator[dict[str, Layout]]:
+        """Yield shapes and types of the arrays that are kept of every member."""
+        for mask in self.masks:
+            held_out = (int((~mask).sum()), len(pool.classes)), "float32"
+            yield {
+                "predictions": (mask.shape, "int32"),
+                "given_probability": (mask.shape, "float32"),
+                "held_out_probability": held_out,
+                "held_out_mean": held_out,
+            }
 
 
 def train_members(
@@ -84,11 +94,13 @@ def train_members(
     members: dict[int, Arrays] = {}
     keys: dict[int, str] = {}
     if store is not None:
-        keys = plan.keys(pool)
-        stored = {k: store.read(key) for k, key in keys.items()}
+        keys, layouts = plan.keys(pool), list(plan.layouts(pool))
+        stored = {k: store.read(key, layouts[k]) for k, key in keys.items()}
         members = {k: arrays for k, arrays in stored.items() if arrays is not None}
     # A stack is the unit of work: what is missing of it is not trained with other members.
     todo = [stack for stack in plan.stacks if any(k not in members for k in stack)]
+    if store is not None and todo:
+        store.check_writable(max(map(_n_bytes, layouts)))
     report = _Report(len(plan.seeds), sum(map(len, todo)), verbose)
     if plan.backend == "stacked" and min(len(todo), effective_n_jobs(n_jobs)) < 2:
         train = _one_after_the_other(pool, plan, todo, report)
@@ -98,8 +110,13 @@ def train_members(
         with progress.subtask("member"):
             k, members[k] = next(train)
         if store is not None:
-            store.write(keys[k], members[k])
+            store.keep(keys[k], members[k])
     return [members[k] for k in range(len(plan.seeds))]
+
+
+def _n_bytes(layout: Mapping[str, Layout]) -> int:
+    """Return the size of arrays."""
+    return sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in layout.values())
 
 
 def _one_after_the_other(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Many members: stacked as one by one, in any process, after any interruption; and what is read."""
 
+import logging
 import math
 import os
 import pickle
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections import deque
 
 import joblib
 import numpy as np
@@ -608,27 +608,28 @@ def test_first_members_do_not_depend_on_how_many_follow(rows, settings):
 
 # ---------------------------------------------------------------------------------- the cache
 
-CALLS = deque()  # a list would be taken for a setting
+CALLS = logging.getLogger("calls")  # a list would be taken for a setting
+CALLS.sizes = []
 
 
 def noting(record, X, codes, trained_on):
-    CALLS.append(int(trained_on.sum()))
+    CALLS.sizes.append(int(trained_on.sum()))
     return {"size": trained_on.sum()}
 
 
 def noting_otherwise(record, X, codes, trained_on):
-    CALLS.append(int(trained_on.sum()))
+    CALLS.sizes.append(int(trained_on.sum()))
     return {"size": trained_on.sum() + 0}
 
 
 @pytest.fixture
 def n_trained():
     """Return a function that tells how many members were trained since it was last called."""
-    CALLS.clear()
+    CALLS.sizes.clear()
 
     def count():
-        n = len(CALLS)
-        CALLS.clear()
+        n = len(CALLS.sizes)
+        CALLS.sizes.clear()
         return n
 
     return count
@@ -786,8 +787,8 @@ def test_killed_process_is_taken_up(rows, tmp_path, settings, group):
 
 
 def interrupting(record, X, codes, trained_on):
-    CALLS.append(int(trained_on.sum()))
-    if len(CALLS) == 4:
+    CALLS.sizes.append(int(trained_on.sum()))
+    if len(CALLS.sizes) == 4:
         raise KeyboardInterrupt
     return {}
 
@@ -835,12 +836,18 @@ def test_ctrl_c_while_a_member_is_trained(rows, tmp_path):
 
 
 def test_cache_refuses_what_no_other_process_could_recognise(rows, tmp_path):
-    def local(record, X, codes, trained_on):
-        return {}
+    with open(__file__) as file:
 
-    with pytest.raises(TypeError, match="cache_dir"):
-        ensemble_of(readout=local, cache_dir=tmp_path).fit(*rows)
-    assert ensemble_of(readout=local).fit(*rows).readout_ == {}
+        def local(record, X, codes, trained_on):
+            return {"n": len(file.name)}
+
+        with pytest.raises(TypeError, match=r"local encloses a TextIOWrapper.*cache_key"):
+            ensemble_of(readout=local, cache_dir=tmp_path).fit(*rows)
+        assert not members_on_disk(tmp_path)
+        ensemble_of(readout=local).fit(*rows)
+        for cache_key, n in [("first", 5), ("first", 5), ("second", 10)]:
+            ensemble_of(readout=local, cache_dir=tmp_path, cache_key=cache_key).fit(*rows)
+            assert len(members_on_disk(tmp_path)) == n
 
 
 # --------------------------------------------------------------------------------- the readout
@@ -1225,7 +1232,7 @@ class FailsLate(Small):
     ],
 )
 def test_global_state_is_left_alone(rows, backend, module, readout, error):
-    CALLS.clear()
+    CALLS.sizes.clear()
     torch.set_num_threads(2)
     random.seed(4)
     np.random.seed(4)
@@ -1471,7 +1478,7 @@ def test_readouts_that_fail_say_that_it_was_them(rows, backend):
 
 @pytest.mark.parametrize("backend", ["sequential", "multiprocessing", "loky"])
 def test_finished_members_are_written_at_once(rows, tmp_path, backend):
-    CALLS.clear()
+    CALLS.sizes.clear()
     with joblib.parallel_config(backend=backend, n_jobs=1), pytest.raises(KeyboardInterrupt):
         ensemble_of(backend="joblib", readout=interrupting, cache_dir=tmp_path).fit(*rows)
     assert len(members_on_disk(tmp_path)) == 3
