@@ -37,6 +37,7 @@ from sklearn_difficulty import (
     model_selection,
     training,
 )
+from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, TrajectoryRecorder
 
@@ -206,19 +207,23 @@ def function_entries() -> Iterator[tuple[str, Entry]]:
                 else:
                     call = function
                 yield name, Entry(call, PLAIN_FUNCTIONS[name], may_be_infinite=name in INFINITE)
-    yield "label_error_scoring.scoring", Entry(
-        metrics.label_error_scoring(),
-        {
-            "estimator": fitted(TrainingDynamicsScorer(tiny_net(), random_state=0)),
-            "X": X,
-            "y": Y,
-            "verdicts": np.arange(24) % 3 - 1,
-        },
+    yield (
+        "label_error_scoring.scoring",
+        Entry(
+            metrics.label_error_scoring(),
+            {
+                "estimator": fitted(TrainingDynamicsScorer(tiny_net(), random_state=0)),
+                "X": X,
+                "y": Y,
+                "verdicts": np.arange(24) % 3 - 1,
+            },
+        ),
     )
     check = estimator_checks.check_difficulty_scorer
     yield "check_difficulty_scorer", Entry(check, {"scorer": None}, named=(*NAMED, AssertionError))
-    yield "load_fashion_mnist", Entry(
-        datasets.load_fashion_mnist, {"split": "train", "path": "no such folder"}
+    yield (
+        "load_fashion_mnist",
+        Entry(datasets.load_fashion_mnist, {"split": "train", "path": "no such folder"}),
     )
 
 
@@ -237,8 +242,8 @@ METHOD_ARGUMENTS: dict[str, Any] = {
     "n": 3,
     "cut": 0.5,
     "random_state": 0,
-    "reviewed_rows": np.array([1, 5, 7]),
-    "verdicts": np.array([True, False, True]),
+    "reviewed_rows": np.arange(24),
+    "verdicts": _ERROR > 0.7,
     "probe": 0,
     "min_memorization": 0.25,
     "min_influence": 0.15,
@@ -289,16 +294,16 @@ def fitted_instance(index: int) -> Any:
     return fitted(estimator)
 
 
-def public_methods(estimator: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the public methods of the package's own code, as they are on an instance."""
-    for name in dir(type(estimator)):
-        own = getattr(type(estimator), name)
-        if name.startswith("_") or isinstance(own, property) or name in PLUMBING:
+def public_methods(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the public methods that are the package's own code, of one class."""
+    for name in dir(cls):
+        own = inspect.getattr_static(cls, name)
+        function = getattr(own, "fn", own)  # of what scikit-learn's available_if hides
+        is_ours = getattr(function, "__module__", "") or ""
+        if name[0] == "_" or name in PLUMBING or not inspect.isfunction(function):
             continue
-        method = getattr(estimator, name, None)
-        module = getattr(inspect.unwrap(own) if callable(own) else own, "__module__", "") or ""
-        if callable(method) and module.startswith("sklearn_difficulty"):
-            yield name, method
+        if is_ours.startswith("sklearn_difficulty"):
+            yield name, function
 
 
 def estimator_entries() -> Iterator[tuple[str, Entry]]:
@@ -320,16 +325,13 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
         if isinstance(given, (BaseDifficultyScorer, ResampledEnsemble)):
             plain |= {"scoring_view": X, "groups": np.arange(24) % 8}
         yield f"{name}.fit", Entry(fit, plain)
-        for method, function in public_methods(fitted_instance(index)):
-            arguments = [p for p in inspect.signature(function).parameters if p != "params"]
+        for method, function in public_methods(type(instance)):
+            arguments = inspect.signature(function).parameters
             if method == "fit":
                 continue
             plain = {n: METHOD_ARGUMENTS[n] for n in arguments if n in METHOD_ARGUMENTS}
             if method == "fit_resample" or (method == "score" and is_regressor(given)):
                 plain = {"X": X, "y": y}
-            if method == "calibrate":
-                plan = fitted_instance(index).review_plan(3, random_state=0)
-                plain["reviewed_rows"] = plan.rows
             if method in FITS:
                 call = functools.partial(_fit_anew, index, method)
             else:
@@ -339,7 +341,7 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
 
 def _call_fitted(index: int, method: str, **arguments: Any) -> Any:
     if method == "calibrate":  # asks for a plan
-        fitted_instance(index).review_plan(3, random_state=0)
+        fitted_instance(index).review_plan(24, random_state=0)
     return getattr(fitted_instance(index), method)(**arguments)
 
 
@@ -355,13 +357,13 @@ def fit_results_of(pair: Any) -> Any:
 
 
 def _of_images(network: type, **params: Any) -> torch.Tensor:
-    torch.manual_seed(0)
-    return network(**params).eval()(torch.ones(2, 1, 32, 32))
+    with isolated_rng(0):
+        return network(**params).eval()(torch.ones(2, 1, 32, 32))
 
 
 def _of_rows(network: type, **params: Any) -> torch.Tensor:
-    torch.manual_seed(0)
-    return network(**params).eval()(torch.from_numpy(X))
+    with isolated_rng(0):
+        return network(**params).eval()(torch.from_numpy(X))
 
 
 def _hinge(reduction: Any, input: Any, target: Any) -> torch.Tensor:
@@ -412,9 +414,7 @@ def _record(**arguments: Any) -> Any:
 
 def _update(n_rows: Any, outputs_kind: Any, keep_logits: Any, mode: Any, ids: Any, outputs: Any,
             labels: Any) -> Any:  # fmt: skip
-    recorder = TrajectoryRecorder(
-        n_rows, outputs=outputs_kind, keep_logits=keep_logits, mode=mode
-    )
+    recorder = TrajectoryRecorder(n_rows, outputs=outputs_kind, keep_logits=keep_logits, mode=mode)
     recorder.update(ids, outputs, labels)
     recorder.end_epoch()
     return _read(TrainingRecord.from_trajectory(recorder.trajectory(), outputs=outputs_kind))
@@ -433,21 +433,26 @@ def kept_record() -> TrainingRecord:
     return TrainingRecord.from_fit(tiny_net(), X, Y, random_state=0)
 
 
+SAVED = Path("a record that is saved when it is needed")
+
+
 @functools.cache
-def saved_record() -> str:
-    folder = Path(tempfile.mkdtemp(), "record")
-    kept_record().save(folder)
-    return str(folder)
+def saved_record() -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory()
+    kept_record().save(folder.name)
+    return folder
 
 
 @functools.cache
 def recorded_net() -> NeuralNetClassifier:
-    torch.manual_seed(0)
-    return tiny_net(callbacks=[RecordTraining()], train_split=None).fit(X, Y)
+    with isolated_rng(0):
+        return tiny_net(callbacks=[RecordTraining()], train_split=None).fit(X, Y)
 
 
-def _load(**arguments: Any) -> Any:
-    return _read(TrainingRecord.load(**arguments))
+def _load(directory: Any, **arguments: Any) -> Any:
+    if directory == SAVED:
+        directory = saved_record().name
+    return _read(TrainingRecord.load(directory, **arguments))
 
 
 def _save(directory: Any) -> Any:
@@ -479,80 +484,118 @@ def record_entries() -> Iterator[tuple[str, Entry]]:
     ):
         call = functools.partial(_of_images, network)
         yield network.__name__, Entry(call, {**of_images, **more})
-    yield "MLP", Entry(
-        functools.partial(_of_rows, training.MLP),
-        {"n_inputs": 4, "n_outputs": 3, "hidden_units": (4,), "mean": 0.0, "scale": 1.0},
+    yield (
+        "MLP",
+        Entry(
+            functools.partial(_of_rows, training.MLP),
+            {
+                "n_inputs": 4,
+                "n_outputs": 3,
+                "hidden_units": (4,),
+                "mean": np.zeros(4),
+                "scale": np.ones(4),
+            },
+        ),
     )
-    yield "ZeroMarginHingeLoss", Entry(
-        _hinge,
-        {"reduction": "mean", "input": torch.from_numpy(_LOGITS), "target": torch.from_numpy(Y)},
+    yield (
+        "ZeroMarginHingeLoss",
+        Entry(
+            _hinge,
+            {
+                "reduction": "mean",
+                "input": torch.from_numpy(_LOGITS),
+                "target": torch.from_numpy(Y),
+            },
+        ),
     )
     recording = {"checkpoints": 2, "checkpoint_dir": None, "mode": "training", "keep_logits": True}
     yield "RecordTraining", Entry(_record_training, recording)
-    yield "TrainingRecord.from_fit", Entry(
-        _from_fit, {"net": tiny_net(), "X": X, "y": Y, "random_state": 0, "verbose": 0, **recording}
+    yield (
+        "TrainingRecord.from_fit",
+        Entry(
+            _from_fit,
+            {"net": tiny_net(), "X": X, "y": Y, "random_state": 0, "verbose": 0, **recording},
+        ),
     )
     classes = np.array(["a", "b", "c"])
     yield "TrainingRecord.from_net", Entry(_from_net, {"net": recorded_net(), "classes": classes})
-    yield "TrainingRecord.from_logits", Entry(
-        _from_logits,
-        {"history": RNG.normal(size=(2, 24, 3)), "y": Y, "classes": np.arange(3)},
-        may_be_infinite=True,
+    yield (
+        "TrainingRecord.from_logits",
+        Entry(
+            _from_logits,
+            {"history": RNG.normal(size=(2, 24, 3)), "y": Y, "classes": np.arange(3)},
+            may_be_infinite=True,
+        ),
     )
     trajectory = kept_record().trajectory
-    yield "TrainingRecord.from_trajectory", Entry(
-        _from_trajectory, {"trajectory": trajectory, "classes": classes, "outputs": "logits"}
+    yield (
+        "TrainingRecord.from_trajectory",
+        Entry(
+            _from_trajectory, {"trajectory": trajectory, "classes": classes, "outputs": "logits"}
+        ),
     )
-    torch.manual_seed(0)
-    module = TwoLayers()
-    yield "TrainingRecord.from_checkpoints", Entry(
-        _from_checkpoints,
-        {
-            "module": module,
-            "states": [module.state_dict()] * 2,
-            "classes": classes,
-            "outputs": "logits",
-            "criterion": torch.nn.CrossEntropyLoss(),
-            "epochs": [1, 2],
-            "collate_fn": None,
-            "trajectory": None,
-        },
+    with isolated_rng(0):
+        module = TwoLayers()
+    yield (
+        "TrainingRecord.from_checkpoints",
+        Entry(
+            _from_checkpoints,
+            {
+                "module": module,
+                "states": [module.state_dict()] * 2,
+                "classes": classes,
+                "outputs": "logits",
+                "criterion": torch.nn.CrossEntropyLoss(),
+                "epochs": [1, 2],
+                "collate_fn": None,
+                "trajectory": None,
+            },
+        ),
     )
-    yield "TrainingRecord", Entry(
-        _record,
-        {
-            "module": module,
-            "checkpoints": kept_record().checkpoints,
-            "classes": classes,
-            "outputs": "logits",
-            "criterion": torch.nn.CrossEntropyLoss(),
-            "n_epochs": 2,
-            "rows": kept_record().rows,
-            "net": None,
-            "collate_fn": None,
-            "trajectory": trajectory,
-            "trajectory_problem": None,
-        },
+    yield (
+        "TrainingRecord",
+        Entry(
+            _record,
+            {
+                "module": module,
+                "checkpoints": kept_record().checkpoints,
+                "classes": classes,
+                "outputs": "logits",
+                "criterion": torch.nn.CrossEntropyLoss(),
+                "n_epochs": 2,
+                "rows": kept_record().rows,
+                "net": None,
+                "collate_fn": None,
+                "trajectory": trajectory,
+                "trajectory_problem": None,
+            },
+        ),
     )
-    yield "TrainingRecord.load", Entry(
-        _load,
-        {"directory": saved_record(), "module": module, "criterion": None, "collate_fn": None},
+    yield (
+        "TrainingRecord.load",
+        Entry(
+            _load,
+            {"directory": SAVED, "module": module, "criterion": None, "collate_fn": None},
+        ),
     )
     yield "TrainingRecord.save", Entry(_save, {"directory": "another record"})
     yield "TrainingRecord.select", Entry(_select, {"checkpoints": 1})
     yield "TrainingRecord.difference", Entry(_difference, {"X": X, "targets": Y})
     yield "TrainingRecord.targets", Entry(_targets, {"X": X, "y": Y})
-    yield "TrajectoryRecorder", Entry(
-        _update,
-        {
-            "n_rows": 24,
-            "outputs_kind": "logits",
-            "keep_logits": True,
-            "mode": "training",
-            "ids": np.arange(24),
-            "outputs": torch.from_numpy(_LOGITS),
-            "labels": Y,
-        },
+    yield (
+        "TrajectoryRecorder",
+        Entry(
+            _update,
+            {
+                "n_rows": 24,
+                "outputs_kind": "logits",
+                "keep_logits": True,
+                "mode": "training",
+                "ids": np.arange(24),
+                "outputs": torch.from_numpy(_LOGITS),
+                "labels": Y,
+            },
+        ),
     )
     yield "TrajectoryRecorder.expect", Entry(_expect, {"targets": Y})
     yield "Trajectory", Entry(_trajectory, vars(trajectory), may_be_infinite=True)

@@ -189,7 +189,10 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray], bool], Callable[[np.ndarray], Any
     "times": (_is("fiub"), lambda a: a.astype("timedelta64[s]")),
     "periods": (_is("i", 1), lambda a: pd.period_range("2020", periods=len(a), freq="D")),
     "records": (_is("fiub"), lambda a: a.astype([("a", a.dtype)])),
-    "masked": (_is("fiub"), lambda a: np.ma.masked_array(a, np.arange(a.size).reshape(a.shape) < 1)),
+    "masked": (
+        _is("fiub"),
+        lambda a: np.ma.masked_array(a, np.arange(a.size).reshape(a.shape) < 1),
+    ),
     "sparse": (_is_numeric_table, sparse.csr_matrix),
     "sparse array": (_is_numeric_table, sparse.coo_array),
     "sparse tensor": (_is("f", 2), lambda a: torch.tensor(a).to_sparse()),

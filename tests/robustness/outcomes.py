@@ -137,7 +137,11 @@ def problem_of_error(error: BaseException, argument: str, named: tuple[Any, ...]
         return f"raw error: {said}"
     if not file_of(step).startswith((PACKAGE, *VALIDATION)) or not is_raised(step):
         return f"raw error: {said}"
-    if file_of(step).startswith(PACKAGE) and argument not in str(error) and not SUBJECTS.search(str(error)):
+    if (
+        file_of(step).startswith(PACKAGE)
+        and argument not in str(error)
+        and not SUBJECTS.search(str(error))
+    ):
         return f"names nothing: {said}"
     return ""
 
