@@ -16,9 +16,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_memory
 from torch.utils.data import Dataset
 
+from .._arrays import to_numpy
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
-from ..rows.labels import to_numpy
 from ..rows.rows import as_rows
 from ..scorers._trained_source import is_trained
 from ..training.config_hash import fingerprint

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, column_or_1d, indexable
+from sklearn.utils import _safe_indexing, indexable
 
+from .._arrays import as_labels
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
-from ..rows.labels import to_numpy
 from ._scoring_step import attribute_of
 
 _MORE_LIKELY_WRONG = 0.5
@@ -88,7 +88,7 @@ def _least_suspect(
 
 def column(y: Any) -> NDArray[Any]:
     """Return y as a one-dimensional ndarray."""
-    return column_or_1d(to_numpy(y))
+    return as_labels(y)
 
 
 def take(X: Any, rows: NDArray[np.intp]) -> Any:

@@ -10,8 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
+
+from .._arrays import as_array, as_floats, as_labels
 
 Kind = Literal["symmetric", "pair", "matrix", "instance"]
 
@@ -117,7 +119,7 @@ def make_label_noise(
     [1, 0, 5]
     """
     _check_parameters(rate, kind, X=X, noise_matrix=noise_matrix, estimator=estimator)
-    y = column_or_1d(y)
+    y = as_labels(y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -165,7 +167,7 @@ def _check_parameters(rate: float | None, kind: str, **only_for: Any) -> None:
 
 def _check_matrix(noise_matrix: ArrayLike | None, n_classes: int) -> NDArray[np.float64]:
     """Return the noise matrix with rows that sum to 1."""
-    odds = np.asarray(noise_matrix, dtype=np.float64)
+    odds = as_floats(noise_matrix, "noise_matrix")
     if odds.shape != (n_classes, n_classes):
         raise ValueError(
             f"noise_matrix must have shape ({n_classes}, {n_classes}) for the {n_classes} "
@@ -229,6 +231,7 @@ def _instance_flips(
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows easiest to confuse and the classes they are confused with."""
+    X = as_array(X, "X") if estimator is None else X
     check_consistent_length(X, codes)
     smallest = int(np.bincount(codes).min())
     if smallest < _N_FOLDS:
@@ -237,7 +240,7 @@ def _instance_flips(
             f"every class, got a class with {smallest}."
         )
     if estimator is None:
-        X = np.asarray(X).reshape(len(codes), -1)
+        X = X.reshape(len(codes), -1)
         estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=rng.randint(2**31 - 1))
     other = cross_val_predict(estimator, X, codes, cv=folds, method="predict_proba")

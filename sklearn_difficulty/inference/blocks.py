@@ -132,6 +132,11 @@ def _read(
             with torch.no_grad():
                 block_labels = record.head.predicted(call_module(record.module, copied(block)))
         result = Block(n, block_labels, reading(block, block_labels))
+    except IndexError as error:
+        raise ValueError(
+            f"The network does not take these rows of X: {error}. Token ids must lie from 0 to the "
+            "size of the embedding, less 1."
+        ) from error
     except torch.cuda.OutOfMemoryError:
         if n == multiple == 1:
             raise

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
 from ..networks.forward import call_module
-from ..rows.inputs import Inputs, copied, n_rows, take_rows
+from ..rows.inputs import Inputs, copied, leaves, n_rows, take_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from .blocks import read_blocks
@@ -179,10 +179,9 @@ def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
 
     def reading(inputs: Inputs, _labels: Any) -> Trace:
         few = copied(take_rows(inputs, slice(0, _TRACED_ROWS)))
-        tensors = few.values() if isinstance(few, dict) else [few]
         with torch.no_grad(), _tracing(record.module, n_rows(few)) as trace:
             call_module(record.module, few)
-        trace.embeds_tokens = not any(t.is_floating_point() for t in tensors)
+        trace.embeds_tokens = not any(t.is_floating_point() for t in leaves(few))
         return trace
 
     rows = X.take(slice(_TRACED_ROWS))

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
+
 __all__ = ["consensus_class", "consensus_consistency", "consistency_score"]
 
 # Entries of a block: 16 MiB of float32, tall enough for the matrix product to run at full speed.
@@ -180,7 +182,7 @@ def _consensus(
     predictions: ArrayLike, held_out: ArrayLike | None, given: ArrayLike | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the consensus class of every row, its votes, and all votes."""
-    classes = np.asarray(predictions)
+    classes = as_array(predictions, "predictions")
     if classes.ndim != 2 or len(classes) == 0:
         raise ValueError(
             "predictions must have the shape (n_members, n_rows) with at least one member, got "
@@ -192,7 +194,7 @@ def _consensus(
         else _check_mask(held_out, "held_out", classes.shape)
     )
     n_rows = classes.shape[1]
-    labels = None if given is None else np.asarray(given)
+    labels = None if given is None else as_array(given, "given")
     if labels is not None and labels.shape != (n_rows,):
         raise ValueError(f"given must have the shape ({n_rows},), got {labels.shape}.")
     n_classes = 1 + _largest_class(classes, "predictions", votes)
@@ -240,7 +242,7 @@ def _nan_for_zero(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _check_correct(correct: ArrayLike, name: str) -> NDArray[Any]:
     """Return booleans or shares (n_members, n_rows) as an array, after checking them."""
-    right = np.asarray(correct)
+    right = as_array(correct, name)
     if right.ndim != 2 or len(right) == 0:
         raise ValueError(
             f"{name} must have the shape (n_members, n_rows) with at least one member, got "
@@ -256,7 +258,7 @@ def _check_correct(correct: ArrayLike, name: str) -> NDArray[Any]:
 
 def _check_mask(mask: ArrayLike, name: str, shape: tuple[int | None, ...]) -> NDArray[np.bool_]:
     """Return a mask of the shape, in which None stands for any length, as an array."""
-    array = np.asarray(mask)
+    array = as_array(mask, name)
     if array.ndim != len(shape) or any(
         wanted not in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
     ):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_floats
+
 __all__ = ["noise_cuts"]
 
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -72,7 +74,7 @@ def noise_cuts(
     error = check_error(error_probability)
     worlds = error[None]
     if bounds is not None:
-        others = np.asarray(bounds, dtype=np.float64)
+        others = as_floats(bounds, "bounds")
         if others.ndim != 2 or others.shape[1] != len(error):
             raise ValueError(
                 f"bounds must have the shape (n_worlds, {len(error)}), got {others.shape}."
@@ -100,7 +102,7 @@ def noise_cuts(
 
 def check_error(error_probability: ArrayLike) -> NDArray[np.float64]:
     """Return error probabilities as an array, after checking them."""
-    error = np.asarray(error_probability, dtype=np.float64)
+    error = as_floats(error_probability, "error_probability")
     if error.ndim != 1 or len(error) == 0:
         raise ValueError(f"error_probability must have the shape (n_rows,), got {error.shape}.")
     if not np.all((error >= 0) & (error <= 1)):
@@ -110,7 +112,7 @@ def check_error(error_probability: ArrayLike) -> NDArray[np.float64]:
 
 def check_cuts(cuts: ArrayLike) -> NDArray[np.float64]:
     """Return cuts as an array, after checking them."""
-    places = np.ravel(np.asarray(cuts, dtype=np.float64))
+    places = np.ravel(as_floats(cuts, "cuts"))
     if not np.all((places >= 0) & (places <= 1)):
         raise ValueError("cuts must lie in [0, 1], without NaN.")
     return places

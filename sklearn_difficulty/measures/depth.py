@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array, refuse_other_kind
+
 __all__ = ["prediction_depth"]
 
 
@@ -53,12 +55,14 @@ def prediction_depth(probe_predictions: ArrayLike, target: ArrayLike) -> NDArray
     >>> prediction_depth(probe_predictions, target=[1, 1, 1, 1, 1])
     array([ 0.,  1.,  2.,  3., nan])
     """
-    predictions, target = np.asarray(probe_predictions), np.asarray(target)
+    predictions = as_array(probe_predictions, "probe_predictions")
+    target = as_array(target, "target")
     if predictions.ndim != 2 or len(predictions) == 0 or predictions.shape[1:] != target.shape:
         raise ValueError(
             "probe_predictions must have the shape (n_probes, n_samples) with at least one probe, "
             f"and target (n_samples,); got {predictions.shape} and {target.shape}."
         )
+    refuse_other_kind(predictions, target, "probe_predictions and target")
     agrees = predictions == target
     # Reversed, the first disagreement ends the run of agreement.
     n_agreeing = np.logical_and.accumulate(agrees[::-1], axis=0).sum(axis=0)

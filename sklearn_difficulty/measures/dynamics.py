@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr, log_softmax
 
+from .._arrays import as_array, as_floats, as_numbers
+
 __all__ = [
     "aleatoric_uncertainty",
     "epoch_statistics",
@@ -86,9 +88,9 @@ def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
     >>> found.margin
     array([[2., 0.]])
     """
-    z = np.asarray(logits, dtype=np.float64)
+    z = as_floats(logits, "logits")
     z = z[None] if z.ndim == 2 else z
-    y = np.asarray(labels)
+    y = as_array(labels, "labels")
     if z.ndim != 3 or z.shape[2] < 2 or y.shape != z.shape[1:2]:
         raise ValueError(
             "logits must have the shape (n_epochs, n_rows, n_classes) with at least two classes, "
@@ -157,8 +159,8 @@ def mean_over_epochs(values: ArrayLike, counts: ArrayLike | None = None) -> NDAr
     >>> mean_over_epochs([[0.2, np.nan], [0.6, np.nan]])
     array([0.4, nan])
     """
-    x = _epochs_by_rows(values)
-    weights = np.ones_like(x) if counts is None else np.asarray(counts, dtype=np.float64)
+    x = _epochs_by_rows(values, "values")
+    weights = np.ones_like(x) if counts is None else as_floats(counts, "counts")
     if weights.shape != x.shape:
         raise ValueError(f"values and counts differ in shape: {x.shape} and {weights.shape}.")
     seen = ~np.isnan(x)
@@ -200,7 +202,7 @@ def variability(probability: ArrayLike) -> NDArray[np.float64]:
     >>> variability([[0.2, 0.5], [0.6, 0.5]])
     array([0.2, 0. ])
     """
-    p = _epochs_by_rows(probability)
+    p = _epochs_by_rows(probability, "probability")
     return np.sqrt(mean_over_epochs((p - mean_over_epochs(p)) ** 2))
 
 
@@ -236,7 +238,7 @@ def aleatoric_uncertainty(probability: ArrayLike) -> NDArray[np.float64]:
     >>> aleatoric_uncertainty([[0.0, 0.5], [1.0, 0.5]])
     array([0.  , 0.25])
     """
-    p = _epochs_by_rows(probability)
+    p = _epochs_by_rows(probability, "probability")
     return mean_over_epochs(p * (1 - p))
 
 
@@ -362,14 +364,14 @@ def iteration_learned(
     >>> iteration_learned(predicted, labels=[1, 1, 1])
     array([3., 4., 1.])
     """
-    predictions = _epochs_by_rows(predicted)
+    predictions = _epochs_by_rows(predicted, "predicted")
     seen = predictions >= 0
     numbers = np.arange(1, len(predictions) + 1)[:, None]
     if labels is None:
         last = np.where(seen, numbers, 0).argmax(axis=0)
         y: NDArray[Any] = np.take_along_axis(predictions, last[None], axis=0)[0]
     else:
-        predictions, y = _predictions(predicted, labels)
+        predictions, y = _predictions(predictions, labels)
     # The last disagreement: the next epoch that shows the row is the one.
     disagrees = seen & (predictions != y)
     last_wrong = np.where(disagrees, numbers, 0).max(axis=0)
@@ -383,9 +385,9 @@ def iteration_learned(
     return epoch
 
 
-def _epochs_by_rows(values: ArrayLike) -> NDArray[Any]:
+def _epochs_by_rows(values: ArrayLike, name: str) -> NDArray[Any]:
     """Return values as an array, after checking that there is a line per epoch."""
-    array = np.asarray(values)
+    array = as_numbers(values, name)
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(
             "Expected one line per epoch and one column per row, (n_epochs, n_rows), with at least "
@@ -396,7 +398,7 @@ def _epochs_by_rows(values: ArrayLike) -> NDArray[Any]:
 
 def _predictions(predicted: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return predictions and labels as arrays, after checking that they fit."""
-    predictions, y = _epochs_by_rows(predicted), np.asarray(labels)
+    predictions, y = _epochs_by_rows(predicted, "predicted"), as_numbers(labels, "labels")
     if y.shape != predictions.shape[1:]:
         raise ValueError(
             f"There are {predictions.shape[1]} rows in predicted, and labels of shape {y.shape}."

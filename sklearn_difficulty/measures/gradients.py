@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
+
 Formula = Literal["rms", "mean_std", "cvpr"]
 
 
@@ -137,7 +139,7 @@ def variance_of_gradients(
 
 def _check_stack(gradients: ArrayLike) -> NDArray[Any]:
     """Return the gradients as an array of at least two axes that is safe to average."""
-    stack = np.asarray(gradients)
+    stack = as_array(gradients, "gradients")
     if stack.dtype.kind not in "fiub":
         raise ValueError(f"gradients must hold real numbers, got an array of dtype {stack.dtype}.")
     if stack.ndim < 2:

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array, as_floats
 from ._noise_channel import (
     NoiseModel,
     SortedRows,
@@ -270,7 +271,7 @@ def _with_sampling_error(bounds: NDArray[np.float64]) -> tuple[float, float]:
 
 def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Return probabilities of which every row sums to 1 exactly, after checking them."""
-    q = np.asarray(probabilities, dtype=np.float64)
+    q = as_floats(probabilities, "probabilities")
     if q.ndim != 2 or q.shape[0] == 0 or q.shape[1] < 2:
         raise ValueError(
             "probabilities must have the shape (n_rows, n_classes) with at least one row and two "
@@ -293,7 +294,7 @@ def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 def _check_codes(y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return labels as codes, after checking them."""
-    codes = np.asarray(y)
+    codes = as_array(y, "y")
     n_rows, n_classes = shape
     if codes.shape != (n_rows,):
         raise ValueError(f"y must have the shape ({n_rows},), got {codes.shape}.")

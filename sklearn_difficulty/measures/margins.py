@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
+
 
 def output_margin(logits: ArrayLike, labels: ArrayLike | None = None) -> NDArray[np.float64]:
     r"""Output margin of every row, from logits of your own; smaller means harder.
@@ -172,7 +174,7 @@ def input_margin(
 
 def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
     """Return logits as float64, after checking their shape."""
-    z = np.asarray(logits)
+    z = as_array(logits, "logits")
     if z.dtype.kind not in "fiub":
         raise ValueError(f"logits must hold real numbers, got an array of dtype {z.dtype}.")
     if z.ndim != 2 or z.shape[1] < 2:
@@ -185,7 +187,7 @@ def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
 
 def _check_gradients(gradients: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the gradients as (n_rows, n_classes, n_inputs)."""
-    stack = np.asarray(gradients)
+    stack = as_array(gradients, "gradients")
     if stack.dtype.kind not in "fiub":
         raise ValueError(f"gradients must hold real numbers, got an array of dtype {stack.dtype}.")
     if stack.shape[:2] != shape or 0 in stack.shape[2:]:
@@ -201,7 +203,7 @@ def _own_and_others(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the class of every row, (n_rows, 1), and the others, (n_rows, n_classes - 1)."""
     n_rows, n_classes = z.shape
-    own = z.argmax(axis=1) if labels is None else np.asarray(labels)
+    own = z.argmax(axis=1) if labels is None else as_array(labels, "labels")
     if own.shape != (n_rows,):
         raise ValueError(
             f"labels must hold one class for each of the {n_rows} rows of logits, got an array of "

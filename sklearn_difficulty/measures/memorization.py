@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_floats, as_labels, refuse_other_kind
 from .consistency import (
     _BLOCK_ENTRIES,
     _ROUNDING,
@@ -257,8 +258,10 @@ def high_influence_pairs(
     """
     right = _check_correct(test_correct, "test_correct")
     inside = _check_mask(trained_on, "trained_on", (len(right), None))
-    memorized = np.asarray(memorization, dtype=np.float64)
-    train_classes, test_classes = np.asarray(train_labels), np.asarray(test_labels)
+    memorized = as_floats(memorization, "memorization")
+    train_classes = as_labels(train_labels, "train_labels")
+    test_classes = as_labels(test_labels, "test_labels")
+    refuse_other_kind(train_classes, test_classes, "train_labels and test_labels")
     for name, values, n in (
         ("memorization", memorized, inside.shape[1]),
         ("train_labels", train_classes, inside.shape[1]),

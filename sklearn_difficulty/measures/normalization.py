@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array, as_floats
+
 # Scores are read from float32 networks: a smaller spread than this share is their rounding.
 _ROUNDING = 32 * float(np.finfo(np.float32).eps)
 
@@ -119,8 +121,8 @@ def standardize(
     >>> standardize([6.0], [0], mean, std)
     array([4.])
     """
-    mean = np.asarray(mean, dtype=np.float64)
-    std = np.asarray(std, dtype=np.float64)
+    mean = as_floats(mean, "mean")
+    std = as_floats(std, "std")
     if mean.ndim != 1 or mean.shape != std.shape:
         raise ValueError(
             "mean and std must hold one number for every group, got arrays of shapes "
@@ -140,8 +142,8 @@ def _check_scores_and_groups(
     scores: ArrayLike, groups: ArrayLike, n_groups: int
 ) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Return both as arrays of one axis and the same length, with every group in range."""
-    scores = np.asarray(scores, dtype=np.float64)
-    groups = np.asarray(groups)
+    scores = as_floats(scores, "scores")
+    groups = as_array(groups, "groups")
     if scores.ndim != 1 or scores.shape != groups.shape:
         raise ValueError(
             "scores and groups must hold one number for every row, got arrays of shapes "

@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_floats
+
 __all__ = ["QUADRANT_NAMES", "corner_distances", "difficulty_quadrants", "otsu_threshold"]
 
 # By code: twice whether the validation depth is high, plus whether the training depth is.
@@ -66,7 +68,7 @@ def otsu_threshold(values: ArrayLike) -> float:
     >>> otsu_threshold([0.1, 0.2, 0.0, 0.8, 0.9, float("nan")])
     0.5
     """
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = as_floats(values, "values")
     if numbers.ndim != 1:
         raise ValueError(f"values must have the shape (n_values,), got {numbers.shape}.")
     if np.isinf(numbers).any():
@@ -191,7 +193,7 @@ def difficulty_quadrants(
     array([0, 1, 2, 3])
     """
     depths = _stack_depths(validation_depth, train_depth)
-    cuts = np.asarray(thresholds, dtype=np.float64)
+    cuts = as_floats(thresholds, "thresholds")
     if cuts.shape != (2,) or np.isnan(cuts).any():
         raise ValueError(
             "thresholds must be two numbers, for the validation depth and for the training depth, "
@@ -203,8 +205,8 @@ def difficulty_quadrants(
 
 def _stack_depths(validation_depth: ArrayLike, train_depth: ArrayLike) -> NDArray[np.float64]:
     """Return the depths as (n_rows, 2), validation first."""
-    validation = np.asarray(validation_depth, dtype=np.float64)
-    train = np.asarray(train_depth, dtype=np.float64)
+    validation = as_floats(validation_depth, "validation_depth")
+    train = as_floats(train_depth, "train_depth")
     if validation.ndim != 1 or validation.shape != train.shape:
         raise ValueError(
             "validation_depth and train_depth must both have the shape (n_rows,), got "

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.utils import check_random_state
 
+from .._arrays import as_array, as_numbers
 from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
 
 __all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "review_plan"]
@@ -280,7 +281,8 @@ def _check_review(
     rows: ArrayLike, weight: ArrayLike, verdicts: ArrayLike, n_rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return rows, weights and verdicts as arrays, after checking them."""
-    reviewed, weights, wrong = np.asarray(rows), np.asarray(weight), np.asarray(verdicts)
+    reviewed, wrong = as_array(rows, "rows"), as_array(verdicts, "verdicts")
+    weights = as_numbers(weight, "weight")
     if reviewed.ndim != 1 or len(reviewed) == 0 or reviewed.dtype.kind not in "iu":
         raise ValueError(
             f"rows must be integers of shape (n_reviewed,), got {reviewed.dtype} {reviewed.shape}."

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
+from .._arrays import as_array, as_floats
+
 __all__ = [
     "detection_report",
     "error_rate_by_percentile",
@@ -107,8 +109,8 @@ def lift_at_k(marked: ArrayLike, score: ArrayLike, k: int | float) -> float:
     >>> lift_at_k([1, 0, 0, 0], [0.9, 0.8, 0.3, 0.1], k=2)
     2.0
     """
-    precision = precision_at_k(marked, score, k)
-    return precision / float(np.mean(np.asarray(marked, dtype=bool)))
+    marked = as_array(marked, "marked")
+    return precision_at_k(marked, score, k) / float(np.mean(marked.astype(bool)))
 
 
 def recall_at_precision(marked: ArrayLike, score: ArrayLike, precision: float) -> float:
@@ -291,7 +293,7 @@ def error_rate_by_percentile(
 
 def undefined_as_easiest(score: ArrayLike) -> NDArray[np.float64]:
     """Return scores in which the smallest defined one, 0 if there is none, stands for NaN."""
-    score = np.asarray(score, dtype=np.float64)
+    score = as_floats(score, "score")
     undefined = np.isnan(score)
     easiest = 0.0 if undefined.all() else np.nanmin(score)
     return np.where(undefined, easiest, score)
@@ -304,16 +306,16 @@ def _check_marked_and_score(
 
     Only the order of scores counts here, and scikit-learn refuses infinite scores.
     """
-    marked, score = np.asarray(marked), np.asarray(score)
+    marked, score = as_array(marked, name), as_floats(score, "score")
     if marked.ndim != 1 or marked.shape != score.shape or not len(marked):
         raise ValueError(
             f"{name} and score must hold one number for every row, got arrays of shapes "
             f"{marked.shape} and {score.shape}."
         )
-    if not np.isin(marked, [0, 1]).all():
-        raise ValueError(f"{name} must be bool or 0/1, got {np.unique(marked)[:5].tolist()}.")
+    if marked.dtype.kind not in "biuf" or not np.isin(marked, [0, 1]).all():
+        values = list({repr(value): value for value in marked.tolist()}.values())
+        raise ValueError(f"{name} must be bool or 0/1, got {values[:5]}.")
     marked = marked.astype(bool)
-    score = score.astype(np.float64)
     undefined = np.flatnonzero(np.isnan(score))
     if len(undefined):
         raise ValueError(

@@ -15,6 +15,8 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from sklearn_difficulty.metrics.detection import detection_report, undefined_as_easiest
 
+from .._arrays import as_floats
+
 __all__ = ["label_error_scoring"]
 
 Metric = str | Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
@@ -184,11 +186,9 @@ class LabelErrorScoring:
 def _check_verdicts(verdicts: Any, n_rows: int) -> NDArray[np.float64]:
     """Return verdicts as 1, 0 and -1, or say what is wrong with them."""
     try:
-        if np.asarray(verdicts).dtype.kind in "SU":
-            raise TypeError
-        numbers = np.asarray(verdicts, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"verdicts must be numbers or bools ({_MEANING}).") from None
+        numbers = as_floats(verdicts, "verdicts")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"verdicts must be numbers or bools ({_MEANING}): {error}") from error
     if numbers.shape != (n_rows,):
         raise ValueError(
             f"verdicts must hold one value for every row ({_MEANING}), got an array of shape "

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import has_fit_parameter
 
-from ..rows.labels import to_numpy
+from .._arrays import as_labels, as_numbers
 from ..rows.rows import Rows
 from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
@@ -43,15 +42,16 @@ def collate_fn_of(scorer: Any) -> Any:
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
     """Return the labels as an array, from the Dataset if y is None."""
-    y = to_numpy(rows.given_labels(y))
-    return check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+    y = rows.given_labels(y)
+    # Targets of a regressor may have several columns.
+    return as_labels(y) if np.ndim(y) == 1 else as_numbers(y, "y")
 
 
 def check_groups(groups: Any, n: int) -> NDArray[Any] | None:
     """Return the groups as an array, one value for each of n rows."""
     if groups is None:
         return None
-    groups = column_or_1d(to_numpy(groups))
+    groups = as_labels(groups, "groups")
     if len(groups) != n:
         raise ValueError(f"groups must hold one value for every row: {len(groups)} for {n} rows.")
     return groups

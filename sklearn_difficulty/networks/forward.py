@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ..rows.inputs import Inputs, as_arguments, copied
+from ..rows.inputs import Inputs, as_arguments, copied, leaves
 from .heads import first_output
 
 State = dict[str, torch.Tensor]
@@ -19,7 +19,8 @@ State = dict[str, torch.Tensor]
 
 def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Tensor:
     """Return what the module predicts with the weights of a state; inputs are not written to."""
-    return first_output(functional_call(module, state, *as_arguments(copied(inputs))))
+    with _token_errors_named(inputs):
+        return first_output(functional_call(module, state, *as_arguments(copied(inputs))))
 
 
 def plain_module(module: nn.Module) -> nn.Module:
@@ -45,7 +46,22 @@ def module_dtype(module: nn.Module) -> torch.dtype:
 def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
     """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
     args, kwargs = as_arguments(inputs)
-    return first_output(module(*args, **kwargs))
+    with _token_errors_named(inputs):
+        return first_output(module(*args, **kwargs))
+
+
+@contextmanager
+def _token_errors_named(inputs: Any) -> Iterator[None]:
+    """Say what the IndexError of an embedding is about."""
+    try:
+        yield
+    except IndexError as error:
+        if all(tensor.is_floating_point() for tensor in leaves(inputs)):
+            raise
+        raise ValueError(
+            f"The network does not take these rows of X, which hold integers: {error}. Token ids "
+            "must lie from 0 to the size of the embedding, less 1."
+        ) from error
 
 
 @contextmanager

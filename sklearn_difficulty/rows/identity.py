@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import to_numpy
 from .._randomness import isolated_rng
-from .labels import to_numpy
+from .inputs import input_of, named_leaves
 
 _HASHED_BYTES = 256 * 2**20
 _HASHED_ITEMS = 8
@@ -74,9 +76,8 @@ def hash_items(dataset: Any) -> str:
         with isolated_rng(seed):
             positions = np.linspace(0, len(dataset) - 1, num=_HASHED_ITEMS, dtype=int)
             for index in positions.tolist():
-                item = dataset[index]
-                x = item[0] if isinstance(item, (tuple, list)) else item
-                for name, value in sorted(x.items()) if isinstance(x, Mapping) else [("", x)]:
+                parts = named_leaves(input_of(dataset[index]))
+                for name, value in sorted(parts, key=itemgetter(0)):
                     digest.update(name.encode())
                     try:
                         _hash_array(digest, np.atleast_1d(np.asarray(to_numpy(value))))

@@ -6,86 +6,78 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-LISTED_ROWS = 5
-
-
-def to_numpy(array: Any) -> Any:
-    """Return a tensor of any device and dtype as an ndarray; leave anything else as it is."""
-    if not isinstance(array, torch.Tensor):
-        return array
-    array = array.detach().cpu()
-    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
-
-
-def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the indices of rows that hold NaN or inf, reading memory maps block by block."""
-    if array.dtype.kind not in "fc":
-        return np.empty(0, dtype=np.intp)
-    block = max(1, 2**24 // max(1, array[:1].nbytes))
-    bad = []
-    for start in range(0, len(array), block):
-        rows = array[start : start + block]
-        # A sum is finite if all terms are, save for overflow; only then look closer.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = rows.sum(dtype=np.float64)
-        if not np.isfinite(total):
-            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-            bad.append(start + np.flatnonzero(~finite))
-    return np.concatenate(bad) if bad else np.empty(0, dtype=np.intp)
+from .._arrays import LISTED_ROWS, as_array, as_labels, kind_of_values, label_kind
+from .checked import nonfinite_rows
 
 
 def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the sorted classes and, for every row, the position of its label among them."""
-    y = _as_column(y)
+    y = as_labels(y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"A classifier needs at least two classes in y; got one class, {classes.tolist()[0]!r}."
+            f"A classifier needs at least two classes in y; got one class, {listed(classes)[0]!r}."
         )
     return classes, codes.astype(np.int64)
 
 
 def classes_of_columns(y: Any, n_columns: int) -> NDArray[Any]:
     """Return what columns stand for: 0, 1, ... if y holds these, else the sorted labels of y."""
-    y = np.asarray(to_numpy(y))
-    are_positions = y.dtype.kind in "iu" and 0 <= y.min() and y.max() < n_columns
-    return np.arange(n_columns) if are_positions else np.unique(y)
+    classes = np.unique(as_labels(y))
+    are_positions = classes.dtype.kind in "iu" and 0 <= classes[0] and classes[-1] < n_columns
+    return np.arange(n_columns) if are_positions else classes
 
 
 def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the position of every label of y among known classes."""
-    y = _as_column(y)
-    known = np.isin(y, classes)
-    if not known.all():
-        unknown = np.unique(y[~known])[:LISTED_ROWS].tolist()
+    """Return the position of every label of y among known classes, whatever type both have.
+
+    Numbers are compared by their value (1, 1.0 and True are the same label, as in scikit-learn),
+    strings by their characters; the string "1" is not the number 1.
+    """
+    y, classes = as_labels(y), as_labels(classes, "classes")
+    if len(y) and label_kind(y) != label_kind(classes):
         raise ValueError(
-            f"y contains labels that the network was not trained on: {unknown}. It knows "
-            f"{classes.tolist()}."
+            f"y holds {kind_of_values(y)}, such as {listed(y)[0]!r}, and the network was trained "
+            f"on {kind_of_values(classes)}: {listed(classes)}. Give y the same type."
         )
-    order = np.argsort(classes)  # columns come in any order
-    return order[np.searchsorted(classes, y, sorter=order)].astype(np.int64)
+    if y.dtype.kind == "M" and y.dtype != classes.dtype:
+        unit = np.promote_types(y.dtype, classes.dtype)
+        y, classes = y.astype(unit), classes.astype(unit)
+    # Python compares numbers of any two types without rounding, which NumPy does not.
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    given, inverse = np.unique(y, return_inverse=True)
+    codes = np.array([position.get(label, -1) for label in given.tolist()], dtype=np.int64)
+    unknown = np.flatnonzero(codes < 0)
+    if len(unknown):
+        rows = np.flatnonzero(np.isin(inverse, unknown))[:LISTED_ROWS].tolist()
+        raise ValueError(
+            f"y contains labels that the network was not trained on: {listed(given[unknown])}. It "
+            f"knows {listed(classes)}. The first such rows are {rows}."
+        )
+    return codes[inverse]
 
 
-def _as_column(y: Any) -> NDArray[Any]:
-    """Return labels as a finite column (n,)."""
-    y = column_or_1d(to_numpy(y), warn=True)
-    if y.dtype.kind == "f":
-        bad = nonfinite_rows(y)
-        if len(bad):
-            raise ValueError(
-                f"Input y contains NaN or inf in {len(bad)} row(s), first "
-                f"{bad[:LISTED_ROWS].tolist()}."
-            )
-    return y
+def listed(labels: NDArray[Any], n: int = LISTED_ROWS) -> list[Any]:
+    """Return some labels for a message."""
+    return (labels[:n].astype(str) if labels.dtype.kind == "M" else labels[:n]).tolist()
 
 
 def float_targets(y: Any) -> NDArray[np.float32]:
     """Return regression targets as float32, (n,) or (n, n_outputs)."""
-    return check_array(to_numpy(y), dtype=np.float32, ensure_2d=False, input_name="y")
+    y = as_array(y, "y")
+    if y.dtype.kind in "Mm":
+        raise ValueError(f"y holds {kind_of_values(y)}; a regressor needs numbers.")
+    with np.errstate(over="ignore"):  # named below
+        targets = check_array(y, dtype=np.float32, ensure_2d=False, ensure_all_finite=False)
+    bad = nonfinite_rows(targets)
+    if len(bad):
+        raise ValueError(
+            f"Input y contains NaN, inf or values beyond float32 in {len(bad)} row(s), first "
+            f"{bad[:LISTED_ROWS].tolist()}."
+        )
+    return targets

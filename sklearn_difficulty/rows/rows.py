@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
+from .checked import checked_array, refuse_beyond
 from .identity import RowsFingerprint, hash_arrays, hash_items
-from .inputs import Inputs, leaves, map_inputs, n_rows, take_rows, to_device
-from .labels import LISTED_ROWS, nonfinite_rows, to_numpy
+from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
 
 _LABEL_BLOCK = 512
 
@@ -53,7 +52,11 @@ class Rows(ABC):
         """Yield the rows in order as `(slice, inputs)`, on the device and floats in a dtype."""
         start = 0
         for batch in self._batches(batch_size):
-            inputs = to_device(batch, dtype, device)
+            try:
+                inputs = to_device(batch, dtype, device)
+            except FloatingPointError:
+                self.refuse_beyond(dtype)
+                raise
             n = n_rows(inputs)
             yield slice(start, start + n), inputs
             start += n
@@ -83,6 +86,10 @@ class Rows(ABC):
     def given_labels(self, y: Any) -> Any:
         """Return y, or the rows' own labels if it is None, one for every row."""
         y = self.labels() if y is None else y
+        if isinstance(y, Iterator):
+            raise TypeError(f"y is a {type(y).__name__}, which can be read once; pass list(y).")
+        if getattr(y, "shape", None) == ():
+            raise ValueError("y is a single value; it must hold one label for every row.")
         if hasattr(y, "__len__") and len(y) != len(self):
             raise ValueError(
                 f"X and y have inconsistent numbers of samples: {len(self)} rows and {len(y)} "
@@ -93,6 +100,22 @@ class Rows(ABC):
     def with_targets(self, targets: NDArray[Any]) -> Any:
         """Return what skorch is to be trained on, beside the targets."""
         return self.data
+
+    def refuse_beyond(self, dtype: torch.dtype) -> None:
+        """Raise if finite values would become infinite in the dtype of a network."""
+        name = str(dtype).removeprefix("torch.")
+        for array in self.arrays:
+            refuse_beyond(array, "X", torch.finfo(dtype).max, name)
+
+    def extreme_rows(self) -> NDArray[np.intp]:
+        """Return the rows that hold the smallest and the largest integers, if there are any."""
+        extremes = [
+            at // max(1, array[0].size)
+            for array in self.arrays
+            if array.dtype.kind in "iu" and array.size
+            for at in (array.argmin(), array.argmax())
+        ]
+        return np.unique(np.array(extremes, dtype=np.intp))
 
     def identity(self, targets: NDArray[Any]) -> RowsFingerprint:
         """Return by what these rows, with label codes or targets, are recognised."""
@@ -179,10 +202,22 @@ class DatasetRows(Rows):
             generator=torch.Generator(),
         )
 
+    def _joined(self, batch_size: int) -> Iterator[Any]:
+        """Yield batches of joined items; errors of the user's code say where it failed."""
+        start = 0
+        try:
+            for batch in self._loader(batch_size):
+                yield batch
+                start += batch_size
+        except Exception as error:
+            end = min(start + batch_size, len(self))
+            error.add_note(f"This happened while the rows {start} to {end - 1} of X were read.")
+            raise
+
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
-        for batch in self._loader(batch_size):
-            yield batch[0] if isinstance(batch, (tuple, list)) else batch
+        for batch in self._joined(batch_size):
+            yield input_of(batch)
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -191,16 +226,18 @@ class DatasetRows(Rows):
 
     def labels(self) -> NDArray[Any]:
         """Read the labels in one ordered pass."""
-        labels = []
+        parts = []
         with isolated_rng(0):  # the items may be random
-            for batch in self._loader(_LABEL_BLOCK):
+            for batch in self._joined(_LABEL_BLOCK):
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                     raise ValueError(
                         "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "
                         "pass y."
                     )
-                labels.append(np.asarray(to_numpy(batch[1])))
-        return np.concatenate(labels)
+                parts.append(batch[1])
+        if all(isinstance(part, (list, tuple)) for part in parts):  # strings, which are not joined
+            return as_labels([label for part in parts for label in part])
+        return np.concatenate([as_array(part, "The labels of the Dataset") for part in parts])
 
     def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
         """Return the Dataset with other labels."""
@@ -228,9 +265,7 @@ class LabelledDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Return row `index` with its given label."""
-        item = self.dataset[index]
-        x = item[0] if isinstance(item, (tuple, list)) else item
-        return x, self.labels[index]
+        return input_of(self.dataset[index]), self.labels[index]
 
 
 # ------------------------------------------------------------------------------ from X to rows
@@ -248,6 +283,8 @@ def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: 
     if isinstance(X, DataLoader):
         raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")
     if isinstance(X, Dataset):
+        if not hasattr(X, "__len__"):
+            raise TypeError("X is a Dataset without __len__; its rows must be counted, so add it.")
         rows = DatasetRows(X, collate_fn)
         if len(rows) == 0:
             raise ValueError("X is a Dataset without rows.")
@@ -256,12 +293,22 @@ def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: 
     if isinstance(X, Mapping) and not issparse(X):
         if not X:
             raise ValueError("X is an empty mapping; it needs at least one array.")
-        arrays = {
-            str(k): _checked(v, f"X[{k!r}]", estimator, ensure_2d=False) for k, v in X.items()
-        }
-        check_consistent_length(*arrays.values())
-        return DictRows(arrays)
-    return ArrayRows(_checked(X, "X", estimator, ensure_2d=True))
+        return DictRows(_arrays_of(X, estimator))
+    return ArrayRows(checked_array(X, "X", estimator, ensure_2d=True))
+
+
+def _arrays_of(X: Mapping[Any, Any], estimator: Any) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a mapping by names, which become keyword arguments."""
+    if len({str(key) for key in X}) < len(X):
+        raise ValueError(f"X has keys that are the same as names: {list(X)}. Rename one of them.")
+    arrays = {
+        str(key): checked_array(values, f"X[{key!r}]", estimator, ensure_2d=False)
+        for key, values in X.items()
+    }
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"The arrays of X have inconsistent numbers of samples: {lengths}.")
+    return arrays
 
 
 def as_view(
@@ -281,25 +328,3 @@ def as_view(
             "rows in the same order."
         )
     return view
-
-
-def _checked(array: Any, name: str, estimator: Any, *, ensure_2d: bool) -> NDArray[Any]:
-    """Return an array of finite numbers, or name the rows that are not."""
-    array = check_array(
-        to_numpy(array),
-        dtype="numeric",
-        allow_nd=True,
-        ensure_2d=ensure_2d,
-        ensure_all_finite=False,
-        estimator=estimator,
-        input_name=name,
-    )
-    bad = nonfinite_rows(array)
-    if len(bad):
-        raise ValueError(
-            f"{name} contains NaN or inf in {len(bad)} row(s), first "
-            f"{bad[:LISTED_ROWS].tolist()}. Impute or drop these rows."
-        )
-    # torch takes no view that runs backwards.
-    runs_backwards = any(stride < 0 for stride in array.strides)
-    return np.ascontiguousarray(array) if runs_backwards else array

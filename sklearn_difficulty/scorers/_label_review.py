@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from .._arrays import as_array
 from ..measures.cuts import noise_cuts
 from ..measures.label_noise import LabelNoise
 from ..measures.review import NoiseReview, ReviewPlan, calibrate_with_review, review_plan
@@ -72,7 +73,7 @@ class EstimatesNoise:
         check_is_fitted(self)
         if not hasattr(self, "_plan"):
             raise ValueError("Call review_plan first: it says which rows to review.")
-        rows = np.asarray(reviewed_rows)
+        rows = as_array(reviewed_rows, "reviewed_rows")
         is_plan = np.array_equal(np.sort(rows), np.sort(self._plan.rows))
         if rows.dtype.kind not in "iu" or not is_plan:
             raise ValueError(

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .._randomness import alone
+from ..rows.checked import is_frame
 from ..rows.rows import Rows, as_rows
 from ._trained_source import TrainedSource
 
@@ -137,6 +138,8 @@ class ScoresUnseenRows(TransformerMixin, ABC):
     def _check_unseen(self, X: Any, y: Any) -> tuple[Rows, NDArray[Any] | None]:
         """Return checked rows, and their targets if there are labels."""
         check_is_fitted(self)
+        if is_frame(X):  # other names come before what is wrong with values
+            validate_data(self, X, skip_check_array=True, reset=False)
         rows = self._rows(X)
         self._check_width(X, rows, reset=False)
         return rows, None if y is None else self._targets_of(rows, y)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,10 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from .._warnings import warn_caller
 from ..networks.small import MLP, ConvNet
-from ..rows.rows import ArrayRows, Rows
+from ..rows.labels import encode_labels
+from ..rows.rows import ArrayRows, Rows, as_rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 __all__ = ["default_network"]
@@ -58,7 +59,18 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
     >>> VoGScorer(net, random_state=0).fit(X, y).difficulty_.shape
     (178,)
     """
-    X = np.asanyarray(X)
+    return _network_for(as_rows(X), y)
+
+
+def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
+    """Return the default network for checked rows."""
+    if not isinstance(rows, ArrayRows):
+        raise ValueError(
+            f"There is no default network for a {type(rows.data).__name__}. Pass estimator, a "
+            "skorch net that fits your data."
+        )
+    X = rows.data
+    classes, _ = encode_labels(rows.given_labels(y))
     rank = X.ndim
     if rank not in (2, 4):
         raise ValueError(
@@ -67,10 +79,9 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
             "net that fits your data, or reshape X."
         )
     if rank == 4 and X.shape[3] in (1, 3, 4) and X.shape[1] not in (1, 3, 4):
-        warnings.warn(
+        warn_caller(
             f"X of shape {X.shape} is taken as {X.shape[1]} channels; if the last axis holds the "
-            "channels, pass np.moveaxis(X, 3, 1).",
-            stacklevel=2,
+            "channels, pass np.moveaxis(X, 3, 1)."
         )
     module, settings = (
         (MLP, {"n_inputs": X.shape[1], "hidden_units": (256, 128)})
@@ -79,11 +90,11 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
     )
     scaler = StandardScaler()  # leaves (nearly) constant features alone
     for start in range(0, len(X), _BLOCK_ROWS):
-        rows = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
-        scaler.partial_fit(rows if rank == 2 else np.moveaxis(rows, 1, 3).reshape(-1, X.shape[1]))
+        block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
+        scaler.partial_fit(block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1]))
     return NeuralNetClassifier(
         module,
-        module__n_outputs=len(np.unique(np.asarray(y))),
+        module__n_outputs=len(classes),
         module__mean=scaler.mean_,
         module__scale=scaler.scale_,
         criterion=nn.CrossEntropyLoss,
@@ -101,13 +112,8 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
 
 def default_network_for(X: Rows, y: Any, estimator: Any) -> NeuralNetClassifier:
     """Return the default network for checked rows, or say for an estimator why there is none."""
-    if not isinstance(X, ArrayRows):
-        raise ValueError(
-            f"There is no default network for a {type(X.data).__name__}. Pass estimator, a skorch "
-            "net that fits your data."
-        )
-    if y is None:
+    if y is None and isinstance(X, ArrayRows):
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
-    return default_network(X.data, y)
+    return _network_for(X, y)

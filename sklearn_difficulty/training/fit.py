@@ -26,7 +26,13 @@ from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
 from .sampler_ids import StandIn
-from .skorch_net import is_regression, matched_to_module, predefined_validation_set, seeds_row_order
+from .skorch_net import (
+    is_regression,
+    matched_to_module,
+    predefined_validation_set,
+    refuse_values_out_of_range,
+    seeds_row_order,
+)
 
 Rehearsal = Callable[[RecordParts, Rows, NDArray[Any]], object]
 _NO_NEEDS = RecordNeeds()
@@ -89,7 +95,7 @@ def _train(
     # First, so that a callback that stops training does not do so before the epoch is kept.
     attached = [] if find_recorder(net.callbacks) else [("record_training", recorder)]
     interruptions: list[KeyboardInterrupt] = []
-    first_rows = X.take(slice(2))
+    all_rows, first_rows = X, X.take(slice(2))
     skorch_fit_loop, skorch_infer, split = net.fit_loop, net.infer, net.train_split
 
     # By then the module and all callbacks are ready; skorch's `fit` would swallow the interrupt.
@@ -102,6 +108,7 @@ def _train(
         try:
             if attached:  # skorch has told the other callbacks that training begins
                 recorder.on_train_begin(net, X=X, y=y)
+            refuse_values_out_of_range(net.module_, all_rows)
             X, y = matched_to_module(net, X, y, classes)
             rehearse(untrained_parts(net, classes), first_rows, targets[:2])
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]

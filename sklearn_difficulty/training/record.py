@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import nn
 
+from .._arrays import as_labels
 from ..networks.forward import plain_module
 from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
@@ -116,11 +117,12 @@ class TrainingRecord(RecordSources):
         trajectory: Trajectory | None = None,
         trajectory_problem: str | None = None,
     ) -> None:
+        classes = None if classes is None else as_labels(classes, "classes")
         if classes is not None and len(np.unique(classes)) < len(classes):
             raise ValueError(f"classes must be distinct; got {list(classes)}.")
         self._module = None if module is None else plain_module(module).eval()
         self.checkpoints = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch)
-        self.classes_ = None if classes is None else np.asarray(classes)
+        self.classes_ = classes
         self.outputs = head_named(outputs).name
         self.criterion = criterion
         last = self.checkpoints[-1].epoch if self.checkpoints else 0

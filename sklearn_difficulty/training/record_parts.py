@@ -20,10 +20,11 @@ from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from torch import nn
 
+from .._arrays import as_labels, as_numbers
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
-from ..rows.labels import classes_of_columns, codes_of, to_numpy
+from ..rows.labels import classes_of_columns, codes_of
 from .checkpoints import Checkpoint, copy_state, load_state, refuse_prefix
 from .recorder import RecordTraining, classes_seen, find_recorder
 from .skorch_net import head_of, is_regression
@@ -92,7 +93,7 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
             "gone. Fit it with callbacks=[RecordTraining()], or pass the unfitted net."
         )
     if not is_regression(net):
-        classes = classes_seen(recorder) if classes is None else np.asarray(classes)
+        classes = classes_seen(recorder) if classes is None else as_labels(classes, "classes")
         if classes is None:
             raise ValueError(
                 "The net does not tell which classes it was fitted on; pass classes=[...]."
@@ -102,8 +103,8 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
 
 def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory, Any]:
     """Return the trajectory of logits (n_epochs, n_rows, n_classes), and the columns' classes."""
-    logits = np.asarray(to_numpy(history), dtype=np.float32)
-    y = np.asarray(to_numpy(y))
+    logits = as_numbers(history, "history").astype(np.float32, copy=False)
+    y = as_labels(y)
     is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
     if not is_history or y.shape != logits.shape[1:2]:
         raise ValueError(
@@ -118,7 +119,7 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
             f"history has {n_classes} columns, and there are {len(classes)} classes, "
             f"{list(classes[:5])} ...; pass classes=[...], one per column."
         )
-    codes = codes_of(y, np.asarray(classes))
+    codes = codes_of(y, classes)
     recorder = TrajectoryRecorder(len(y), keep_logits=True)
     for epoch in logits:
         shown = np.flatnonzero(~np.isnan(epoch).any(axis=1))

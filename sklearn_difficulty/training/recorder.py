@@ -21,10 +21,10 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from .._arrays import to_numpy
 from .._randomness import isolated_rng
 from ..networks.heads import first_output
 from ..rows.identity import RowsFingerprint
-from ..rows.labels import to_numpy
 from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec

@@ -29,11 +29,16 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
+from ..networks.forward import (
+    evaluation_mode,
+    module_device,
+    module_dtype,
+    plain_module,
+)
 from ..networks.heads import HEADS, Head, first_output
-from ..rows.inputs import cast_floats
+from ..rows.inputs import as_arguments, cast_floats
 from ..rows.labels import codes_of, float_targets
-from ..rows.rows import DatasetRows, LabelledDataset, as_rows
+from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
 _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
@@ -93,6 +98,29 @@ def outputs_of_first_rows(net: NeuralNet, X: Any) -> torch.Tensor:
                     "X.astype('float32')."
                 ) from error
             raise
+
+
+def refuse_values_out_of_range(module: nn.Module, rows: Rows) -> None:
+    """Raise for numbers that the module's dtype cannot hold, and token ids beyond its embedding."""
+    dtype = module_dtype(module)
+    rows.refuse_beyond(dtype)
+    if not any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in module.modules()):
+        return
+    extremes = rows.extreme_rows()
+    if not len(extremes):
+        return
+    blocks = rows.take(extremes).blocks(len(extremes), dtype=dtype, device=module_device(module))
+    _, inputs = next(blocks)
+    with evaluation_mode(module), torch.no_grad():
+        try:
+            args, kwargs = as_arguments(inputs)
+            module(*args, **kwargs)
+        except IndexError as error:
+            raise ValueError(
+                f"The network does not take rows {extremes.tolist()} of X, which hold its smallest "
+                f"and largest integers: {error}. Token ids must lie from 0 to the size of the "
+                "embedding, less 1."
+            ) from error
 
 
 def collate_fn(net: NeuralNet | None) -> Any:

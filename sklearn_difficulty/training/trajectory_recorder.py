@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..networks.heads import Head, OutputKind, first_output, head_named
+from ..networks.heads import Head, OutputKind, head_named
+from .row_names import RowNames, numbers_of, outputs_of, positions, refuse_unknown_positions
 from .trajectory import Trajectory
 
 __all__ = ["TrajectoryRecorder"]
@@ -28,6 +29,10 @@ class TrajectoryRecorder:
     ----------
     n_rows : int
         Rows of the training set.
+    ids : array-like of shape (n_rows,), default=None
+        What `update` calls the rows, where that is not 0 to ``n_rows - 1``: file names, keys of a
+        database, any hashable values, each once. Row i of the trajectory is ``ids[i]``, so name
+        them in the order that the rows of X and y have when a scorer is fitted on the record.
     outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
             default="logits"
         What the network returns.
@@ -65,11 +70,16 @@ class TrajectoryRecorder:
         self,
         n_rows: int,
         *,
+        ids: Any = None,
         outputs: OutputKind = "logits",
         keep_logits: bool = False,
         mode: Literal["training", "evaluation"] = "training",
     ) -> None:
-        self.n_rows = n_rows
+        if isinstance(n_rows, bool) or not isinstance(n_rows, (int, np.integer)) or n_rows < 1:
+            raise ValueError(f"n_rows must be an integer of at least 1; got {n_rows!r}.")
+        self.n_rows = int(n_rows)
+        self.ids = ids
+        self._row_names = None if ids is None else RowNames(ids, self.n_rows)
         self.outputs = outputs
         self._head = head_named(outputs)
         self.keep_logits = keep_logits
@@ -84,9 +94,10 @@ class TrajectoryRecorder:
 
         Parameters
         ----------
-        ids : array-like of int, shape (n,)
-            Which rows of the training set the batch holds, counted from 0.
-        outputs : Tensor of shape (n, ...)
+        ids : array-like of shape (n,)
+            Which rows of the training set the batch holds, counted from 0; values of `ids`, if
+            these were given.
+        outputs : Tensor or array-like of shape (n, ...)
             What the network returned for them; a copy is put aside.
         labels : Tensor or array-like of shape (n,)
             Their labels as positions of output columns; targets for a regressor.
@@ -94,16 +105,25 @@ class TrajectoryRecorder:
         Raises
         ------
         ValueError
-            If shapes do not fit. Labels that are no position, or that differ from those that the
-            same row came with before, are refused too, but only when the epoch ends.
+            If shapes do not fit, or ids are not known. Labels that are no position, or that differ
+            from those that the same row came with before, are refused too, but, after the first
+            batch, only when the epoch ends.
         """
-        outputs = first_output(outputs).detach()
-        ids, labels = torch.as_tensor(ids).reshape(-1), torch.as_tensor(labels)
+        outputs, labels = numbers_of(outputs_of(outputs), "outputs"), numbers_of(labels, "labels")
+        ids = positions(ids, self.n_rows) if self._row_names is None else self._row_names.find(ids)
+        if not outputs.is_floating_point():
+            outputs = outputs.float()
+        if outputs.ndim == 0 or labels.ndim == 0:
+            raise ValueError("outputs and labels must have one entry per row, not be one number.")
         if len(ids) != len(outputs) or not has_labels(self._head, outputs, labels):
+            is_soft = labels.shape == outputs.shape and not self._head.is_regression
             raise ValueError(
                 f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
-                f"of shape {tuple(labels.shape)}; it needs one id and one label per output."
+                f"of shape {tuple(labels.shape)}; it needs one id and one label per output"
+                f"{', such as labels.argmax(dim=1) of one-hot labels' if is_soft else ''}."
             )
+        if self._targets is None and not self._pending:
+            self._head.labels(labels, outputs)  # raises for what is no label
         # Copies: a slice would keep the whole output alive, and a loop may reuse its buffers.
         self._pending.append((ids.clone(), outputs.clone(), labels.clone()))
         self._pending_bytes += outputs.nbytes
@@ -168,6 +188,8 @@ class TrajectoryRecorder:
             return
         ids, outputs, labels = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
         self._pending, self._pending_bytes = [], 0
+        if ids.is_cuda:  # `update` does not wait for a GPU
+            refuse_unknown_positions(ids, self.n_rows)
         ids, labels = ids.to(outputs.device), labels.to(outputs.device)
         if self._sums.device != outputs.device:
             self._start_epoch(outputs.device)
@@ -182,7 +204,9 @@ class TrajectoryRecorder:
         shown = torch.nonzero(last >= 0)[:, 0]
         at = last[shown]
         if not self._head.is_regression:
-            self._predicted[shown] = logits[at].argmax(dim=1)
+            predicted = logits[at].argmax(dim=1)
+            # Of logits that are NaN there is no largest one.
+            self._predicted[shown] = predicted.where(~means[0, at].isnan(), -1)
         if self.keep_logits:
             if self._logits is None:
                 self._logits = torch.empty(self.n_rows, logits.shape[1])

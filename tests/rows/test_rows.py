@@ -12,13 +12,13 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
+from sklearn_difficulty._arrays import to_numpy
+from sklearn_difficulty.rows.checked import nonfinite_rows
 from sklearn_difficulty.rows.inputs import cast_floats, take_rows
 from sklearn_difficulty.rows.labels import (
     codes_of,
     encode_labels,
     float_targets,
-    nonfinite_rows,
-    to_numpy,
 )
 from sklearn_difficulty.rows.rows import LabelledDataset, as_rows
 

@@ -75,7 +75,7 @@ def test_default_suits_the_shape(X, cls):
         assert net.module_.config["hidden_units"] == [256, 128]
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 5, 4), (6, 1, 2, 3, 4)])
+@pytest.mark.parametrize("shape", [(6, 5, 4), (6, 1, 2, 3, 4)])
 def test_other_ranks_are_refused(shape):
     message = rf"n_samples, n_features.* this X has {len(shape)} dimension\(s\). Pass estimator"
     with pytest.raises(ValueError, match=message):

@@ -18,6 +18,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from ..._arrays import to_numpy
 from ..._randomness import isolated_rng, one_thread
 from ...networks.forward import (
     call_module,
@@ -27,7 +28,6 @@ from ...networks.forward import (
     plain_module,
 )
 from ...networks.heads import Head
-from ...rows.labels import to_numpy
 from ...rows.rows import Rows
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone

@@ -23,7 +23,7 @@ from ..._warnings import warn_caller
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for
-from ..skorch_net import collate_fn, is_regression
+from ..skorch_net import collate_fn, is_regression, refuse_values_out_of_range
 from .cache import MemberStore
 from .fitted import FittedMembers
 from .member import Pool, Readout, untrained_record
@@ -299,6 +299,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
+            untrained = untrained_record(net, classes)
+            refuse_values_out_of_range(untrained.module, rows)
             self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs
             if self.backend_ == "stacked":
@@ -306,7 +308,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
-            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.

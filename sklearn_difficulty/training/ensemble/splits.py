@@ -23,9 +23,8 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
 )
-from sklearn.utils import check_array
 
-from ...rows.labels import to_numpy
+from ..._arrays import as_labels
 
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.intp]
@@ -59,7 +58,7 @@ def _encode(labels: Any, name: str, n: int) -> Codes | None:
     """Return the labels as integers from 0 on."""
     if labels is None:
         return None
-    labels = check_array(to_numpy(labels), ensure_2d=False, dtype=None, input_name=name)
+    labels = as_labels(labels, name)
     if labels.shape != (n,):
         raise ValueError(
             f"{name} must hold one label per row, shape ({n},); its shape is {labels.shape}."
