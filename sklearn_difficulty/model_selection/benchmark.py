@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
+from .._parameters import check_parameters
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
@@ -120,6 +122,13 @@ def benchmark_scorers(
     >>> table["name"][table["average_precision"] > 0.8].tolist()
     ['loss', 'confidence']
     """
+    check_parameters(
+        "benchmark_scorers",
+        rate=(rate, [Interval(Real, 0, 1, closed="left"), None]),
+        kind=(kind, [str]),
+        random_state=(random_state, ["random_state"]),
+        verbose=(verbose, ["verbose"]),
+    )
     named = _named(scorers)
     for scorer in named.values():
         check_untrained(scorer, "benchmark_scorers")

@@ -22,6 +22,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from .._arrays import to_numpy
+from .._parameters import check_parameters
 from .._randomness import isolated_rng
 from ..networks.heads import first_output
 from ..rows.identity import RowsFingerprint
@@ -120,6 +121,12 @@ class RecordTraining(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Forget the last fit, and follow the rows from here on."""
+        check_parameters(
+            "RecordTraining",
+            checkpoint_dir=(self.checkpoint_dir, [str, PathLike, None]),
+            mode=(self.mode, [str]),
+            keep_logits=(self.keep_logits, ["boolean"]),
+        )
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
         plan = CheckpointPlan.of(self.checkpoints)

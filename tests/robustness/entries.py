@@ -252,6 +252,12 @@ METHOD_ARGUMENTS: dict[str, Any] = {
     "input_features": None,
 }
 FITS = ("fit", "fit_resample", "fit_transform")
+# What is asked of the user's own estimator, and answered by it.
+DELEGATED = {
+    f"{name}.{method}"
+    for name in ("FilteredClassifier", "FilteredRegressor")
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
+}
 PLUMBING = ("get_metadata_routing", "set_params", "readout", "targets", "require")
 
 
@@ -336,7 +342,8 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
                 call = functools.partial(_fit_anew, index, method)
             else:
                 call = functools.partial(_call_fitted, index, method)
-            yield f"{name}.{method}", Entry(call, plain)
+            if f"{name}.{method}" not in DELEGATED:
+                yield f"{name}.{method}", Entry(call, plain)
 
 
 def _call_fitted(index: int, method: str, **arguments: Any) -> Any:
@@ -366,8 +373,9 @@ def _of_rows(network: type, **params: Any) -> torch.Tensor:
         return network(**params).eval()(torch.from_numpy(X))
 
 
-def _hinge(reduction: Any, input: Any, target: Any) -> torch.Tensor:
-    return training.ZeroMarginHingeLoss(reduction)(input, target)
+def _hinge(reduction: Any) -> torch.Tensor:
+    loss = training.ZeroMarginHingeLoss(reduction)
+    return loss(torch.from_numpy(_LOGITS), torch.from_numpy(Y))
 
 
 def _record_training(**params: Any) -> Any:
@@ -412,12 +420,12 @@ def _record(**arguments: Any) -> Any:
     return _read(TrainingRecord(**arguments))
 
 
-def _update(n_rows: Any, outputs_kind: Any, keep_logits: Any, mode: Any, ids: Any, outputs: Any,
-            labels: Any) -> Any:  # fmt: skip
-    recorder = TrajectoryRecorder(n_rows, outputs=outputs_kind, keep_logits=keep_logits, mode=mode)
-    recorder.update(ids, outputs, labels)
+def _update(n_rows: Any, ids: Any, batch_outputs: Any, labels: Any, **settings: Any) -> Any:
+    recorder = TrajectoryRecorder(n_rows, **settings)
+    recorder.update(ids, batch_outputs, labels)
     recorder.end_epoch()
-    return _read(TrainingRecord.from_trajectory(recorder.trajectory(), outputs=outputs_kind))
+    trajectory = recorder.trajectory()
+    return _read(TrainingRecord.from_trajectory(trajectory, outputs=settings["outputs"]))
 
 
 def _expect(targets: Any) -> Any:
@@ -503,8 +511,6 @@ def record_entries() -> Iterator[tuple[str, Entry]]:
             _hinge,
             {
                 "reduction": "mean",
-                "input": torch.from_numpy(_LOGITS),
-                "target": torch.from_numpy(Y),
             },
         ),
     )
@@ -588,11 +594,11 @@ def record_entries() -> Iterator[tuple[str, Entry]]:
             _update,
             {
                 "n_rows": 24,
-                "outputs_kind": "logits",
+                "outputs": "logits",
                 "keep_logits": True,
                 "mode": "training",
                 "ids": np.arange(24),
-                "outputs": torch.from_numpy(_LOGITS),
+                "batch_outputs": torch.from_numpy(_LOGITS),
                 "labels": Y,
             },
         ),

@@ -26,8 +26,11 @@ import torch
 import sklearn_difficulty
 
 PACKAGE = str(Path(sklearn_difficulty.__file__).parent)
-SKLEARN = Path(sklearn.__file__).parent
-VALIDATION = tuple(str(SKLEARN / p) for p in ("utils", "base.py", "model_selection/_split.py"))
+SKLEARN = tuple(
+    str(Path(sklearn.__file__).parent / part)
+    for part in ("utils", "base.py", "model_selection/_split.py")
+)
+VALIDATION = str(Path(SKLEARN[0], "validation.py"))
 TESTS = str(Path(__file__).parents[1])
 
 # What an error may be of which the message is meant for the user.
