@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions
 
 from .._parameters import check_parameters
 
@@ -104,11 +103,12 @@ def load_fashion_mnist(
     >>> dataset.data.shape, dataset.target_names[dataset.target[0]]  # doctest: +SKIP
     ((10000, 1, 28, 28), 'Ankle boot')
     """
-    check_parameters(
-        "load_fashion_mnist",
-        split=(split, [StrOptions({"train", "test"})]),
-        path=(path, [str, os.PathLike, None]),
-    )
+    if not isinstance(split, str) or split not in _FILE_NAMES:
+        raise ValueError(
+            "The 'split' parameter of load_fashion_mnist must be 'train' or 'test'. Got "
+            f"{split!r} instead."
+        )
+    check_parameters("load_fashion_mnist", path=(path, [str, os.PathLike, None]))
     if path is not None:
         images, labels = _read_folder(Path(path), split)
     elif DEBIAN_FOLDER.is_dir():

@@ -12,7 +12,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._arrays import as_array, as_floats, as_labels
@@ -121,12 +120,7 @@ def make_label_noise(
     >>> [int(mask[y == label].sum()) for label in ("cat", "dog", "fox")]
     [1, 0, 5]
     """
-    check_parameters(
-        "make_label_noise",
-        rate=(rate, [Interval(Real, 0, 1, closed="left"), None]),
-        kind=(kind, [StrOptions(set(get_args(Kind)))]),
-        random_state=(random_state, ["random_state"]),
-    )
+    check_parameters("make_label_noise", random_state=(random_state, ["random_state"]))
     _check_parameters(rate, kind, X=X, noise_matrix=noise_matrix, estimator=estimator)
     y = as_labels(y)
     check_classification_targets(y)
@@ -152,9 +146,19 @@ def make_label_noise(
 
 
 def _check_parameters(rate: float | None, kind: str, **only_for: Any) -> None:
-    """Raise for a rate that is missing, and for parameters of another kind."""
+    """Raise for a rate or kind out of range, and for parameters of another kind."""
+    if not isinstance(kind, str) or kind not in get_args(Kind):
+        raise ValueError(
+            "The 'kind' parameter of make_label_noise must be one of "
+            f"{', '.join(map(repr, get_args(Kind)))}. Got {kind!r} instead."
+        )
     if rate is None and kind != "matrix":
         raise ValueError(f"rate=None needs kind='matrix', whose diagonal sets it; got {kind!r}.")
+    if rate is not None and not (isinstance(rate, Real) and 0 <= rate < 1):
+        raise ValueError(
+            "The 'rate' parameter of make_label_noise must be a float in [0, 1). Got "
+            f"{rate!r} instead."
+        )
     kind_of = {"X": "instance", "noise_matrix": "matrix", "estimator": "instance"}
     for name, value in only_for.items():
         # X may come along with every kind: callers loop over kinds with the same data.

@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import StrOptions
 
 from .._arrays import as_array
 from .._parameters import check_parameters
@@ -108,11 +107,12 @@ def variance_of_gradients(
     >>> variance_of_gradients(gradients, formula="cvpr").round(4)
     array([5.3886, 0.    ])
     """
-    check_parameters(
-        "variance_of_gradients",
-        formula=(formula, [StrOptions(set(get_args(Formula)))]),
-        channel_axis=(channel_axis, [Integral, None]),
-    )
+    check_parameters("variance_of_gradients", channel_axis=(channel_axis, [Integral, None]))
+    if not isinstance(formula, str) or formula not in get_args(Formula):
+        raise ValueError(
+            "The 'formula' parameter of variance_of_gradients must be one of "
+            f"{', '.join(map(repr, get_args(Formula)))}. Got {formula!r} instead."
+        )
     stack = _check_stack(gradients)
     channels = None if channel_axis is None else _check_channel_axis(channel_axis, stack.shape)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
 from .._parameters import check_parameters
 from ..datasets import make_label_noise
@@ -124,8 +123,6 @@ def benchmark_scorers(
     """
     check_parameters(
         "benchmark_scorers",
-        rate=(rate, [Interval(Real, 0, 1, closed="left"), None]),
-        kind=(kind, [str]),
         random_state=(random_state, ["random_state"]),
         verbose=(verbose, ["verbose"]),
     )

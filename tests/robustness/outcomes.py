@@ -138,7 +138,8 @@ def problem_of_error(error: BaseException, argument: str, named: tuple[Any, ...]
         return ""  # the operating system has named the file
     if not isinstance(error, named):
         return f"raw error: {said}"
-    if not file_of(step).startswith((PACKAGE, *VALIDATION)) or not is_raised(step):
+    is_named = file_of(step).startswith((PACKAGE, *SKLEARN)) and is_raised(step)
+    if not is_named and file_of(step) != VALIDATION:
         return f"raw error: {said}"
     if (
         file_of(step).startswith(PACKAGE)
