@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from .._parameters import check_parameters
+
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 TARGET_NAMES = [
     "T-shirt/top",
@@ -101,11 +103,12 @@ def load_fashion_mnist(
     >>> dataset.data.shape, dataset.target_names[dataset.target[0]]  # doctest: +SKIP
     ((10000, 1, 28, 28), 'Ankle boot')
     """
-    if split not in _FILE_NAMES:
+    if not isinstance(split, str) or split not in _FILE_NAMES:
         raise ValueError(
             "The 'split' parameter of load_fashion_mnist must be 'train' or 'test'. Got "
             f"{split!r} instead."
         )
+    check_parameters("load_fashion_mnist", path=(path, [str, os.PathLike, None]))
     if path is not None:
         images, labels = _read_folder(Path(path), split)
     elif DEBIAN_FOLDER.is_dir():

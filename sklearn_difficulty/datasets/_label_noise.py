@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Label noise with an exact ground truth."""
 
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._arrays import as_array, as_floats, as_labels
+from .._parameters import check_parameters
 
 Kind = Literal["symmetric", "pair", "matrix", "instance"]
 
@@ -118,6 +120,7 @@ def make_label_noise(
     >>> [int(mask[y == label].sum()) for label in ("cat", "dog", "fox")]
     [1, 0, 5]
     """
+    check_parameters("make_label_noise", random_state=(random_state, ["random_state"]))
     _check_parameters(rate, kind, X=X, noise_matrix=noise_matrix, estimator=estimator)
     y = as_labels(y)
     check_classification_targets(y)
@@ -144,14 +147,14 @@ def make_label_noise(
 
 def _check_parameters(rate: float | None, kind: str, **only_for: Any) -> None:
     """Raise for a rate or kind out of range, and for parameters of another kind."""
-    if kind not in get_args(Kind):
+    if not isinstance(kind, str) or kind not in get_args(Kind):
         raise ValueError(
             "The 'kind' parameter of make_label_noise must be one of "
             f"{', '.join(map(repr, get_args(Kind)))}. Got {kind!r} instead."
         )
     if rate is None and kind != "matrix":
         raise ValueError(f"rate=None needs kind='matrix', whose diagonal sets it; got {kind!r}.")
-    if rate is not None and not 0 <= rate < 1:
+    if rate is not None and not (isinstance(rate, Real) and 0 <= rate < 1):
         raise ValueError(
             "The 'rate' parameter of make_label_noise must be a float in [0, 1). Got "
             f"{rate!r} instead."

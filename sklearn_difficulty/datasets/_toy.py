@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Toy data for which the difficulty of every row is known."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from .._parameters import check_parameters
 
 
 def make_gaussian_toy(
@@ -76,11 +79,11 @@ def make_gaussian_toy(
             "The 'n_samples' parameter of make_gaussian_toy must be an int of at least 2. Got "
             f"{n_samples!r} instead."
         )
-    if not 0 < separation < np.inf:
-        raise ValueError(
-            "The 'separation' parameter of make_gaussian_toy must be a positive number. Got "
-            f"{separation!r} instead."
-        )
+    check_parameters(
+        "make_gaussian_toy",
+        separation=(separation, [Interval(Real, 0, None, closed="neither")]),
+        random_state=(random_state, ["random_state"]),
+    )
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples, dtype=np.int64) % 2)
     X = rng.standard_normal((n_samples, 2))

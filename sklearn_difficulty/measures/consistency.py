@@ -224,7 +224,13 @@ def _largest_class(classes: NDArray[Any], name: str, used: NDArray[np.bool_]) ->
         raise ValueError(f"{name} must hold integers, got an array of dtype {classes.dtype}.")
     if np.any(classes[used] < 0):
         raise ValueError(f"{name} must hold classes from 0, got {classes[used].min()}.")
-    return int(classes.max(initial=0, where=used))
+    largest = int(classes.max(initial=0, where=used))
+    if largest >= _BLOCK_ENTRIES:
+        raise ValueError(
+            f"{name} holds {largest}; a class is its position among the sorted classes: "
+            "np.unique(labels, return_inverse=True)[1]."
+        )
+    return largest
 
 
 def _share(

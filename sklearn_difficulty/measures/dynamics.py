@@ -7,6 +7,7 @@ epoch that did not show the row. The reference for `networks.heads`; a test hold
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr, log_softmax
 
 from .._arrays import as_array, as_floats, as_numbers
+from .._parameters import check_parameters
 
 __all__ = [
     "aleatoric_uncertainty",
@@ -24,6 +26,8 @@ __all__ = [
     "mean_over_epochs",
     "variability",
 ]
+
+_ROUNDING = 1e-5  # of probabilities in single precision
 
 
 class EpochStatistics(NamedTuple):
@@ -202,7 +206,7 @@ def variability(probability: ArrayLike) -> NDArray[np.float64]:
     >>> variability([[0.2, 0.5], [0.6, 0.5]])
     array([0.2, 0. ])
     """
-    p = _epochs_by_rows(probability, "probability")
+    p = _probabilities(probability)
     return np.sqrt(mean_over_epochs((p - mean_over_epochs(p)) ** 2))
 
 
@@ -238,7 +242,7 @@ def aleatoric_uncertainty(probability: ArrayLike) -> NDArray[np.float64]:
     >>> aleatoric_uncertainty([[0.0, 0.5], [1.0, 0.5]])
     array([0.  , 0.25])
     """
-    p = _epochs_by_rows(probability, "probability")
+    p = _probabilities(probability)
     return mean_over_epochs(p * (1 - p))
 
 
@@ -311,6 +315,7 @@ def forgetting_events(
     >>> forgetting_events([[1, 0, 1], [0, 0, 1], [1, 0, 1]], labels=[1, 1, 1])
     array([1., 3., 0.])
     """
+    check_parameters("forgetting_events", never_learned=(never_learned, [Real, None]))
     predictions, y = _predictions(predicted, labels)
     seen = predictions >= 0
     right = seen & (predictions == y)
@@ -364,6 +369,7 @@ def iteration_learned(
     >>> iteration_learned(predicted, labels=[1, 1, 1])
     array([3., 4., 1.])
     """
+    check_parameters("iteration_learned", rescale=(rescale, ["boolean"]))
     predictions = _epochs_by_rows(predicted, "predicted")
     seen = predictions >= 0
     numbers = np.arange(1, len(predictions) + 1)[:, None]
@@ -394,6 +400,19 @@ def _epochs_by_rows(values: ArrayLike, name: str) -> NDArray[Any]:
             f"one epoch; got the shape {array.shape}."
         )
     return array if array.dtype.kind in "iu" else array.astype(np.float64)
+
+
+def _probabilities(values: ArrayLike) -> NDArray[Any]:
+    """Return probabilities of every epoch and row, after checking that they are such or NaN."""
+    p = _epochs_by_rows(values, "probability")
+    outside = (p < -_ROUNDING) | (p > 1 + _ROUNDING)
+    if outside.any():
+        rows = np.flatnonzero(outside.any(axis=0))
+        raise ValueError(
+            f"probability must lie in [0, 1], or be NaN; it does not in {len(rows)} row(s), first "
+            f"{rows[:5].tolist()}."
+        )
+    return p
 
 
 def _predictions(predicted: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

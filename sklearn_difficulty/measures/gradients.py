@@ -6,12 +6,14 @@ storing gradients; a test holds the two together.
 """
 
 import math
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_array
+from .._parameters import check_parameters
 
 Formula = Literal["rms", "mean_std", "cvpr"]
 
@@ -105,7 +107,8 @@ def variance_of_gradients(
     >>> variance_of_gradients(gradients, formula="cvpr").round(4)
     array([5.3886, 0.    ])
     """
-    if formula not in get_args(Formula):
+    check_parameters("variance_of_gradients", channel_axis=(channel_axis, [Integral, None]))
+    if not isinstance(formula, str) or formula not in get_args(Formula):
         raise ValueError(
             "The 'formula' parameter of variance_of_gradients must be one of "
             f"{', '.join(map(repr, get_args(Formula)))}. Got {formula!r} instead."
@@ -116,7 +119,7 @@ def variance_of_gradients(
     n_checkpoints = stack.shape[0]
     # One checkpoint at a time: the float64 working memory does not grow with their number.
     # inf - inf is what turns a row with an infinite gradient into NaN.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         # Measured from the first checkpoint, gradients that never move give exactly 0;
         # measured from zero, the rounding of their mean would be left over.
         origin = _inputs_of(stack[0], channels)

@@ -191,7 +191,7 @@ def fit_noise_model(
     """Return what `estimate_label_noise` does, and what is needed to read other rows."""
     log_q = log_probabilities(probabilities)
     codes = _check_codes(y, log_q.shape)
-    if noise not in ("auto", "class", "instance"):
+    if not isinstance(noise, str) or noise not in ("auto", "class", "instance"):
         raise ValueError(f"noise must be 'auto', 'class' or 'instance'; got {noise!r}.")
     order = np.argsort(codes, kind="stable")
     as_given = SortedRows(log_q[order], codes[order])

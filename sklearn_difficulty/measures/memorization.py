@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_floats, as_labels, refuse_other_kind
+from .._parameters import check_parameters
 from .consistency import (
     _BLOCK_ENTRIES,
     _ROUNDING,
@@ -256,6 +258,11 @@ def high_influence_pairs(
     >>> pairs.test_index, pairs.train_index, pairs.influence
     (array([0]), array([0]), array([1.], dtype=float32))
     """
+    check_parameters(
+        "high_influence_pairs",
+        min_memorization=(min_memorization, [Real]),
+        min_influence=(min_influence, [Real]),
+    )
     right = _check_correct(test_correct, "test_correct")
     inside = _check_mask(trained_on, "trained_on", (len(right), None))
     memorized = as_floats(memorization, "memorization")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Scores relative to the other rows of their group, usually their class."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_array, as_floats
+from .._parameters import check_parameters
 
 # Scores are read from float32 networks: a smaller spread than this share is their rounding.
 _ROUNDING = 32 * float(np.finfo(np.float32).eps)
@@ -54,6 +56,7 @@ def group_statistics(
     >>> std
     array([ 1.,  0., nan])
     """
+    check_parameters("group_statistics", n_groups=(n_groups, [Integral]))
     scores, groups = _check_scores_and_groups(scores, groups, n_groups)
     infinite = np.flatnonzero(np.isinf(scores))
     if len(infinite):
@@ -66,8 +69,14 @@ def group_statistics(
     count = np.bincount(groups, minlength=n_groups).astype(np.float64)
     count[count == 0] = np.nan  # nothing is known of such a group
     mean = np.bincount(groups, weights=scores, minlength=n_groups) / count
-    squares = np.bincount(groups, weights=(scores - mean[groups]) ** 2, minlength=n_groups)
+    with np.errstate(over="ignore"):
+        squares = np.bincount(groups, weights=(scores - mean[groups]) ** 2, minlength=n_groups)
     std = np.sqrt(squares / count)
+    if np.isinf(std).any():
+        raise ValueError(
+            f"The scores of group(s) {np.flatnonzero(np.isinf(std))[:5].tolist()} are so large "
+            "that their squares are infinite; divide all scores by a large number."
+        )
     std[std <= _ROUNDING * np.abs(mean)] = 0.0
     return mean, std
 
@@ -133,7 +142,8 @@ def standardize(
     scores, groups = _check_scores_and_groups(scores, groups, len(mean))
     spread = std[groups]
     flat = spread == 0
-    z = np.asarray((scores - mean[groups]) / np.where(flat, 1.0, spread))
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinite scores and statistics
+        z = np.asarray((scores - mean[groups]) / np.where(flat, 1.0, spread))
     z[flat & ~np.isnan(scores)] = 0.0
     return z
 

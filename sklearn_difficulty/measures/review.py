@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from sklearn.utils import check_random_state
 
 from .._arrays import as_array, as_numbers
+from .._parameters import check_parameters
 from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
 
 __all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "review_plan"]
@@ -22,6 +23,7 @@ _PRECISION_COUNTS = 4.0  # in variance, against the rate
 
 # Prior deviations of intercept and log slope: the wider, the more a few verdicts may change.
 _PRIOR = np.array([2.0, 0.5])
+_LARGEST_WEIGHT = 1e18  # more rows than anybody has; its square is finite
 _SUREST = 1e-3  # error probabilities are kept so far from 0 and 1, where logits are infinite
 
 
@@ -107,6 +109,9 @@ def review_plan(
     >>> round(float(plan.weight.sum()))
     1000
     """
+    check_parameters(
+        "review_plan", cut=(cut, [Real]), random_state=(random_state, ["random_state"])
+    )
     error = check_error(error_probability)
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"n must be an integer of at least 1, got {n!r}.")
@@ -295,7 +300,7 @@ def _check_review(
     if len(np.unique(reviewed)) < len(reviewed):
         raise ValueError("rows must name every row once.")
     # Rounding may leave the weight of a certain row just below 1.
-    if not np.all(weights >= 1 - 1e-6):
+    if not np.all((weights >= 1 - 1e-6) & (weights <= _LARGEST_WEIGHT)):
         raise ValueError("weight must be at least 1: it counts the rows that each stands for.")
     if wrong.dtype != np.bool_:
         raise ValueError(f"verdicts must hold booleans (is the label wrong?), got {wrong.dtype}.")

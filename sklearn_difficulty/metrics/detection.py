@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.utils._param_validation import Interval
 
 from .._arrays import as_array, as_floats
+from .._parameters import check_parameters
 
 __all__ = [
     "detection_report",
@@ -149,11 +151,9 @@ def recall_at_precision(marked: ArrayLike, score: ArrayLike, precision: float) -
     >>> recall_at_precision([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], precision=0.9)
     0.5
     """
-    if not 0 < precision <= 1:
-        raise ValueError(
-            "The 'precision' parameter of recall_at_precision must be a float in (0, 1]. Got "
-            f"{precision!r} instead."
-        )
+    check_parameters(
+        "recall_at_precision", precision=(precision, [Interval(Real, 0, 1, closed="right")])
+    )
     marked, rank = _check_marked_and_score(marked, score)
     precisions, recalls, _ = precision_recall_curve(marked, rank)
     return float(recalls[precisions >= precision].max())

@@ -115,7 +115,7 @@ def label_error_scoring(metric: Metric = "average_precision") -> LabelErrorScori
     >>> search.best_params_
     {'measure': 'confidence'}
     """
-    if not callable(metric) and metric not in _METRICS:
+    if not callable(metric) and not (isinstance(metric, str) and metric in _METRICS):
         raise ValueError(
             "The 'metric' parameter of label_error_scoring must be one of "
             f"{', '.join(map(repr, _METRICS))}, or a callable(is_wrong, score). Got {metric!r} "

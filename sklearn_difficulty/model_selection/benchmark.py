@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from .._parameters import check_parameters
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
@@ -120,6 +121,11 @@ def benchmark_scorers(
     >>> table["name"][table["average_precision"] > 0.8].tolist()
     ['loss', 'confidence']
     """
+    check_parameters(
+        "benchmark_scorers",
+        random_state=(random_state, ["random_state"]),
+        verbose=(verbose, ["verbose"]),
+    )
     named = _named(scorers)
     for scorer in named.values():
         check_untrained(scorer, "benchmark_scorers")

@@ -21,6 +21,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._arrays import as_labels
+from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
 from ..rows.rows import Rows, as_rows
@@ -123,6 +124,11 @@ def cross_val_difficulty(
     >>> bool(is_flipped[suspects].mean() > 0.9)
     True
     """
+    check_parameters(
+        "cross_val_difficulty",
+        n_jobs=(n_jobs, [Integral, None]),
+        random_state=(random_state, ["random_state"]),
+    )
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer)
     rows = as_rows(X, collate_fn=collate_fn_of(scorer))

@@ -317,7 +317,7 @@ HEADS: dict[str, Head] = {
 
 def head_named(outputs: Any) -> Head:
     """Return the head of a kind of outputs, or say which there are."""
-    if outputs not in HEADS:
+    if not isinstance(outputs, str) or outputs not in HEADS:
         raise ValueError(f"outputs must be one of {sorted(HEADS)}; got {outputs!r}.")
     return HEADS[outputs]
 

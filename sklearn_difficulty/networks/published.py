@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .small import Standardize, StandardizedNetwork, _checked
+from .._parameters import check_parameters
+from .small import SIZE, Standardize, StandardizedNetwork, checked_widths
 
 __all__ = ["VGG16", "ResNet18"]
 
@@ -71,11 +72,13 @@ class VGG16(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
-        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": list(channels)}
+        check_parameters("VGG16", n_channels=(n_channels, SIZE), n_outputs=(n_outputs, SIZE))
+        channels = checked_widths("channels", channels, 5)
+        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": channels}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
         layers: list[nn.Module] = []
         fan_in = n_channels
-        for fan_out, n_convolutions in zip(_checked(channels, 5), (2, 2, 3, 3, 3), strict=True):
+        for fan_out, n_convolutions in zip(channels, (2, 2, 3, 3, 3), strict=True):
             for _ in range(n_convolutions):
                 layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.ReLU()]
                 fan_in = fan_out
@@ -209,13 +212,21 @@ class ResNet18(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
-        first, *_, last = _checked(channels, 4)
+        check_parameters(
+            "ResNet18",
+            n_channels=(n_channels, SIZE),
+            n_outputs=(n_outputs, SIZE),
+            n_groups=(n_groups, [*SIZE, None]),
+        )
+        first, *_, last = channels = checked_widths("channels", channels, 4)
         if n_groups is None:
             n_groups = math.gcd(32, max(1, last // 16), *channels)
+        if any(width % n_groups for width in channels):
+            raise ValueError(f"n_groups must divide all of channels, {channels}; got {n_groups}.")
         self.config = {
             "n_channels": n_channels,
             "n_outputs": n_outputs,
-            "channels": list(channels),
+            "channels": channels,
             "n_groups": n_groups,
         }
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)

@@ -7,15 +7,24 @@ constructor arguments in `config`, so that a saved record can be read without it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from .._arrays import as_floats
+from .._parameters import check_parameters
+
 __all__ = ["MLP", "ConvNet"]
+
+SIZE: list[Any] = [Interval(Integral, 1, None, closed="left")]
 
 
 class Standardize(nn.Module):
@@ -27,12 +36,25 @@ class Standardize(nn.Module):
     def __init__(self, shape: tuple[int, ...], mean: Any = None, scale: Any = None) -> None:
         super().__init__()
         for name, value, neutral in (("mean", mean, 0.0), ("scale", scale, 1.0)):
-            filled = np.full(shape, neutral) if value is None else np.reshape(value, shape)
+            filled = np.full(shape, neutral) if value is None else _filled(value, name, shape)
             self.register_buffer(name, torch.tensor(filled, dtype=torch.float32))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the standardised input, in floating point also for integers."""
         return (x.to(self.mean.dtype) - self.mean) / self.scale
+
+
+def _filled(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a mean or scale as an array of a shape, or raise if it cannot be one."""
+    with np.errstate(over="ignore", under="ignore"):
+        numbers = as_floats(value, name).astype(np.float32)
+    is_usable = np.isfinite(numbers).all() and not (name == "scale" and (numbers == 0).any())
+    if numbers.size != math.prod(shape) or not is_usable:
+        raise ValueError(
+            f"{name} must hold {math.prod(shape)} finite number(s), one per feature or channel, "
+            f"and no 0 in scale; got {value!r}."
+        )
+    return numbers.reshape(shape)
 
 
 class StandardizedNetwork(nn.Module):
@@ -92,10 +114,12 @@ class MLP(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
+        check_parameters("MLP", n_inputs=(n_inputs, SIZE), n_outputs=(n_outputs, SIZE))
+        hidden_units = checked_widths("hidden_units", hidden_units)
         self.config = {
             "n_inputs": n_inputs,
             "n_outputs": n_outputs,
-            "hidden_units": list(hidden_units),
+            "hidden_units": hidden_units,
         }
         self.standardize = Standardize((n_inputs,), mean, scale)
         widths = [n_inputs, *hidden_units]
@@ -109,11 +133,15 @@ class MLP(StandardizedNetwork):
         return self.layers(self.standardize(x))
 
 
-def _checked(channels: Sequence[int], n_stages: int) -> Sequence[int]:
-    """Return the widths of the stages, or raise if there are not so many."""
-    if len(channels) != n_stages:
-        raise ValueError(f"channels must have {n_stages} widths, one per stage; got {channels}.")
-    return channels
+def checked_widths(name: str, widths: Any, n_stages: int | None = None) -> list[int]:
+    """Return the widths of the stages, or raise if they are no such, or not so many."""
+    is_list = isinstance(widths, (Sequence, np.ndarray)) and not isinstance(widths, (str, bytes))
+    listed = list(widths) if is_list and np.ndim(widths) == 1 else [None]
+    if not all(isinstance(width, Integral) and int(width) >= 1 for width in listed):
+        raise ValueError(f"{name} must be a sequence of integers of at least 1; got {widths!r}.")
+    if n_stages is not None and len(listed) != n_stages:
+        raise ValueError(f"{name} must have {n_stages} widths, one per stage; got {widths}.")
+    return [int(width) for width in listed if width is not None]
 
 
 class ConvNet(StandardizedNetwork):
@@ -151,8 +179,9 @@ class ConvNet(StandardizedNetwork):
         scale: Any = None,
     ) -> None:
         super().__init__()
-        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": list(channels)}
-        first, second = _checked(channels, 2)
+        check_parameters("ConvNet", n_channels=(n_channels, SIZE), n_outputs=(n_outputs, SIZE))
+        first, second = channels = checked_widths("channels", channels, 2)
+        self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": channels}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
         self.layers = nn.Sequential(
             nn.Conv2d(n_channels, first, 3, padding=1),

@@ -170,7 +170,7 @@ class BaseProbeScorer(KeepsBank):
         names, probes = self.probe_names_.tolist(), self._known_bank().probes
         if isinstance(probe, Integral) and -len(names) <= probe < len(names):
             return probes[int(probe)]
-        if probe not in names:
+        if not isinstance(probe, str) or probe not in names:
             raise ValueError(f"There is no probe {probe!r}; there are {names}.")
         return probes[names.index(probe)]
 

@@ -74,8 +74,8 @@ class EstimatesNoise:
         if not hasattr(self, "_plan"):
             raise ValueError("Call review_plan first: it says which rows to review.")
         rows = as_array(reviewed_rows, "reviewed_rows")
-        is_plan = np.array_equal(np.sort(rows), np.sort(self._plan.rows))
-        if rows.dtype.kind not in "iu" or not is_plan:
+        are_rows = rows.ndim == 1 and rows.dtype.kind in "iu"
+        if not are_rows or not np.array_equal(np.sort(rows), np.sort(self._plan.rows)):
             raise ValueError(
                 f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
                 "review_plan, each once: their weights hold for all of them together."

@@ -308,7 +308,8 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         """
         check_is_fitted(self)
         names = list(QUADRANT_NAMES)
-        if quadrant not in names and quadrant not in range(len(names)):
+        is_name = isinstance(quadrant, str) and quadrant in names
+        if not is_name and not (isinstance(quadrant, Integral) and 0 <= quadrant < len(names)):
             raise ValueError(f"There is no quadrant {quadrant!r}; there are {names}.")
         if not isinstance(n, Integral) or n < 0:
             raise ValueError(f"n must be an integer of at least 0; got {n!r}.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._arrays import as_labels
+from .._parameters import check_parameters
 from ..networks.forward import plain_module
 from ..networks.heads import Head, OutputKind, head_named
 from ..rows.identity import RowsFingerprint
@@ -117,6 +119,16 @@ class TrainingRecord(RecordSources):
         trajectory: Trajectory | None = None,
         trajectory_problem: str | None = None,
     ) -> None:
+        check_parameters(
+            "TrainingRecord",
+            module=(module, [nn.Module, None]),
+            checkpoints=(checkpoints, [list, tuple]),
+            n_epochs=(n_epochs, [Integral, None]),
+            net=(net, [NeuralNet, None]),
+            trajectory=(trajectory, [Trajectory, None]),
+        )
+        for checkpoint in checkpoints:
+            check_parameters("TrainingRecord", checkpoints=(checkpoint, [Checkpoint]))
         classes = None if classes is None else as_labels(classes, "classes")
         if classes is not None and len(np.unique(classes)) < len(classes):
             raise ValueError(f"classes must be distinct; got {list(classes)}.")
@@ -283,6 +295,7 @@ class TrainingRecord(RecordSources):
         ValueError
             If the trajectory contradicts itself, the classes or the number of epochs.
         """
+        check_parameters("save", directory=(directory, [str, PathLike]))
         write_parts(self._parts(), Path(directory))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from skorch import NeuralNet
 from torch import nn
 
+from .._parameters import check_parameters
 from ..networks.heads import OutputKind, head_named
 from ..rows.rows import as_rows
 from .checkpoints import CheckpointPlan, CheckpointSpec
@@ -86,6 +87,14 @@ class RecordSources:
         record : TrainingRecord
             Of the finished fit.
         """
+        check_parameters(
+            "from_fit",
+            net=(net, [NeuralNet]),
+            checkpoint_dir=(checkpoint_dir, [str, PathLike, None]),
+            keep_logits=(keep_logits, ["boolean"]),
+            random_state=(random_state, ["random_state"]),
+            verbose=(verbose, ["verbose"]),
+        )
         X = as_rows(X, collate_fn=net_collate_fn(net))
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
@@ -117,6 +126,7 @@ class RecordSources:
         record : TrainingRecord
             Of the net's latest fit.
         """
+        check_parameters("from_net", net=(net, [NeuralNet]))
         return cls._of(parts_of_net(net, classes))
 
     @classmethod
@@ -145,6 +155,7 @@ class RecordSources:
         --------
         sklearn_difficulty.training.TrajectoryRecorder : Collects a trajectory, with an example.
         """
+        check_parameters("from_trajectory", trajectory=(trajectory, [Trajectory]))
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
@@ -241,6 +252,13 @@ class RecordSources:
         >>> TrainingRecord.from_checkpoints(module, states, classes=["a", "b", "c"])
         TrainingRecord(Linear, checkpoints at epochs [1, 2, 3])
         """
+        check_parameters(
+            "from_checkpoints",
+            module=(module, [nn.Module]),
+            states=(states, [Iterable]),
+            epochs=(epochs, [Iterable, None]),
+            collate_fn=(collate_fn, [callable, None]),
+        )
         criterion = usual_loss(outputs, classes, criterion)
         return cls(
             *module_and_checkpoints(module, states, epochs),
@@ -281,5 +299,11 @@ class RecordSources:
         record : TrainingRecord
             Without the skorch net.
         """
+        check_parameters(
+            "load",
+            directory=(directory, [str, PathLike]),
+            criterion=(criterion, [nn.Module, None]),
+            collate_fn=(collate_fn, [callable, None]),
+        )
         parts = read_parts(Path(directory), module, criterion)
         return cls._of(replace(parts, collate_fn=collate_fn))

@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from .._arrays import to_numpy
+from .._parameters import check_parameters
 from .._randomness import isolated_rng
 from ..networks.copying import check_copy
 from ..networks.forward import plain_module
@@ -131,6 +132,12 @@ class RecordTraining(Callback):
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Forget the last fit, and follow the rows from here on."""
         self.is_finished_ = False
+        check_parameters(
+            "RecordTraining",
+            checkpoint_dir=(self.checkpoint_dir, [str, PathLike, None]),
+            mode=(self.mode, [str]),
+            keep_logits=(self.keep_logits, ["boolean"]),
+        )
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'; got {self.mode!r}.")
         check_copy(plain_module(net.module_))  # else it would be found after the last epoch

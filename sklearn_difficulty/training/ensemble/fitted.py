@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -59,7 +60,7 @@ class FittedMembers:
             Rows sum to 1; NaN for rows that were never held out.
         """
         check_is_fitted(self)
-        if average not in ("epochs", "last"):
+        if not isinstance(average, str) or average not in ("epochs", "last"):
             raise ValueError(f"average must be 'epochs' or 'last'; got {average!r}.")
         parts = (
             self.mean_held_out_probability_ if average == "epochs" else self.held_out_probability_
@@ -95,8 +96,11 @@ class FittedMembers:
             raise ValueError(
                 "The members' weights were not kept; fit the ensemble with keep_members=True."
             )
+        n_members = len(self._states)
+        if not isinstance(k, Integral) or not -n_members <= k < n_members:
+            raise ValueError(f"k must be the number of a member, 0 to {n_members - 1}; got {k!r}.")
         module = copied_module(self._template.module)
-        module.load_state_dict(self._states[k])
+        module.load_state_dict(self._states[int(k)])
         return TrainingRecord(
             module,
             [],
