@@ -33,7 +33,7 @@ def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
             return int(spec)
     elif isinstance(spec, Iterable):
         epochs = tuple(spec)
-        if epochs and all(_is_epoch(e) for e in epochs):
+        if epochs and all(is_epoch(e) for e in epochs):
             return tuple(sorted({int(e) for e in epochs}))
     raise ValueError(
         "checkpoints must be a positive int (that many epochs, evenly spaced), 'early', 'late', "
@@ -41,7 +41,7 @@ def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
     )
 
 
-def _is_epoch(value: Any) -> bool:
+def is_epoch(value: Any) -> bool:
     """Tell whether a value is an integer from 0 on."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 

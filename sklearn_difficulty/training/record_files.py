@@ -22,6 +22,7 @@ from .checkpoints import Checkpoint, copy_state
 from .files.folders import new_folder
 from .files.schema import (
     FORMAT,
+    check_fields,
     check_trajectory,
     classes_from_json,
     classes_to_json,
@@ -43,6 +44,9 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 def write_parts(parts: RecordParts, target: Path) -> None:
     """Write the parts of a record in one atomic step; see `TrainingRecord.save`."""
     header = _header(parts)
+    check_fields(header)  # what is written can be read
+    if parts.module is not None:
+        StateLayout.of(parts.module)  # raises for a state that is no tensor
     if parts.trajectory is not None:
         n_classes = None if parts.classes is None else len(parts.classes)
         check_trajectory(parts.trajectory, header["n_epochs"], n_classes)
@@ -239,5 +243,8 @@ def _read_trajectory(folder: Path, header: Mapping[str, Any]) -> Trajectory | No
     names = {field.name for field in fields(Trajectory)} - {"mode", "rows"}
     if tensors.keys() | {"logits"} != names:
         raise ValueError(f"{_TRAJECTORY} must hold {sorted(names)}; it holds {sorted(tensors)}")
-    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    try:
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    except TypeError as error:  # NumPy has no bfloat16
+        raise ValueError(f"{_TRAJECTORY} holds no arrays of NumPy: {error}") from error
     return Trajectory(**arrays, mode=described["mode"], rows=_rows_of(described))

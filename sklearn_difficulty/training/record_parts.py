@@ -27,7 +27,7 @@ from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import classes_of_columns, codes_of
-from .checkpoints import Checkpoint, copy_state
+from .checkpoints import Checkpoint, copy_state, is_epoch
 from .files.states import StateLayout, fitted_state, read_file, weights_file
 from .files.tensors import file_digest
 from .recorder import RecordTraining, classes_seen, find_recorder
@@ -152,11 +152,12 @@ def module_and_checkpoints(
     sources = list(states)
     if not sources:
         raise ValueError("states is empty; pass at least one state dict or file.")
-    numbers = list(range(1, len(sources) + 1)) if epochs is None else [int(e) for e in epochs]
-    if len(numbers) != len(sources) or sorted(set(numbers)) != numbers:
+    given = list(range(1, len(sources) + 1) if epochs is None else epochs)
+    numbers = [int(epoch) for epoch in given if is_epoch(epoch)]
+    if not len(numbers) == len(given) == len(sources) or sorted(set(numbers)) != numbers:
         raise ValueError(
-            "epochs must be strictly increasing, one per state; got "
-            f"{numbers} for {len(sources)} states."
+            "epochs must be integers from 0 on, strictly increasing, one per state; got "
+            f"{given} for {len(sources)} states."
         )
     checkpoints: list[Checkpoint] = []
     first: dict[str, torch.Tensor] = {}

@@ -59,7 +59,9 @@ class RecordTraining(Callback):
         ran, "late" the last three of them, and a list those that were reached.
     checkpoint_dir : path-like, default=None
         Where to write the checkpoints as safetensors, each in one atomic step, in a new
-        subfolder for every fit. None keeps them in memory.
+        subfolder for every fit. None keeps them in memory. A fit that ends with an error removes
+        its subfolder; that of a process that was killed stays, with whole checkpoints and perhaps
+        a hidden ``*.part`` file, which is never read.
     mode : {"training", "evaluation"}, default="training"
         Where the trajectories come from: "training" keeps what the network returns for every batch
         while it learns, at almost no cost (values in train mode, of weights that change from batch
@@ -261,20 +263,23 @@ class RecordTraining(Callback):
 
     def _finish_epoch(self, net: NeuralNet) -> None:
         """Offer weights to the store, and close the epoch of the trajectories."""
-        self.n_epochs_ += 1
+        epoch = self.n_epochs_ + 1
         losses = [b["train_loss"] for b in net.history[-1, "batches"] if "train_loss" in b]
         loss = losses[-1] if losses else 0.0
         if not math.isfinite(loss):
             raise ValueError(
-                f"The training loss became {loss} in epoch {self.n_epochs_}: training diverged. "
+                f"The training loss became {loss} in epoch {epoch}: training diverged. "
                 f"Lower the learning rate (lr={net.lr}) or clip the gradients."
             )
-        self.store_.offer(self.n_epochs_, net.module_)
+        self.store_.offer(epoch, net.module_)
         if self.mode == "evaluation":
             self._evaluate(net)
         if self.collector_ is not None and self.row_ids_.problem is None:
             with self._problems_noted():
+                self.row_ids_.problem = "training was interrupted while an epoch was being closed"
                 self.collector_.end_epoch()
+                self.row_ids_.problem = None
+        self.n_epochs_ = epoch  # at last: what is interrupted is done again in on_train_end
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Settle on the checkpoints of the epochs that ran."""

@@ -342,6 +342,9 @@ def test_from_checkpoints_regressor(data):
         ({"states": []}, "states is empty"),
         ({"epochs": [1]}, r"strictly increasing, one per state; got \[1\] for 2 states"),
         ({"epochs": [2, 1]}, "strictly increasing"),
+        ({"epochs": [-1, 1]}, "integers from 0 on"),
+        ({"epochs": [1, 2.5]}, r"got \[1, 2\.5\]"),
+        ({"epochs": [False, True]}, "integers from 0 on"),
         ({"epochs": [1, 1]}, "strictly increasing"),
     ],
 )

@@ -13,6 +13,7 @@ from torch import nn
 
 from sklearn_difficulty import DifficultyScorer, TrainingRecord
 from sklearn_difficulty.training import MLP, ConvNet, ResNet18, default_network
+from sklearn_difficulty.training.checkpoints import Checkpoint
 from sklearn_difficulty.training.files.schema import dump_header
 from sklearn_difficulty.training.files.tensors import content_digest
 
@@ -181,6 +182,12 @@ def put(name, value, at=(0, 1)):
         (lambda t: {**t, "logits": t["logits"][:-1]}, r"trajectory\.logits must be of shape"),
         (lambda t: {**t, "targets": t["targets"].float()}, r"targets must be of integers"),
         (lambda t: {**t, "predicted": t["predicted"].float()}, r"predicted must be of integers"),
+        (lambda t: {**t, "loss": t["loss"].bfloat16()}, "holds no arrays of NumPy"),
+        (lambda t: {**t, "logits": t["logits"][..., None]}, r"trajectory\.logits must be of shape"),
+        (
+            lambda t: {**t, "targets": t["targets"][:, None]},
+            r"trajectory\.targets must be of shape",
+        ),
         (lambda t: {**t, "loss": t["loss"].int()}, r"trajectory\.loss must be of floats"),
         (lambda t: {**t, "more": torch.zeros(3)}, "trajectory.safetensors must hold"),
         (lambda t: {k: v for k, v in t.items() if k != "el2n"}, "must hold"),
@@ -365,6 +372,28 @@ def test_a_given_module_takes_the_recorded_precision(tmp_path, record_of):
     record_of(module).save(tmp_path / "record")
     again = TrainingRecord.load(tmp_path / "record", nn.Linear(4, 3)).module
     assert torch.equal(again.weight, module.weight)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "n_epochs"), [([1, 1], 2), ([2, 5], 3), ([-1, 2], 3), ([1, 2], 2.5)]
+)
+def test_epochs_that_contradict_each_other_are_not_written(epochs, n_epochs, tmp_path):
+    module = nn.Linear(2, 3)
+    checkpoints = [Checkpoint(epoch, module.state_dict()) for epoch in epochs]
+    record = TrainingRecord(module, checkpoints, classes=[0, 1, 2], n_epochs=n_epochs)
+    with pytest.raises(ValueError, match="epochs must be"):
+        record.save(tmp_path / "record")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_that_is_no_tensor_is_not_written(tmp_path):
+    class Counts(nn.Linear):
+        def get_extra_state(self):
+            return {"n": 1}
+
+    with pytest.raises(ValueError, match="state that is no tensor"):
+        TrainingRecord(Counts(2, 3), [], classes=[0, 1, 2]).save(tmp_path / "record")
+    assert not list(tmp_path.iterdir())
 
 
 def test_contradictions_are_refused_before_anything_is_written(tmp_path, saved):

@@ -18,7 +18,8 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from sklearn_difficulty.training import RecordTraining, TrainingRecord
+from sklearn_difficulty.training import RecordTraining, TrainingRecord, TrajectoryRecorder
+from sklearn_difficulty.training.checkpoint_store import CheckpointStore
 
 
 def recorded(net):
@@ -176,7 +177,8 @@ def test_crash_while_writing_removes_the_folder_of_the_fit(
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(error):
         TrainingRecord.from_fit(make_net(), *data, checkpoint_dir=tmp_path)
-    assert len(calls) == 2
+    # skorch ends an interrupted fit as if it had been stopped: the epoch is closed once more.
+    assert len(calls) == (3 if error is KeyboardInterrupt else 2)
     assert [p.name for p in tmp_path.iterdir()] == ["fit-of-another"]
 
 
@@ -212,6 +214,38 @@ def test_killed_process_leaves_only_whole_files(tmp_path):
     assert all(path.name.startswith(".") for path in set(left) - set(whole))
     for path in whole:
         assert load_file(path)["0.weight"].shape == (2000, 4)
+
+
+@pytest.mark.parametrize("where", ["offer", "flush", "between"])
+def test_ctrl_c_while_an_epoch_is_closed(make_net, data, monkeypatch, where):
+    cls, name = {
+        "offer": (CheckpointStore, "offer"),
+        "flush": (TrajectoryRecorder, "_flush"),
+        "between": (TrajectoryRecorder, "_start_epoch"),
+    }[where]
+    method, calls = getattr(cls, name), []
+
+    def interrupted(self, *args):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return method(self, *args)
+
+    monkeypatch.setattr(cls, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        TrainingRecord.from_fit(make_net(), *data)
+    calls.clear()
+    # skorch takes it for an early stop in a fit of the user's own.
+    net = make_net(callbacks=[RecordTraining()], train_split=None).fit(*data)
+    record = TrainingRecord.from_net(net)
+    assert 1 <= record.n_epochs < 4
+    assert [checkpoint.epoch for checkpoint in record.checkpoints][-1] == record.n_epochs
+    if where == "offer":
+        assert record.trajectory.n_epochs == record.n_epochs
+        assert (record.trajectory.count == 1).all()
+    else:
+        assert record.trajectory is None
+        assert "was interrupted" in record.trajectory_problem
 
 
 # --------------------------------------------------------------------------------- trajectories

@@ -70,7 +70,11 @@ def load_header(path: Path) -> dict[str, Any]:
     fields = {name: value for name, value in header.items() if name != "digest"}
     if header["digest"] != _digest(fields):
         raise ValueError("record.json has changed since it was written")
-    _check_header(header)
+    check_fields(header)
+    files, names = header["files"], sorted(file_names(header))
+    is_met = isinstance(files, dict) and sorted(files) == names
+    is_met = is_met and all(isinstance(digest, str) for digest in files.values())
+    _need(is_met, "files", f"the digests of {len(names)} files, {names[:2]} ...", files)
     return header
 
 
@@ -103,8 +107,8 @@ def _is_int(value: Any, low: int, high: int) -> bool:
     return type(value) is int and low <= value < high
 
 
-def _check_header(header: Mapping[str, Any]) -> None:
-    """Raise if the fields are not those of a record."""
+def check_fields(header: Mapping[str, Any]) -> None:
+    """Raise if the fields, the digests aside, are not those of a record."""
     module, epochs, trajectory = header["module"], header["epochs"], header["trajectory"]
     is_met = module is None or _has(module, name=str, config=(dict, type(None)))
     _need(is_met, "module", "null, or a name and a config", module)
@@ -127,10 +131,6 @@ def _check_header(header: Mapping[str, Any]) -> None:
         is_met = mode in ("training", "evaluation")
         _need(is_met, "trajectory.mode", "'training' or 'evaluation'", mode)
         _check_rows("trajectory.rows", trajectory["rows"])
-    files, names = header["files"], sorted(file_names(header))
-    is_met = isinstance(files, dict) and sorted(files) == names
-    is_met = is_met and all(isinstance(digest, str) for digest in files.values())
-    _need(is_met, "files", f"the digests of {len(names)} files, {names[:2]} ...", files)
 
 
 def _check_rows(field: str, rows: Any) -> None:
@@ -231,9 +231,10 @@ def check_trajectory(trajectory: Trajectory, n_epochs: int, n_classes: int | Non
         _check_array(name, getattr(trajectory, name), "f", shape)
     _check_array("predicted", trajectory.predicted, "i", shape)
     _check_array("count", trajectory.count, "i", shape)
-    _check_array("targets", targets, label_kind, (shape[1], *targets.shape[1:]))
+    outputs = targets.shape[1:] if n_classes is None else ()
+    _check_array("targets", targets, label_kind, (shape[1], *outputs))
     if logits is not None:
-        _check_array("logits", logits, "f", (*shape, *logits.shape[2:]))
+        _check_array("logits", logits, "f", (*shape, *logits.shape[2:3]))
     if rows is not None:
         _need(rows.n == shape[1], "trajectory.rows.n", f"{shape[1]}, as the arrays say", rows.n)
     _check_range("probability", trajectory.probability, 0, 1 + _ROUNDING)

@@ -225,14 +225,21 @@ def fitted_state(source: Mapping[str, Any], layout: StateLayout) -> FittedState:
     return FittedState(state, first.left_out)
 
 
-def _parts(source: Mapping[Any, Any], keys: tuple[str, ...] = ()) -> Iterator[tuple[Any, State]]:
-    """Yield the dicts of tensors in a source, with the keys that lead there."""
-    tensors = {k: v for k, v in source.items() if isinstance(k, str) and _is_tensor(v)}
-    if tensors:
-        yield keys, tensors
-    for key, value in source.items() if len(keys) < _DEPTH else ():
-        if isinstance(key, str) and isinstance(value, Mapping):
-            yield from _parts(value, (*keys, key))
+def _parts(source: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], State]]:
+    """Return the dicts of tensors in a source, with the keys that lead there."""
+    parts: list[tuple[tuple[str, ...], State]] = []
+    level: list[tuple[tuple[str, ...], Mapping[Any, Any]]] = [((), source)]
+    seen = {id(source)}  # dicts may hold one another many times over
+    while level:
+        keys, held = level.pop(0)
+        items = [(key, value) for key, value in held.items() if isinstance(key, str)]
+        if tensors := {key: value for key, value in items if _is_tensor(value)}:
+            parts.append((keys, tensors))
+        for key, value in items if len(keys) < _DEPTH else ():
+            if isinstance(value, Mapping) and id(value) not in seen:
+                seen.add(id(value))
+                level.append(((*keys, key), value))
+    return parts
 
 
 def _is_tensor(value: Any) -> bool:
@@ -252,7 +259,10 @@ def _candidates(keys: tuple[str, ...], tensors: State, layout: StateLayout) -> I
     tensors = {_plain_name(name): value for name, value in tensors.items()}
     names = {_plain_name(name): name for name in layout.shapes}
     prefixes = {""} | {
-        name[: -len(plain)] for plain in names for name in tensors if name.endswith("." + plain)
+        name[: i + 1]
+        for name in tensors
+        for i, character in enumerate(name)
+        if character == "." and name[i + 1 :] in names
     }
     for prefix in sorted(prefixes):
         inside = {n.removeprefix(prefix): n for n in tensors if n.startswith(prefix)}
@@ -277,7 +287,7 @@ def _fits(candidate: _Candidate, layout: StateLayout) -> bool:
 
 def _problem(source: Mapping[str, Any], candidates: list[_Candidate], layout: StateLayout) -> str:
     """Say why no part of a source is the network's state, by the part that comes nearest."""
-    if not any(True for _ in _parts(source)):
+    if not candidates:
         return (
             f"The state holds no tensors, under the keys {_listed(list(source))}; pass "
             "module.state_dict(), or a file that torch.save(module.state_dict(), path) wrote."

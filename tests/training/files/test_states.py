@@ -227,6 +227,15 @@ def test_damaged_files_are_named(content, tmp_path):
         TrainingRecord.from_checkpoints(MODULE, [tmp_path / "s.pt"], classes=[0, 1, 2])
 
 
+def test_dicts_that_hold_one_another(tmp_path):
+    held = {"state_dict": STATE}
+    for _ in range(4):
+        held = {str(number): held for number in range(200)}
+    torch.save({**held, "model": STATE, "again": STATE}, tmp_path / "s.pt")
+    record = TrainingRecord.from_checkpoints(MODULE, [tmp_path / "s.pt"], classes=[0, 1, 2])
+    assert torch.equal(record.module[0].weight, STATE["0.weight"])
+
+
 def test_a_whole_module_in_a_file(tmp_path):
     torch.save(MODULE, tmp_path / "s.pt")
     with pytest.raises(ValueError, match=r"torch.save\(module.state_dict\(\), path\)"):
