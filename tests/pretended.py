@@ -29,16 +29,24 @@ class _Labels:
     def __init__(self):
         # The storages themselves, so that none is freed and its address used again.
         self._pretended = {}
+        self.of_call = "cpu"  # where the function that was called makes what it needs
 
     def of(self, tensor):
-        return "cuda" if tensor.untyped_storage()._cdata in self._pretended else "cpu"
+        return "cuda" if _storage(tensor)._cdata in self._pretended else "cpu"
 
     def set(self, tensor, device):
-        storage = tensor.untyped_storage()
+        storage = _storage(tensor)
         if device == "cuda":
             self._pretended[storage._cdata] = storage
         else:
             self._pretended.pop(storage._cdata, None)
+
+
+def _storage(tensor):
+    """Return the memory of a tensor, also inside of vmap."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.untyped_storage()
 
 
 def _tensors(*values):
@@ -62,10 +70,10 @@ class _Operations(TorchDispatchMode):
         if len(devices) > 1 and name != "aten::copy_" and not takes_positions:
             raise MixedDevices(f"{name} of tensors on cpu and cuda")
         result = func(*args, **(kwargs or {}))
-        known = {t.untyped_storage()._cdata for t in given}
-        device = "cuda" if "cuda" in devices else "cpu"
+        known = {_storage(t)._cdata for t in given}
+        device = "cuda" if "cuda" in devices else "cpu" if given else self.labels.of_call
         for tensor in _tensors(result):
-            if tensor.untyped_storage()._cdata not in known:
+            if _storage(tensor)._cdata not in known:
                 self.labels.set(tensor, device)
         return result
 
@@ -87,10 +95,23 @@ class _Functions(TorchFunctionMode):
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
         if func in _MOVES:
             return self._move(func, *args, **kwargs)
-        if kwargs.get("device") is None:
-            return func(*args, **kwargs)
-        device = torch.device(kwargs.pop("device")).type
-        return self._on(device, func(*args, **kwargs, device="cpu"), args)
+        asked_for = kwargs.get("device")
+        if asked_for is not None:
+            kwargs["device"] = "cpu"
+        given = _tensors(args, kwargs)
+        before, self.labels.of_call = self.labels.of_call, self._device_of(given)
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self.labels.of_call = before
+        if func is torch.Tensor.__deepcopy__:  # it copies memory, and no tensor
+            self.labels.set(result, self._device_of(given))
+        return (
+            result if asked_for is None else self._on(torch.device(asked_for).type, result, given)
+        )
+
+    def _device_of(self, given):
+        return "cuda" if any(self.labels.of(tensor) == "cuda" for tensor in given) else "cpu"
 
     def _move(self, func, tensor, *args, **kwargs):
         if func is not torch.Tensor.to:
@@ -108,8 +129,8 @@ class _Functions(TorchFunctionMode):
         return self._on(device, moved, [tensor])
 
     def _on(self, device, tensor, given):
-        known = {t.untyped_storage()._cdata for t in _tensors(given)}
-        if tensor.untyped_storage()._cdata in known and self.labels.of(tensor) != device:
+        known = {_storage(t)._cdata for t in _tensors(given)}
+        if _storage(tensor)._cdata in known and self.labels.of(tensor) != device:
             tensor = tensor.clone()
         if self.labels.of(tensor) != device:
             self.labels.set(tensor, device)
