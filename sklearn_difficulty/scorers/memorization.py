@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import Task
+from .._randomness import alone
 from ..measures import high_influence_pairs, influence, memorization
 from ..measures.memorization import InfluencePairs
 from ..rows.rows import Rows
@@ -212,9 +213,10 @@ class MemorizationScorer(BaseEnsembleScorer):
 
     def _correct_on(self, X: Any, y: Any) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Return which members predict the labels of unseen rows, and the codes of the labels."""
-        rows, _ = self._check_unseen(X, None)
-        targets = self._targets_of(rows, y)
-        return self.ensemble_._member_probability(rows).argmax(axis=2) == targets, targets
+        with alone():
+            rows, _ = self._check_unseen(X, None)
+            targets = self._targets_of(rows, y)
+            return self.ensemble_._member_probability(rows).argmax(axis=2) == targets, targets
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         result = memorization(self._correct(targets), self.ensemble_.masks_)

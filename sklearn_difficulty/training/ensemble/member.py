@@ -18,7 +18,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..._randomness import isolated_rng, one_thread
+from ..._randomness import isolated_rng, one_thread, others_may_work
 from ...networks.copying import check_copy
 from ...networks.forward import (
     call_module,
@@ -122,7 +122,8 @@ def read_member(
     }
     if pool.readout is not None:
         try:
-            read = pool.readout(record, pool.view.data, pool.targets, mask)
+            with others_may_work():
+                read = pool.readout(record, pool.view.data, pool.targets, mask)
         except Exception as error:
             error.add_note("This happened in the readout.")
             raise
