@@ -48,6 +48,20 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
+def others_may_work() -> Iterator[None]:
+    """Leave the lock to other threads, if this one has it, while it runs what may wait for them."""
+    lock: Any = _GLOBAL_STATE
+    if not is_alone():
+        yield
+        return
+    held = lock._release_save()  # as Condition does, however often it was acquired
+    try:
+        yield
+    finally:
+        lock._acquire_restore(held)
+
+
+@contextmanager
 def _plain_modes() -> Iterator[None]:
     """Leave the modes of torch in which a caller may be: they would change or forbid the work."""
     with ExitStack() as stack:

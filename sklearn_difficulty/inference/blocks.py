@@ -95,8 +95,8 @@ def read_blocks(
 def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Put a module in eval mode, without cuDNN where that has no backward pass.
 
-    What the module keeps of a pass is given up afterwards: it may be no more than a part of a
-    gradient's computation, and the next reader would find another module.
+    A tensor that the module keeps of a pass is given up afterwards: it may be no more than a part
+    of a gradient's computation, and the next reader would find another module.
     """
     kept = {part: dict(vars(part)) for part in module.modules()}
     with ExitStack() as stack:
@@ -109,10 +109,14 @@ def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def _put_back(attributes: dict[nn.Module, dict[str, Any]]) -> None:
-    """Give modules the attributes that they had."""
+    """Give modules back what they had before in place of tensors that they keep now."""
     for part, before in attributes.items():
-        vars(part).clear()
-        vars(part).update(before)
+        kept = [name for name, value in vars(part).items() if isinstance(value, torch.Tensor)]
+        for name in kept:
+            if name in before:
+                vars(part)[name] = before[name]
+            else:
+                del vars(part)[name]
 
 
 def _check_first_rows(record: TrainingRecord, inputs: Inputs) -> None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._progress import SILENT, Task
+from .._randomness import alone
 from ..measures import prediction_depth
 from ..networks.forward import call_module
 from ..rows.inputs import Inputs, copied
@@ -195,8 +196,9 @@ class VotesReadout(NeighborProbes):
     ) -> dict[str, NDArray[np.float32]]:
         """Return the votes on the held-out rows as ``{"votes": (n_held_out, n_classes)}``."""
         rows = as_rows(X, collate_fn=record.collate_fn)
-        bank = self.bank(record, rows, codes, trained_on)
-        return {"votes": self.votes(bank, rows.take(np.flatnonzero(~trained_on)))}
+        with alone():
+            bank = self.bank(record, rows, codes, trained_on)
+            return {"votes": self.votes(bank, rows.take(np.flatnonzero(~trained_on)))}
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ class DepthReadout(NeighborProbes):
         """Return the depth of every row as ``{"depth": (n,)}``, in [0, 1], NaN where undefined."""
         rows = as_rows(X, collate_fn=record.collate_fn)
         own = positions_in(np.flatnonzero(trained_on), len(codes))
-        return {"depth": self.depth(self.bank(record, rows, codes, trained_on), rows, own)}
+        with alone():
+            return {"depth": self.depth(self.bank(record, rows, codes, trained_on), rows, own)}
 
 
 def last_hidden_probe(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import Task
+from .._randomness import alone
 from ..measures import high_influence_pairs, influence, memorization
 from ..measures.memorization import InfluencePairs
 from ..rows.rows import Rows
@@ -220,9 +221,10 @@ class MemorizationScorer(BaseEnsembleScorer):
         self, X: Any, y: Any
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any]]:
         """Return which members predict the labels of unseen rows, which any, and the labels."""
-        rows, _ = self._check_unseen(X, None)
-        targets = self._targets_of(rows, y)
-        probability = self.ensemble_._member_probability(rows)
+        with alone():
+            rows, _ = self._check_unseen(X, None)
+            targets = self._targets_of(rows, y)
+            probability = self.ensemble_._member_probability(rows)
         predicts = np.asarray(np.isfinite(probability).all(axis=2))
         return (probability.argmax(axis=2) == targets) & predicts, predicts, targets
 

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._progress import Task
+from .._randomness import alone
 from ..inference.predictions import predicted_classes
 from ..inference.probes import ProbeChoice
 from ..inference.probing import DepthReadout
@@ -354,7 +355,8 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         depths : ndarray of shape (n_samples, 2)
             In [0, 1]; NaN where undefined.
         """
-        return self._depths(*self._check_unseen(X, y))
+        with alone():
+            return self._depths(*self._check_unseen(X, y))
 
     def _train_size(self) -> float:
         return 1 - self.validation_size

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from instances import SMALLEST_SCORERS
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -25,7 +26,11 @@ from sklearn_difficulty import (
     TrainingRecord,
     VoGScorer,
 )
+from sklearn_difficulty._randomness import is_alone
+from sklearn_difficulty.inference.blocks import read_blocks
 from sklearn_difficulty.model_selection import cross_val_difficulty
+from sklearn_difficulty.rows.rows import as_rows
+from sklearn_difficulty.training import ResampledEnsemble
 
 X, y = load_iris(return_X_y=True)
 X = X.astype(np.float32)
@@ -134,3 +139,94 @@ def test_a_fold_does_not_wait_for_threads_of_a_cluster_that_wait_for_it():
     ):
         found = cross_val_difficulty(scorer, X, y, cv=2, random_state=0, n_jobs=1)
     np.testing.assert_array_equal(found, expected)
+
+
+def asked(scorer, X, y):
+    """Return all that a fitted scorer says about rows, by the names of its methods."""
+    few = slice(0, 15)
+    methods = {
+        **dict.fromkeys(["score_samples", "transform", "predict", "depths"], (X, y)),
+        **dict.fromkeys(["gradient_maps", "inference_curve"], (X[few], y[few])),
+        **dict.fromkeys(["influence", "high_influence_pairs"], (X, y)),
+        **dict.fromkeys(["probe_predict", "probe_predict_proba"], (X[few], 1)),
+    }
+    return {
+        name: np.concatenate([np.ravel(part) for part in getattr(scorer, name)(*given)])
+        for name, given in methods.items()
+        if hasattr(scorer, name)
+    }
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("scorer", SMALLEST_SCORERS, ids=lambda scorer: type(scorer).__name__)
+def test_a_fitted_scorer_tells_eight_threads_what_it_tells_one(scorer):
+    scorer = clone(scorer).set_params(estimator=NET, random_state=0).fit(X, y)
+    parts = [slice(k, k + 40) for k in range(0, 112, 14)]
+    expected = [asked(scorer, X[part], y[part]) for part in parts]
+    barrier = Barrier(len(parts))
+
+    def ask(part):
+        barrier.wait()
+        return asked(scorer, X[part], y[part])
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for told, found in zip(expected, pool.map(ask, parts), strict=True):
+            assert found.keys() == told.keys()
+            for name, values in found.items():
+                np.testing.assert_array_equal(values, told[name], err_msg=name)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_members_are_asked_in_threads_as_alone():
+    ensemble = ResampledEnsemble(
+        NET, n_members=2, train_size=0.5, keep_members=True, random_state=0
+    ).fit(X, y)
+    expected = ensemble.member_probability(X)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(ensemble.member_probability, [X] * 8):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("backend", ["joblib", "stacked"])
+def test_a_readout_may_wait_for_threads_that_read(backend):
+    net = NeuralNetClassifier(
+        nn.Linear, module__in_features=4, module__out_features=3, criterion=nn.CrossEntropyLoss
+    ).set_params(max_epochs=2, verbose=0)
+    scorer = MarginScorer(net, random_state=0).fit(X, y)
+    expected = scorer.score_samples(X, y)
+
+    def readout(record, rows, codes, trained_on):
+        assert torch.get_num_threads() == 1
+        with ThreadPoolExecutor(1) as pool:
+            margins = pool.submit(scorer.score_samples, X, y).result(timeout=20)
+        return {"margin": margins}
+
+    ensemble = ResampledEnsemble(
+        net, n_members=2, train_size=0.5, backend=backend, readout=readout, random_state=0
+    ).fit(X, y)
+    np.testing.assert_array_equal(ensemble.readout_["margin"], [expected, expected])
+    assert not is_alone()
+
+
+class Half(Exception):
+    """Ends a reading half-way."""
+
+
+def test_a_reading_that_fails_leaves_the_lock():
+    record = TrainingRecord.from_fit(NET, X, y, random_state=0)
+    errors = []
+
+    def fails(block):
+        raise Half
+
+    for keep in (fails, lambda block: block):
+        try:
+            read_blocks(record, as_rows(X), None, lambda *_: None, keep, batch_size=32)
+        except Half as error:
+            errors.append(error)  # its traceback lives on
+    assert len(errors) == 1
+    assert not is_alone()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: MarginScorer(record).fit(X, y)).result(timeout=20)

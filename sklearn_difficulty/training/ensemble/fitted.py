@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..._randomness import alone
 from ...networks.copying import copied_module
 from ...rows.labels import codes_of
 from ...rows.rows import Rows, as_rows
@@ -128,7 +129,8 @@ class FittedMembers:
         rows = as_rows(X, collate_fn=collate_fn(self.estimator_), estimator=self)
         if rows.has_columns and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
-        return self._member_probability(rows)
+        with alone():
+            return self._member_probability(rows)
 
     def _member_probability(self, rows: Rows) -> NDArray[np.float32]:
         """Return what every member says about checked rows."""

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from ..._arrays import to_numpy
-from ..._randomness import isolated_rng, one_thread
+from ..._randomness import isolated_rng, one_thread, others_may_work
 from ..._warnings import located
 from ...networks.copying import check_copy
 from ...networks.forward import (
@@ -131,7 +131,7 @@ def read_member(
         "verdict": np.array([verdict]),
     }
     if pool.readout is not None:
-        with located("in the readout"):
+        with located("in the readout"), others_may_work():
             read = pool.readout(record, pool.view.data, pool.targets, mask)
         if not isinstance(read, Mapping):
             raise TypeError(
