@@ -28,7 +28,7 @@ from ...rows.rows import Rows
 from ..config_hash import fingerprint, net_fingerprint
 from .cache import MemberStore
 from .member import Arrays, Pool, train_member
-from .stack import train_stack
+from .stack_training import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
 _IN_PROCESSES = ("LokyBackend", "MultiprocessingBackend")
