@@ -21,8 +21,9 @@ from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_labels, float_targets
 from ..rows.rows import Rows
+from .batches import refuse_lone_row, refuse_no_steps, refuse_other_sampler
 from .interruptions import is_early_stop, watched_signals
-from .learning import Learning, refuse_no_steps, warn_of_network
+from .learning import Learning, warn_of_network
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -64,6 +65,7 @@ def fit_network(
     """
     net = training_clone(net, verbose=verbose)
     refuse_no_steps(net, len(X))
+    refuse_other_sampler(net, len(X))
     recorder = find_recorder(net.callbacks) or recorder
     needs.check_plan(recorder, net.max_epochs)
     if needs.mode is not None:
@@ -112,6 +114,7 @@ def _train(
             if attached:  # skorch has told the other callbacks that training begins
                 recorder.on_train_begin(net, X=X, y=y)
             X, y = matched_to_module(net, X, y, classes)
+            refuse_lone_row(net, first_rows, len(targets))
             rehearse(untrained_parts(net, classes), first_rows, targets[:2])
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             learning.begin(net)

@@ -7,7 +7,7 @@ order. What is kept is a flat dict of arrays, which travels between processes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,17 @@ from ...networks.heads import Head
 from ...rows.collation import rows_in_order
 from ...rows.labels import to_numpy
 from ...rows.rows import Rows
+from ..batches import (
+    for_member,
+    refuse_lone_row,
+    refuse_memory_of_rows,
+    refuse_no_steps,
+    refuse_sampler_in_ensembles,
+)
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone
 from ..learning import Learning
+from ..monitors import refuse_unwatched_monitors
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
 from ..skorch_net import head_of
@@ -70,7 +78,7 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     watcher = _HeldOut(pool.view.take(np.flatnonzero(~mask)))
     with one_thread():
         record = train_record(
-            pool.net,
+            for_member(pool.net, rows, len(mask)),
             pool.X.take(rows),
             pool.targets[rows],
             pool.classes,
@@ -157,15 +165,23 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     return torch.cat(outputs).float().cpu().numpy()
 
 
-def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
-    """Return a record of an untrained network."""
-    net = training_clone(net, verbose=0)
+def untrained_record(pool: Pool, sizes: Sequence[int]) -> TrainingRecord:
+    """Return a record of an untrained network; refuse what cannot be trained on so many rows."""
+    n, of_member = len(pool.targets), " that a member is trained on"
+    refuse_sampler_in_ensembles(pool.net, n)
+    net = training_clone(pool.net, verbose=0)
+    for size in sizes:
+        refuse_no_steps(net, size, of_member)
     with isolated_rng(0, net.device or "cpu"):
         net.initialize()
+    refuse_unwatched_monitors(net)
+    refuse_memory_of_rows(net.criterion_, pool.X, n, len(pool.classes))
+    for size in sizes:
+        refuse_lone_row(net, pool.X.take(slice(2)), size, of_member)
     return TrainingRecord(
         plain_module(net.module_),
         [],
-        classes=classes,
+        classes=pool.classes,
         outputs=head_of(net).name,
         criterion=net.criterion_,
         trajectory_problem="members of an ensemble keep none",

@@ -23,7 +23,7 @@ from ..._warnings import warn_caller
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..fit import targets_for
-from ..learning import refuse_no_steps, warn_of_members
+from ..learning import warn_of_members
 from ..skorch_net import collate_fn, is_regression, keep_trace, warn_of_seen_rows
 from .cache import MemberStore
 from .fitted import FittedMembers
@@ -289,8 +289,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             groups=groups,
             seed=int(split_stream.generate_state(1)[0]),
         )
-        for n_trained in np.unique(masks.sum(axis=1)):
-            refuse_no_steps(net, int(n_trained), " that a member is trained on")
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
@@ -303,6 +301,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
+            untrained = untrained_record(pool, np.unique(masks.sum(axis=1)).tolist())
             self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs
             if self.backend_ == "stacked":
@@ -310,7 +309,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
-            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
