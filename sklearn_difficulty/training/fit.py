@@ -23,8 +23,9 @@ from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import encode_among, encode_labels, float_targets
 from ..rows.rows import Rows
+from .batches import refuse_lone_row, refuse_no_steps, refuse_other_sampler
 from .interruptions import is_early_stop, watched_signals
-from .learning import Learning, refuse_no_steps, warn_of_network
+from .learning import Learning, warn_of_network
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -76,6 +77,7 @@ def fit_network(
     """
     net = training_clone(net, verbose=verbose)
     refuse_no_steps(net, len(X))
+    refuse_other_sampler(net, len(X))
     recorder = find_recorder(net.callbacks) or recorder
     needs.check_plan(recorder, net.max_epochs)
     if needs.mode is not None:
@@ -132,6 +134,7 @@ def _train(
                 recorder.on_train_begin(net, X=X, y=y)
             refuse_values_out_of_range(net.module_, all_rows)
             X, y, columns = matched_to_module(net, X, y, classes)
+            refuse_lone_row(net, first_rows, len(targets))
             first_targets = targets[:2]
             if columns is not classes:  # the codes are others, too
                 recorder.given_ = (recorder.given_[0], y)

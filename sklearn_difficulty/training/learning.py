@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.data import DataLoader
 
 from .._warnings import warn_caller
 from ..networks.forward import module_device, plain_module
@@ -53,30 +52,6 @@ def warn_of_members(verdicts: NDArray[Any]) -> None:
             f"{len(which)} of {len(verdicts)} members have learned nothing from their rows, first "
             f"{which[:LISTED_ROWS].tolist()}: {_SAID[verdict]}."
         )
-
-
-def refuse_no_steps(net: NeuralNet, n: int, of: str = "") -> None:
-    """Raise before training if it cannot have a step on n rows; `of` says whose rows they are."""
-    if net.max_epochs < 1:
-        raise ValueError(
-            f"max_epochs={net.max_epochs}: no epoch would run, and an untrained network would be "
-            "scored. Set max_epochs to 1 or more."
-        )
-    size = rows_per_batch(net, n)
-    if size is not None and n < size and net.get_params_for("iterator_train").get("drop_last"):
-        raise ValueError(
-            f"With drop_last=True and batch_size={size} the {n} rows{of} make no batch, so no "
-            "optimiser step would run. Lower batch_size, or set iterator_train__drop_last=False."
-        )
-
-
-def rows_per_batch(net: NeuralNet, n: int) -> int | None:
-    """Return how many of n rows a batch has; None if a sampler or a loader decides that."""
-    settings = net.get_params_for("iterator_train")
-    if net.iterator_train is not DataLoader or {"sampler", "batch_sampler"} & set(settings):
-        return None
-    size = settings.get("batch_size", net.batch_size)
-    return n if size == -1 else size
 
 
 class Learning:

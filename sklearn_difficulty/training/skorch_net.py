@@ -41,6 +41,7 @@ from ..networks.heads import HEADS, Head, first_output
 from ..rows.inputs import Inputs, as_arguments, cast_floats, n_rows
 from ..rows.labels import among_columns, codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
+from .monitors import refuse_unwatched_monitors
 from .sampler_ids import StandIn
 
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
@@ -100,21 +101,6 @@ def _has_trained_its_module(net: NeuralNet) -> bool:
     return given.keys() == trained.keys() and all(
         torch.equal(given[name].cpu(), trained[name].cpu()) for name in given
     )
-
-
-def refuse_unwatched_monitors(net: NeuralNet) -> None:
-    """Raise if a callback waits for validation scores that will never come."""
-    if net.train_split is not None:
-        return
-    for name, callback in net.callbacks_:
-        monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor.startswith("valid"):
-            raise ValueError(
-                f"The callback {name!r} ({type(callback).__name__}) monitors {monitor!r}, but the "
-                "network trains on every row it is given and has no validation set. Pass one with "
-                "train_split=skorch.helper.predefined_split(valid_dataset), or monitor "
-                "'train_loss'."
-            )
 
 
 def outputs_of_first_rows(net: NeuralNet, X: Any) -> tuple[Inputs, Any]:

@@ -7,7 +7,7 @@ order. What is kept is a flat dict of arrays, which travels between processes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,17 @@ from ...networks.heads import Head, first_output
 from ...rows.collation import rows_in_order
 from ...rows.labels import among_columns
 from ...rows.rows import Rows
+from ..batches import (
+    for_member,
+    refuse_lone_row,
+    refuse_memory_of_rows,
+    refuse_no_steps,
+    refuse_sampler_in_ensembles,
+)
 from ..checkpoints import CheckpointPlan, copy_state
 from ..fit import training_clone
 from ..learning import Learning
+from ..monitors import refuse_unwatched_monitors
 from ..record import TrainingRecord, train_record
 from ..recorder import RecordTraining
 from ..skorch_net import head_of, may_lack_classes, outputs_of_first_rows
@@ -72,7 +80,7 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
     watcher = _HeldOut(pool.view.take(np.flatnonzero(~mask)))
     with one_thread():
         record = train_record(
-            pool.net,
+            for_member(pool.net, rows, len(mask)),
             pool.X.take(rows),
             pool.targets[rows],
             pool.classes,
@@ -164,13 +172,29 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     return torch.cat(outputs).float().cpu().numpy()
 
 
-def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
-    """Return a record of an untrained network, with the classes of its columns."""
+def initialized_clone(net: NeuralNet) -> NeuralNet:
+    """Return an untrained clone of a net whose module, criterion and callbacks are ready."""
     net = training_clone(net, verbose=0)
     with isolated_rng(0, net.device or "cpu"):
-        net.initialize()
-        module = plain_module(net.module_)
-        check_copy(module)
+        return net.initialize()
+
+
+def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None:
+    """Raise for an initialized net that cannot be trained on as many rows as members have."""
+    n, of_member = len(pool.targets), " that a member is trained on"
+    refuse_sampler_in_ensembles(pool.net, n)
+    refuse_unwatched_monitors(net)
+    refuse_memory_of_rows(net.criterion_, pool.X, n, len(pool.classes))
+    for size in sizes:
+        refuse_no_steps(net, size, of_member)
+        refuse_lone_row(net, pool.X.take(slice(2)), size, of_member)
+
+
+def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
+    """Return a record of an initialized net, with the classes of its columns."""
+    module = plain_module(net.module_)
+    check_copy(module)
+    with isolated_rng(0, net.device or "cpu"):
         try:
             outputs = first_output(outputs_of_first_rows(net, X)[1])
             if may_lack_classes(net, outputs):

@@ -24,7 +24,7 @@ from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..directories import folder_of
 from ..fit import targets_for, unfitted_clone
-from ..learning import refuse_no_steps, warn_of_members
+from ..learning import warn_of_members
 from ..skorch_net import (
     collate_fn,
     is_regression,
@@ -34,7 +34,7 @@ from ..skorch_net import (
 )
 from .cache import MemberStore
 from .fitted import FittedMembers
-from .member import Pool, Readout, untrained_record
+from .member import Pool, Readout, initialized_clone, refuse_untrainable, untrained_record
 from .runs import Plan, train_members
 from .splits import draw_masks
 from .stack_checks import choose_backend, stack_size, stacks_at_a_time
@@ -284,7 +284,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             )
         classes, targets = targets_for(net, rows, y)
         assert classes is not None
-        untrained = untrained_record(net, classes, view)
+        initialized = initialized_clone(net)
+        untrained = untrained_record(initialized, classes, view)
         assert untrained.classes_ is not None
         classes, targets = among_columns(classes, targets, len(untrained.classes_))
         if isinstance(net.module, nn.Module):
@@ -307,8 +308,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             groups=groups,
             seed=int(split_stream.generate_state(1)[0]),
         )
-        for n_trained in np.unique(masks.sum(axis=1)):
-            refuse_no_steps(net, int(n_trained), " that a member is trained on")
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
@@ -321,6 +320,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
+            refuse_untrainable(initialized, pool, np.unique(masks.sum(axis=1)).tolist())
             refuse_values_out_of_range(untrained.module, rows)
             self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs

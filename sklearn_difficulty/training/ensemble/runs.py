@@ -30,7 +30,7 @@ from ..._warnings import located
 from ..config_hash import fingerprint, training_fingerprint
 from .cache import Layout, MemberStore
 from .member import Arrays, Pool, train_member
-from .stack import train_stack
+from .stack_training import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
 _IN_PROCESSES = ("LokyBackend", "MultiprocessingBackend")

@@ -18,13 +18,14 @@ from sklearn_difficulty.training import MLP, ConvNet
 from sklearn_difficulty.training.ensemble import runs as member_runs
 from sklearn_difficulty.training.ensemble.member import Pool, train_member
 from sklearn_difficulty.training.ensemble.resampled import ResampledEnsemble
-from sklearn_difficulty.training.ensemble.stack import Stack, initialized, train_stack
+from sklearn_difficulty.training.ensemble.stack import Stack, initialized
 from sklearn_difficulty.training.ensemble.stack_checks import (
     drawback,
     members_that_fit,
     obstacle,
     stack_size,
 )
+from sklearn_difficulty.training.ensemble.stack_training import train_stack
 
 WIDE = {"module__n_inputs": 784, "module__n_outputs": 3, "module__hidden_units": (256, 64)}
 MASKS = np.arange(40) % 4 != np.arange(4)[:, None]
