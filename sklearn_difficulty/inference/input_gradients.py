@@ -85,10 +85,10 @@ class RunningVariance:
             scores = (squares / k).sqrt().mean(dim=1)
         else:
             scores = (squares / k**0.5).mean(dim=1)
-        # Rows whose outputs are NaN may have a gradient of 0: that of the constant put there.
-        return (
-            scores if self._undefined is False else scores.masked_fill(self._undefined, torch.nan)
-        )
+        if self._undefined is False:
+            return scores
+        # Rows whose outputs are NaN may have a gradient of 0: that of a constant put there.
+        return scores.masked_fill(self._undefined, torch.nan)
 
     def magnitude(self) -> torch.Tensor:
         """Return the mean absolute gradient (n,)."""

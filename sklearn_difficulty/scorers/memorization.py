@@ -225,7 +225,7 @@ class MemorizationScorer(BaseEnsembleScorer):
             rows, _ = self._check_unseen(X, None)
             targets = self._targets_of(rows, y)
             probability = self.ensemble_._member_probability(rows)
-        predicts = np.asarray(np.isfinite(probability).all(axis=2))
+        predicts = np.logical_not(np.isnan(probability).any(axis=2))
         return (probability.argmax(axis=2) == targets) & predicts, predicts, targets
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
