@@ -9,7 +9,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from skorch.callbacks import Callback
 
-
 # Counts; another global that changes would belong to what the cache knows a scorer by.
 fits = logging.getLogger("fits")
 fits.n = 0

@@ -65,9 +65,7 @@ class UnreadableError(TypeError):
     """Something of a configuration cannot be recognised by another process."""
 
 
-def fingerprint(
-    *parts: Any, name: str = "The configuration", cache_key: str | None = None
-) -> str:
+def fingerprint(*parts: Any, name: str = "The configuration", cache_key: str | None = None) -> str:
     """Return a digest of values, 32 hex digits that are the same in every process.
 
     Of what has `get_params` only class and parameters count, without `verbose`; of modules also the
