@@ -91,17 +91,18 @@ def version(module: str) -> str | None:
 @cache
 def _recorded(package: str, search: bool) -> str | None:
     """Return version and digests of the files of an installed package, as its installer noted."""
-    names = [package]
-    if search:  # slow, for packages that bear another name than what they are installed by
-        names += metadata.packages_distributions().get(package, [])
-    for name in names:
-        with suppress(PackageNotFoundError):
-            distribution = metadata.distribution(name)
-            # The same release of a user's package may be installed again with other content.
-            files = (distribution.read_text("RECORD") or "").splitlines()
-            content = sorted(line for line in files if ".py," in line or ".so," in line)
-            return f"{distribution.version} {hashlib.sha256(repr(content).encode()).hexdigest()}"
-    return None
+    distribution = None
+    with suppress(PackageNotFoundError):
+        distribution = metadata.distribution(package)
+    if distribution is None and search:  # slow: it is installed by another name
+        names = metadata.packages_distributions().get(package, [])
+        distribution = metadata.distribution(names[0]) if names else None
+    if distribution is None:
+        return None
+    # The same release of a user's package may be installed again with other content.
+    files = (distribution.read_text("RECORD") or "").splitlines()
+    content = sorted(line for line in files if ".py," in line or ".so," in line)
+    return f"{distribution.version} {hashlib.sha256(repr(content).encode()).hexdigest()}"
 
 
 def is_part_of_installed(function: FunctionType) -> bool:
@@ -197,6 +198,9 @@ def _resolved(chain: list[str], key: Any, namespace: Mapping[str, Any]) -> Itera
     if chain[0] not in namespace:
         return
     value, is_installed, n = namespace[chain[0]], False, 1
+    if value is sys.modules.get("torch") and _is_custom_operation(chain):
+        yield Mention(chain[0], unread=f"uses {'.'.join(chain)}, behind which any code may be")
+        return
     for name in chain[1:]:
         if not isinstance(value, ModuleType):
             break
@@ -213,10 +217,15 @@ def _resolved(chain: list[str], key: Any, namespace: Mapping[str, Any]) -> Itera
         yield Mention(path, unread=f"calls {path}, and what that finds does not show")
     elif _is_reader(value):
         yield Mention(path, unread=_reads(path))
-    elif value is sys.modules or (chain[:2] == ["torch", "ops"] and chain[2:3] != ["aten"]):
-        yield Mention(path, unread=f"uses {'.'.join(chain)}, behind which any code may be")
+    elif value is sys.modules:
+        yield Mention(path, unread=f"uses {path}, behind which any code may be")
     else:
         yield Mention(path, value, is_installed)
+
+
+def _is_custom_operation(chain: Sequence[str]) -> bool:
+    """Tell whether names that begin by torch lead to operations that are not torch's own."""
+    return chain[1:2] == ["ops"] and chain[2:3] != ["aten"]
 
 
 def _reads(path: str) -> str:
