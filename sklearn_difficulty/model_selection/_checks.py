@@ -44,7 +44,11 @@ def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
     """Return the labels as an array, from the Dataset if y is None."""
     y = rows.given_labels(y)
     # Targets of a regressor may have several columns.
-    return as_labels(y) if np.ndim(y) == 1 else as_numbers(y, "y")
+    is_table = len(getattr(y, "shape", ())) == 2
+    y = as_numbers(y, "y") if is_table else as_labels(y)
+    if y.shape[:1] != (len(rows),):
+        raise ValueError(f"y must hold a label for each of the {len(rows)} rows; got {len(y)}.")
+    return y
 
 
 def check_groups(groups: Any, n: int) -> NDArray[Any] | None:

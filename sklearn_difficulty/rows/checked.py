@@ -43,7 +43,8 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
     except (TypeError, ValueError) as error:
         place = _first_that_is_no_number(values)
         if place is None:
-            raise
+            kind = type(values).__name__
+            raise ValueError(f"{name}, of type {kind}, is no array of numbers: {error}") from error
         raise type(error)(f"{name} holds what is no number, {place}: {error}") from error
     if array.dtype.kind not in "biufc":
         way_out = ", for example by (X - X.min()) / np.timedelta64(1, 'D')"

@@ -10,6 +10,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from os import PathLike
 from typing import Any
 
@@ -114,6 +115,7 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
     n_classes = logits.shape[2]
     if classes is None:
         classes = classes_of_columns(y, n_classes)
+    classes = as_labels(classes, "classes")
     if len(classes) != n_classes:
         raise ValueError(
             f"history has {n_classes} columns, and there are {len(classes)} classes, "
@@ -128,6 +130,13 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
     return recorder.trajectory(), classes
 
 
+def _listed(values: Any, name: str) -> list[Any]:
+    """Return what can be iterated over as a list, or raise."""
+    if isinstance(values, (str, bytes)) or not getattr(values, "ndim", 1):
+        raise TypeError(f"{name} must be a list, one item per checkpoint; got {values!r}.")
+    return list(values)
+
+
 def module_and_checkpoints(
     module: nn.Module,
     states: Iterable[Mapping[str, Any] | str | PathLike[str]],
@@ -137,10 +146,16 @@ def module_and_checkpoints(
     if isinstance(states, Mapping):
         raise TypeError("states is a single state dict; pass a list of them, one per checkpoint.")
     module = copy.deepcopy(plain_module(module))
+    states = _listed(states, "states")
+    for state in states:
+        if not isinstance(state, (Mapping, str, PathLike)):
+            raise TypeError(f"states must hold state dicts or paths; got {type(state).__name__}.")
     tensors = [load_state(state) for state in states]
     if not tensors:
         raise ValueError("states is empty; pass at least one state dict or file.")
-    numbers = list(range(1, len(tensors) + 1)) if epochs is None else [int(e) for e in epochs]
+    numbers = list(range(1, len(tensors) + 1)) if epochs is None else _listed(epochs, "epochs")
+    if not all(isinstance(number, Integral) for number in numbers):
+        raise ValueError(f"epochs must be integers, one per state; got {numbers}.")
     if len(numbers) != len(tensors) or sorted(set(numbers)) != numbers:
         raise ValueError(
             "epochs must be strictly increasing, one per state; got "

@@ -157,7 +157,9 @@ class RecordSources:
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
-            classes = np.arange(int(trajectory.targets.max()) + 1)
+            if trajectory.targets.dtype.kind not in "iu":
+                raise ValueError("targets of the trajectory are no positions of classes.")
+            classes = np.arange(int(trajectory.targets.max(initial=0)) + 1)
         return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
 
     @classmethod
