@@ -132,10 +132,7 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
-    names = list(frame.columns)
-    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
-    if twice:
-        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
+    refuse_same_names(frame, name)
     bad = []
     for i, column_name in enumerate(names):
         column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
@@ -149,6 +146,14 @@ def _refuse_columns(frame: Any, name: str) -> None:
             f"{name} has {len(bad)} column(s) that hold no numbers: {', '.join(bad[:LISTED_ROWS])}."
             " Encode them, for example by sklearn.preprocessing.OneHotEncoder, or leave them out."
         )
+
+
+def refuse_same_names(frame: Any, name: str) -> None:
+    """Raise if columns of a DataFrame have the same name."""
+    names = list(frame.columns)
+    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
+    if twice:
+        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
 
 
 def _becomes_floats(values: NDArray[Any]) -> bool:

@@ -272,6 +272,8 @@ class TrainingRecord(RecordSources):
             None if they are the same, or if the record does not know its rows.
         """
         targets = as_numbers(targets, "targets")
+        if targets.ndim == 0 or len(targets) == 0:
+            raise ValueError("targets must hold a label for every row.")
         if self.rows is None:
             return None
         rows = as_rows(X, collate_fn=self.collate_fn)

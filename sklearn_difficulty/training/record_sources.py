@@ -157,9 +157,10 @@ class RecordSources:
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
-            if trajectory.targets.dtype.kind not in "iu":
+            largest = trajectory.targets.max(initial=0)
+            if trajectory.targets.dtype.kind not in "iu" or largest > np.iinfo(np.int32).max:
                 raise ValueError("targets of the trajectory are no positions of classes.")
-            classes = np.arange(int(trajectory.targets.max(initial=0)) + 1)
+            classes = np.arange(int(largest) + 1)
         return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
 
     @classmethod

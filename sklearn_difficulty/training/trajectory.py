@@ -83,6 +83,7 @@ class Trajectory:
             if field.name in ("mode", "rows") or (field.name == "logits" and value is None):
                 continue
             is_array = isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+            is_array = is_array and not isinstance(value, np.ma.MaskedArray)
             of_epochs = field.name != "targets"
             expected = shape if of_epochs else shape[1:]
             if len(shape) != 2 or not is_array or value.shape[: len(expected)] != expected:

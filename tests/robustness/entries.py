@@ -457,7 +457,7 @@ def recorded_net() -> NeuralNetClassifier:
 
 
 def _load(directory: Any, **arguments: Any) -> Any:
-    if directory == SAVED:
+    if isinstance(directory, Path) and directory == SAVED:
         directory = saved_record().name
     return _read(TrainingRecord.load(directory, **arguments))
 
