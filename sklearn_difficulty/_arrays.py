@@ -106,6 +106,8 @@ def as_labels(y: Any, name: str = "y") -> NDArray[Any]:
     _refuse_rows(is_missing(array), name, "no label (None, NaN, NaT or masked)")
     if array.dtype.kind == "O":
         _refuse_objects(array, name)
+        if isinstance(y, (list, tuple)):
+            array = np.array(array.tolist(), dtype=str)
     if array.dtype.kind in "ScmV":
         way_out = "y.astype(str)" if array.dtype.kind != "c" else "strings or integers"
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, indexable
 
-from .._arrays import as_labels
+from .._arrays import as_labels, is_tensor
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ._scoring_step import attribute_of
@@ -89,6 +89,11 @@ def _least_suspect(
 def column(y: Any) -> NDArray[Any]:
     """Return y as a one-dimensional ndarray."""
     return as_labels(y)
+
+
+def without_graph(values: Any) -> Any:
+    """Return a tensor that requires a gradient, which few estimators take, without it."""
+    return values.detach() if is_tensor(values) else values
 
 
 def take(X: Any, rows: NDArray[np.intp]) -> Any:

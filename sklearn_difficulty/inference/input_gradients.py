@@ -28,7 +28,7 @@ from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
-from .objectives import target_function
+from .objectives import target_function, undefined_rows
 
 
 class RunningVariance:
@@ -40,10 +40,12 @@ class RunningVariance:
         self._mean: torch.Tensor
         self._squares: torch.Tensor  # summed squared deviations from the mean
         self._magnitude: torch.Tensor  # summed absolute values, one number a row
+        self._undefined: Any = False  # rows (n,) of which some output has no gradient to speak of
 
-    def update(self, gradient: torch.Tensor) -> None:
+    def update(self, gradient: torch.Tensor, undefined: torch.Tensor | bool = False) -> None:
         """Take in the gradients (n, ...) at the next checkpoint; the tensor is overwritten."""
         self.count += 1
+        self._undefined = self._undefined | undefined
         flat = gradient.reshape(len(gradient), -1)
         magnitude = flat.abs().sum(dim=1)  # half the time of the norm of order 1
         if self.count == 1:
@@ -69,10 +71,15 @@ class RunningVariance:
         k = self.count
         squares = self._squares.reshape(len(self._squares), -1)
         if formula == "rms":
-            return (squares.sum(dim=1) / (k * self._n_inputs)).sqrt()
-        if formula == "mean_std":
-            return (squares / k).sqrt().mean(dim=1)
-        return (squares / k**0.5).mean(dim=1)
+            scores = (squares.sum(dim=1) / (k * self._n_inputs)).sqrt()
+        elif formula == "mean_std":
+            scores = (squares / k).sqrt().mean(dim=1)
+        else:
+            scores = (squares / k**0.5).mean(dim=1)
+        if self._undefined is False:
+            return scores
+        # Rows whose outputs are NaN may have a gradient of 0: that of a constant put there.
+        return scores.masked_fill(self._undefined, torch.nan)
 
     def magnitude(self) -> torch.Tensor:
         """Return the mean absolute gradient (n,)."""
@@ -107,15 +114,18 @@ class GradientReader:
         """Return the running variance over all checkpoints for one block of rows."""
         variance = RunningVariance(per_element=per_element)
         for state in self._states:
-            variance.update(self._backward(state, inputs, labels))
+            variance.update(*self._backward(state, inputs, labels))
         return variance
 
-    def _backward(self, state: State, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
-        """Return the gradient (n, ...) of the target in one state of the module."""
+    def _backward(
+        self, state: State, inputs: Inputs, labels: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradient (n, ...) of the target in one state, and the undefined rows (n,)."""
         outputs, leaves = self._site.forward(state, inputs)
         with torch.enable_grad():
             total = self._function(outputs, labels).sum()
-        return self._reduce(torch.autograd.grad(total, leaves, materialize_grads=True))
+        gradients = torch.autograd.grad(total, leaves, materialize_grads=True)
+        return self._reduce(gradients), undefined_rows(outputs)
 
     def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one tensor (n, ...) that nothing else refers to."""

@@ -61,9 +61,23 @@ def majority(
 class _Piece(NamedTuple):
     """Some rows of the bank at one probe."""
 
-    matrix: torch.Tensor  # (n_piece, width), centred
-    squares: torch.Tensor  # (n_piece,), squared lengths
+    matrix: torch.Tensor  # (n_piece, width), centred; 0 for a row that is not finite
+    squares: torch.Tensor  # (n_piece,), squared lengths; infinite for such a row: nobody is near it
     centre: torch.Tensor  # (width,), the mean of the bank
+
+    @classmethod
+    def of(cls, centred: torch.Tensor, finite: torch.Tensor, centre: torch.Tensor) -> _Piece:
+        """Return a piece whose rows are already centred."""
+        if bool(finite.all()):
+            return cls(centred, _squared_lengths(centred), centre)
+        centred[~finite] = 0
+        return cls(centred, _squared_lengths(centred).masked_fill_(~finite, torch.inf), centre)
+
+    def embedded(self, rows: slice) -> torch.Tensor:
+        """Return some rows, as they are asked about: NaN where they are not finite."""
+        finite = torch.isfinite(self.squares[rows])
+        matrix = self.matrix[rows]
+        return matrix if bool(finite.all()) else matrix.masked_fill(~finite[:, None], torch.nan)
 
 
 def _squared_lengths(matrix: torch.Tensor) -> torch.Tensor:

@@ -124,12 +124,14 @@ class NeighborBank:
         n_chunk = min(_CHUNK_ROWS, max(_MIN_ROWS, budget // 8 // row_bytes))
         batch_size = min(self.batch_size, n_chunk)
         searches = [_Nearest(n, n_neighbors, budget // 8) for _ in group]
+        finite: list[list[NDArray[np.bool_]]] = []  # by piece and probe, rows of the bank
         with full_precision():
             for start, pieces in self._pieces(group, n_chunk, batch_size, budget):
+                finite.append([torch.isfinite(piece.squares).cpu().numpy() for piece in pieces])
                 for first in range(0, n, n_chunk):
                     chunk = slice(first, min(first + n_chunk, n))
                     if X is None and len(pieces[0].matrix) == n:
-                        embedded = [piece.matrix[chunk] for piece in pieces]
+                        embedded = [piece.embedded(chunk) for piece in pieces]
                     else:
                         part = rows.take(chunk)
                         embedded = self.reader.embed(part, group, batch_size=batch_size)
@@ -139,6 +141,8 @@ class NeighborBank:
                     for values, piece, search in zip(embedded, pieces, searches, strict=True):
                         search.update(chunk, values, piece, start, own_in_piece)
                 del pieces, piece, embedded, values  # before the next piece is embedded
+        of_probes = [np.concatenate(parts) for parts in zip(*finite, strict=True)]
+        _refuse_too_few(group, of_probes, n_neighbors, own is not None)
         return [
             Neighbors(probe, *search.result())
             for probe, search in zip(group, searches, strict=True)
@@ -159,27 +163,32 @@ class NeighborBank:
         for start in range(0, n, n_piece):
             part = self.X.take(slice(start, min(start + n_piece, n)))
             matrices = self.reader.embed(part, group, batch_size=batch_size)
+            finite = [_finite_rows(matrix) for matrix in matrices]
             if centres is None:
-                centres = [matrix.mean(dim=0) for matrix in matrices]
-            pieces = []
-            for probe, matrix, centre in zip(group, matrices, centres, strict=True):
-                _refuse_nonfinite(matrix, probe, start)
-                pieces.append(_Piece(matrix.sub_(centre), _squared_lengths(matrix), centre))
+                centres = [_mean(*pair) for pair in zip(matrices, finite, strict=True)]
+            pieces = [
+                _Piece.of(matrix.sub_(centre), rows, centre)
+                for matrix, rows, centre in zip(matrices, finite, centres, strict=True)
+            ]
             if sum(map(self._bytes, self.probes)) <= budget // 2:
                 self._kept.update(zip(group, pieces, strict=True))
             yield start, pieces
-            del pieces, matrices, matrix
+            del pieces, matrices
 
     def _centres(self, group: Sequence[Probe], n_chunk: int, batch_size: int) -> list[torch.Tensor]:
         """Return the mean of the whole bank at every probe of a group, in a pass of its own."""
         n = len(self.X)
         sums: list[Any] = [0.0] * len(group)
+        counts = [0] * len(group)
         for start in range(0, n, n_chunk):
             part = self.X.take(slice(start, min(start + n_chunk, n)))
             for i, matrix in enumerate(self.reader.embed(part, group, batch_size=batch_size)):
-                _refuse_nonfinite(matrix, group[i], start)
+                finite = _finite_rows(matrix)
+                counts[i] += int(finite.sum())
+                matrix = matrix if bool(finite.all()) else matrix[finite]
                 sums[i] = sums[i] + matrix.sum(dim=0, dtype=torch.float64)
-        return [(total / n).float() for total in sums]
+        pairs = zip(sums, counts, strict=True)
+        return [(total / max(1, count)).float() for total, count in pairs]
 
 
 def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -189,12 +198,27 @@ def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return own
 
 
-def _refuse_nonfinite(matrix: torch.Tensor, probe: Probe, start: int) -> None:
-    """Raise where an embedding of the bank, or its squared length, is not finite."""
-    bad = torch.nonzero(~torch.isfinite(_squared_lengths(matrix)))[:5, 0] + start
-    if len(bad):
-        raise ValueError(
-            f"The network computes NaN or inf, or numbers whose squares are inf, at {probe.name!r} "
-            f"for training rows, first {bad.tolist()}, so distances to them mean nothing. Did the "
-            "training diverge?"
-        )
+def _mean(matrix: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    """Return the mean (width,) of the rows that are finite."""
+    if bool(finite.all()):
+        return matrix.mean(dim=0)
+    return matrix[finite].mean(dim=0) if bool(finite.any()) else torch.zeros_like(matrix[0])
+
+
+def _finite_rows(matrix: torch.Tensor) -> torch.Tensor:
+    """Return the rows (n,) whose embeddings and squared lengths are finite."""
+    return torch.isfinite(_squared_lengths(matrix))
+
+
+def _refuse_too_few(
+    group: Sequence[Probe], finite: Sequence[NDArray[np.bool_]], n_neighbors: int, has_own: bool
+) -> None:
+    """Raise where too few rows of the bank have finite embeddings to be anybody's neighbours."""
+    for probe, rows in zip(group, finite, strict=True):
+        if np.count_nonzero(rows) - has_own < n_neighbors:
+            raise ValueError(
+                f"The network computes NaN or inf, or numbers whose squares are inf, at "
+                f"{probe.name!r} for training rows, first {np.flatnonzero(~rows)[:5].tolist()}, so "
+                f"distances to them mean nothing, and fewer than n_neighbors={n_neighbors} others "
+                "are left. Did the training diverge?"
+            )

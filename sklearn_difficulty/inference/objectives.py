@@ -53,6 +53,12 @@ def _loss_function(
     return loss
 
 
+def undefined_rows(outputs: torch.Tensor) -> torch.Tensor:
+    """Return the rows (n,) whose outputs are NaN or infinite, but for logits of minus infinity."""
+    outputs = outputs.detach().flatten(1) if outputs.ndim > 1 else outputs.detach()[:, None]
+    return (outputs.isnan() | outputs.isposinf()).any(dim=1)
+
+
 def row_norms(gradients: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the Euclidean norm (n,) of a row's gradients, all of them together."""
     # In float32 the squares of the small gradients of a confident network would vanish.

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn import get_config
 from torch import nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad_and_value, vmap
 
 from .._progress import SILENT, Task
 from ..networks.forward import State, call_with_state
@@ -27,7 +27,7 @@ from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import DeviceStates, read_blocks
-from .objectives import row_norms, target_function
+from .objectives import row_norms, target_function, undefined_rows
 
 _NO_LAST_LAYER = (
     "{} has no last linear layer that is called once and leads to the output, for which the norm "
@@ -101,7 +101,7 @@ def _last_layer_norms(record: TrainingRecord, loss: Callable[..., torch.Tensor])
             squares = (g.mT @ h).square().sum(dim=(1, 2))
         if layer[0].bias is not None:
             squares += g.sum(dim=1).square().sum(dim=1)
-        return squares.sqrt()
+        return squares.sqrt().masked_fill(undefined_rows(outputs), torch.nan)
 
     return norms
 
@@ -133,7 +133,7 @@ def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tenso
         outputs = first_output(functional_call(module, weights | fixed, *as_arguments(one)))
         return loss(outputs, label[None]).sum()
 
-    gradients_of_rows = vmap(grad(loss_of_row), in_dims=(None, None, 0, 0))
+    gradients_of_rows = vmap(grad_and_value(loss_of_row), in_dims=(None, None, 0, 0))
 
     def norms(state: State, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
         weights = {name: tensor for name, tensor in state.items() if name in trained}
@@ -142,8 +142,8 @@ def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tenso
         for start in range(0, len(labels), chunk):
             rows = slice(start, start + chunk)
             part = copied(take_rows(inputs, rows))
-            gradients = gradients_of_rows(weights, fixed, part, labels[rows])
-            lengths.append(row_norms(gradients.values()))
+            gradients, losses = gradients_of_rows(weights, fixed, part, labels[rows])
+            lengths.append(row_norms(gradients.values()).masked_fill(losses.isnan(), torch.nan))
         return torch.cat(lengths)
 
     return norms

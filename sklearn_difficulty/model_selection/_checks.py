@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from .._arrays import as_labels, as_numbers
+from .._arrays import as_array, as_labels, as_numbers
 from ..rows.rows import Rows
 from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
@@ -43,9 +43,10 @@ def collate_fn_of(scorer: Any) -> Any:
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
     """Return the labels as an array, from the Dataset if y is None."""
     y = rows.given_labels(y)
+    array = as_array(y, "y")
     # Targets of a regressor may have several columns.
-    is_table = len(getattr(y, "shape", ())) == 2
-    y = as_numbers(y, "y") if is_table else as_labels(y)
+    may_be_targets = array.ndim == 2 and array.dtype.kind in "biuf"
+    y = as_numbers(y, "y") if may_be_targets else as_labels(y)
     if y.shape[:1] != (len(rows),):
         raise ValueError(f"y must hold a label for each of the {len(rows)} rows; got {len(y)}.")
     return y

@@ -21,6 +21,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._arrays import as_labels
 from .._parameters import check_parameters
 from .._randomness import one_thread
 from ..rows.rows import Rows, as_rows
@@ -132,8 +133,10 @@ def cross_val_difficulty(
     _check_scores_unseen(scorer)
     rows = as_rows(X, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
+    for_regression = _is_regression(scorer, y)
+    y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
-    splits = _splits(rows, y, groups, cv, _is_regression(scorer, y), random_state)
+    splits = _splits(rows, y, groups, cv, for_regression, random_state)
     results = Parallel(n_jobs=n_jobs)(
         delayed(_score_fold)(scorer, rows, y, groups, *split, f"fold {k} of {len(splits)}")
         for k, split in enumerate(splits, start=1)

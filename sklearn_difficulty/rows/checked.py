@@ -134,7 +134,7 @@ def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
     refuse_same_names(frame, name)
     bad = []
-    for i, column_name in enumerate(names):
+    for i, column_name in enumerate(frame.columns):
         column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
         if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufc":
             continue

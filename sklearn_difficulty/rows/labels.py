@@ -64,7 +64,9 @@ def codes_of(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
 
 def listed(labels: NDArray[Any], n: int = LISTED_ROWS) -> list[Any]:
     """Return some labels for a message."""
-    return (labels[:n].astype(str) if labels.dtype.kind == "M" else labels[:n]).tolist()
+    if labels.dtype.kind == "M":
+        labels = labels.astype(str)
+    return [value.item() if isinstance(value, np.generic) else value for value in labels[:n]]
 
 
 def float_targets(y: Any) -> NDArray[np.float32]:

@@ -101,6 +101,10 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
         """Return which members predict the given labels, (n_members, n)."""
         return self.ensemble_.predictions_ == targets
 
+    def _predicts(self) -> NDArray[np.bool_]:
+        """Return which members predict a class for a row, (n_members, n): not from NaN."""
+        return ~np.isnan(self.ensemble_.given_probability_)
+
     def _labels(self, codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return the classes that codes stand for, None in an object array for -1."""
         if (codes >= 0).all():

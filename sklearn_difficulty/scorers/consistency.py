@@ -127,7 +127,7 @@ class ConsistencyScorer(BaseEnsembleScorer):
     """
 
     _provides: tuple[str, ...] = ()
-    _undefined_because = "no member held them out; train more members"
+    _undefined_because = "no member held them out, or gave them finite outputs; train more members"
 
     def __init__(
         self,
@@ -159,7 +159,8 @@ class ConsistencyScorer(BaseEnsembleScorer):
         )
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        held_out, predictions = ~self.ensemble_.masks_, self.ensemble_.predictions_
+        held_out = ~self.ensemble_.masks_ & self._predicts()
+        predictions = self.ensemble_.predictions_
         self.n_held_out_ = held_out.sum(axis=0)
         self.consistency_ = consistency_score(self._correct(targets), held_out)
         self.consensus_class_ = self._labels(consensus_class(predictions, held_out, targets))
@@ -167,10 +168,11 @@ class ConsistencyScorer(BaseEnsembleScorer):
         return 1 - self.consistency_
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
-        predictions = self.ensemble_._member_probability(X).argmax(axis=2)
+        probability = self.ensemble_._member_probability(X)
+        predictions, votes = probability.argmax(axis=2), ~np.isnan(probability).any(axis=2)
         if targets is None:
-            return 1 - consensus_consistency(predictions)
-        return np.mean(predictions != targets, axis=0)
+            return 1 - consensus_consistency(predictions, votes)
+        return consistency_score(predictions != targets, votes)
 
     @property
     def _column_names(self) -> list[str]:

@@ -165,8 +165,10 @@ class MemorizationScorer(BaseEnsembleScorer):
             From -1 to 1; NaN for training rows without a defined memorization. It takes
             ``4 * n_test * n_samples`` bytes.
         """
-        correct, _ = self._correct_on(X_test, y_test)
-        return influence(correct, self.ensemble_.masks_)
+        correct, predicts, _ = self._correct_on(X_test, y_test)
+        result = influence(correct, self.ensemble_.masks_)
+        result[~predicts.all(axis=0)] = np.nan
+        return result
 
     def high_influence_pairs(
         self,
@@ -199,7 +201,7 @@ class MemorizationScorer(BaseEnsembleScorer):
             Named tuple of four arrays, `test_index`, `train_index`, `influence` and `memorization`,
             the largest influence first.
         """
-        correct, targets = self._correct_on(X_test, y_test)
+        correct, _, targets = self._correct_on(X_test, y_test)
         return high_influence_pairs(
             correct,
             self.ensemble_.masks_,
@@ -210,14 +212,21 @@ class MemorizationScorer(BaseEnsembleScorer):
             min_influence=min_influence,
         )
 
-    def _correct_on(self, X: Any, y: Any) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-        """Return which members predict the labels of unseen rows, and the codes of the labels."""
+    def _correct_on(
+        self, X: Any, y: Any
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any]]:
+        """Return which members predict the labels of unseen rows, which any, and the labels."""
         rows, _ = self._check_unseen(X, None)
         targets = self._targets_of(rows, y)
-        return self.ensemble_._member_probability(rows).argmax(axis=2) == targets, targets
+        probability = self.ensemble_._member_probability(rows)
+        predicts = np.logical_not(np.isnan(probability).any(axis=2))
+        return (probability.argmax(axis=2) == targets) & predicts, predicts, targets
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         result = memorization(self._correct(targets), self.ensemble_.masks_)
+        undefined = ~self._predicts().all(axis=0)
+        for values in (result.memorization, result.standard_error, result.p_in, result.p_out):
+            values[undefined] = np.nan
         self.standard_error_ = result.standard_error
         self.p_in_, self.p_out_ = result.p_in, result.p_out
         self.n_in_, self.n_out_ = result.n_in, result.n_out

@@ -87,7 +87,8 @@ class PredictionDepthScorer(BaseProbeScorer):
         The modules that are probed, "input" first and "softmax" last. A name that ends in "#2" is
         the second call of that module, one that ends in ".sum" a residual sum inside it.
     probe_predictions_ : ndarray of shape (n_samples, n_probes)
-        The class that each probe predicts for the training rows.
+        The class that each probe predicts for the training rows; None, in an object array, where
+        the network computes NaN or inf.
     probe_confidence_ : ndarray of shape (n_samples, n_probes), float32
         The share of the votes that this class got, from ``1 / n_neighbors`` to 1.
     n_undefined_ : int
@@ -268,7 +269,11 @@ class PredictionDepthScorer(BaseProbeScorer):
             self._bank, *self._training_rows(X), ties=self.ties, progress=progress
         )
         self.max_depth_ = len(codes) - 1
-        self.probe_predictions_ = self._labels(codes.T)
+        predictions = self.classes_[codes.T]
+        if (codes < 0).any():  # of embeddings that are not finite
+            predictions = predictions.astype(object)
+            predictions[codes.T < 0] = None
+        self.probe_predictions_ = predictions
         self.probe_confidence_ = shares.T
         return self._depth(codes, X)
 

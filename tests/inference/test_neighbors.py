@@ -468,10 +468,22 @@ def test_embedding_of_a_query_that_is_not_finite(record_of, value, is_undefined,
 def test_bank_that_is_not_finite(record_of, value, working_memory):
     X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32) * 1e-30
     X[[21, 30]] = value
-    with (
-        config_context(working_memory=working_memory),
-        pytest.raises(ValueError, match=r"NaN or inf.*at 'grow' for training rows.*\[21, 30\]"),
-    ):
+    record, others = record_of(Exponential()), np.delete(np.arange(40), [21, 30])
+    with config_context(working_memory=working_memory):
+        found, expected = nearest(bank_of(record, X)), nearest(bank_of(record, X[others]))
+    for f, e in zip(found, expected, strict=True):
+        if f.probe.name != "grow":
+            continue
+        assert np.isnan(f.distances[[21, 30]]).all()
+        assert_array_equal(f.positions[others], others[e.positions])
+        assert_allclose(f.distances[others], e.distances, rtol=1e-5)
+
+
+def test_bank_with_too_few_finite_rows(record_of):
+    X = np.full((40, 2), 1e9, dtype=np.float32)
+    X[:3] = 1e-30
+    message = r"NaN or inf.*at 'grow' for training rows, first \[3, 4.*fewer than n_neighbors"
+    with pytest.raises(ValueError, match=message):
         nearest(bank_of(record_of(Exponential()), X))
 
 

@@ -476,7 +476,18 @@ def test_training_row_with_an_embedding_that_is_not_finite(overflowing, scorer_c
     record, X, y = overflowing
     X[77] = 1e9
     scorer = scorer_class(record, n_neighbors=5)
-    with pytest.raises(ValueError, match=r"at 'grow' for training rows, first \[77\]"):
+    with pytest.warns(UserWarning, match="have no defined difficulty"):
+        scorer.fit(X, y)
+    assert np.isnan(scorer.difficulty_[77])
+    if scorer_class is NeighborConfidenceScorer:
+        assert scorer.n_undefined_ == 1
+    else:
+        assert scorer.probe_predictions_[77].tolist()[1:] == [
+            None,
+            *scorer.probe_predictions_[77, 2:],
+        ]
+    X[5:] = 1e9
+    with pytest.raises(ValueError, match=r"at 'grow' for training rows, first \[5, 6, .*fewer"):
         scorer.fit(X, y)
     with pytest.raises(NotFittedError):
         scorer.score_samples(X)
