@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._arrays import as_array, as_floats, as_labels
+from .._arrays import as_floats, as_labels
 from .._parameters import check_parameters
 
 Kind = Literal["symmetric", "pair", "matrix", "instance"]
@@ -234,7 +234,7 @@ def _instance_flips(
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows easiest to confuse and the classes they are confused with."""
-    X = as_array(X, "X") if estimator is None else X
+    X = as_floats(X, "X") if estimator is None else X
     check_consistent_length(X, codes)
     smallest = int(np.bincount(codes).min())
     if smallest < _N_FOLDS:
@@ -246,7 +246,8 @@ def _instance_flips(
         X = X.reshape(len(codes), -1)
         estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=rng.randint(2**31 - 1))
-    other = cross_val_predict(estimator, X, codes, cv=folds, method="predict_proba")
+    with np.errstate(over="ignore", invalid="ignore"):  # of inputs too large to be squared
+        other = cross_val_predict(estimator, X, codes, cv=folds, method="predict_proba")
     all_rows = np.arange(len(codes))
     own = other[all_rows, codes]
     other[all_rows, codes] = -np.inf

@@ -19,6 +19,8 @@ from ..training import TrainingRecord
 
 def seeded(scorer: Any) -> Any:
     """Return an unfitted scorer with a seed."""
+    if not hasattr(scorer, "set_params"):
+        raise TypeError(f"check_difficulty_scorer needs a scorer, not {scorer!r}.")
     return clone(scorer).set_params(random_state=0)
 
 

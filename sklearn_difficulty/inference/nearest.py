@@ -91,7 +91,7 @@ class _Nearest:
     """The nearest bank rows of every row so far, at one probe."""
 
     def __init__(self, n: int, n_neighbors: int, n_bytes: int) -> None:
-        self._k = n_neighbors
+        self._k = n_neighbors = int(n_neighbors)
         self._n_bytes = n_bytes
         self._squared = torch.full((n, n_neighbors), torch.inf, dtype=torch.float32, device="cpu")
         self._positions = torch.full((n, n_neighbors), -1, device="cpu")

@@ -46,6 +46,8 @@ class NeighborProbes:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.probes, str) or callable(self.probes)):
+            if getattr(self.probes, "ndim", 1) != 1:
+                raise ValueError(f"probes must be a list of names of modules; got {self.probes!r}.")
             # Arrays cannot be compared with one another by ==.
             object.__setattr__(self, "probes", list(self.probes))
 

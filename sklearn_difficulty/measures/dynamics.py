@@ -107,7 +107,8 @@ def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
     not_shown: NDArray[np.bool_] = np.asarray(np.isnan(z).any(axis=2))
     z = np.where(not_shown[:, :, None], 0.0, z)
     given = np.broadcast_to(y[None, :, None], (*z.shape[:2], 1))
-    log_p = log_softmax(z, axis=2)
+    with np.errstate(invalid="ignore"):  # of infinite logits
+        log_p = log_softmax(z, axis=2)
     p = np.exp(log_p)
     p_given = np.take_along_axis(p, given, axis=2)[:, :, 0]
     others = z.copy()

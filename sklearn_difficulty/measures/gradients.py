@@ -55,7 +55,8 @@ def variance_of_gradients(
     -------
     vog : ndarray of shape (n_rows,), float64
         A number in :math:`[0, \infty)`; 0 for a gradient that never moves, so always with
-        one checkpoint. NaN for rows with a NaN or infinite gradient at any checkpoint.
+        one checkpoint. NaN for rows with a NaN or infinite gradient at any checkpoint,
+        or one so large that its square is infinite.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def variance_of_gradients(
         vog = np.sqrt(squares / n_checkpoints).mean(axis=1)
     else:
         vog = np.sqrt((squares / n_checkpoints).mean(axis=1))
-    return np.asarray(vog, dtype=np.float64)
+    return np.where(np.isfinite(vog), vog, np.nan)
 
 
 def _check_stack(gradients: ArrayLike) -> NDArray[Any]:

@@ -159,7 +159,7 @@ def input_margin(
     stack = _check_gradients(gradients, z.shape)
     own, others = _own_and_others(z, labels)
     # One class at a time: the float64 working memory does not grow with their number.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         of_own = _take(stack, own).astype(np.float64)
         norms = np.hstack(
             [

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval
 
 from .._arrays import as_array, as_floats
 from .._parameters import check_parameters
@@ -56,7 +57,9 @@ def group_statistics(
     >>> std
     array([ 1.,  0., nan])
     """
-    check_parameters("group_statistics", n_groups=(n_groups, [Integral]))
+    check_parameters(
+        "group_statistics", n_groups=(n_groups, [Interval(Integral, 0, None, closed="left")])
+    )
     scores, groups = _check_scores_and_groups(scores, groups, n_groups)
     infinite = np.flatnonzero(np.isinf(scores))
     if len(infinite):

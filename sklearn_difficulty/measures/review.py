@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.utils import check_random_state
 
-from .._arrays import as_array, as_numbers
+from .._arrays import as_array, as_floats
 from .._parameters import check_parameters
 from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
 
@@ -287,7 +287,7 @@ def _check_review(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return rows, weights and verdicts as arrays, after checking them."""
     reviewed, wrong = as_array(rows, "rows"), as_array(verdicts, "verdicts")
-    weights = as_numbers(weight, "weight")
+    weights = as_floats(weight, "weight")
     if reviewed.ndim != 1 or len(reviewed) == 0 or reviewed.dtype.kind not in "iu":
         raise ValueError(
             f"rows must be integers of shape (n_reviewed,), got {reviewed.dtype} {reviewed.shape}."

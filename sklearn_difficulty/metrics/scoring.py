@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import _num_samples
 
 from sklearn_difficulty.metrics.detection import detection_report, undefined_as_easiest
 
@@ -162,7 +163,14 @@ class LabelErrorScoring:
             )
         if y is None:
             raise ValueError(f"{self!r} needs y, the labels as given, but y is None.")
-        verdicts = _check_verdicts(verdicts, len(y))  # type: ignore[arg-type]
+        if not callable(getattr(estimator, "score_samples", None)):
+            raise TypeError(
+                f"{self!r} needs an estimator with score_samples, which {estimator!r} has not."
+            )
+        n_rows = _num_samples(y)
+        if not isinstance(X, Mapping) and _num_samples(X) != n_rows:
+            raise ValueError(f"There are {_num_samples(X)} rows in X and {n_rows} labels in y.")
+        verdicts = _check_verdicts(verdicts, n_rows)
         verified = np.flatnonzero(verdicts >= 0)
         is_wrong = verdicts[verified] == 1
         if is_wrong.all() or not is_wrong.any():

@@ -46,7 +46,10 @@ def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
     array = as_array(y, "y")
     # Targets of a regressor may have several columns.
     may_be_targets = array.ndim == 2 and array.dtype.kind in "biuf"
-    return as_numbers(y, "y") if may_be_targets else as_labels(y)
+    y = as_numbers(y, "y") if may_be_targets else as_labels(y)
+    if y.shape[:1] != (len(rows),):
+        raise ValueError(f"y must hold a label for each of the {len(rows)} rows; got {len(y)}.")
+    return y
 
 
 def check_groups(groups: Any, n: int) -> NDArray[Any] | None:

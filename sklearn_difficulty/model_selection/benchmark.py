@@ -134,7 +134,7 @@ def benchmark_scorers(
     rows = as_rows(X, collate_fn=collate_fn_of(next(iter(named.values()))))
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
-    if kind == "instance" and not rows.has_columns:
+    if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
     # All flips before the first training, so that what is wrong with them comes up at once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -186,7 +187,7 @@ def _splits(
         kind = kinds[not for_regression]
         splitter = kind(5 if cv is None else cv, shuffle=True, random_state=random_state)
     else:
-        splitter = check_cv(cv)
+        splitter = _given_splitter(cv)
     all_rows = np.arange(len(y))
     data = X.data if X.has_columns else all_rows
     splits = [(all_rows[train], all_rows[test]) for train, test in splitter.split(data, y, groups)]
@@ -225,6 +226,19 @@ def _splits(
                 "one, or choose other folds."
             )
     return splits
+
+
+def _given_splitter(cv: Any) -> Any:
+    """Return a splitter, or pairs of training and test rows as one."""
+    if not hasattr(cv, "get_n_splits"):
+        pairs = list(cv) if isinstance(cv, Iterable) and getattr(cv, "ndim", True) else [None]
+        if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            raise ValueError(
+                "cv must be a number of folds, a splitter, or an iterable of pairs (train, test); "
+                f"got {cv!r}."
+            )
+        cv = pairs
+    return check_cv(cv)
 
 
 def _check_scores_unseen(scorer: Any) -> None:

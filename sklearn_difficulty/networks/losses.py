@@ -91,7 +91,7 @@ class ZeroMarginHingeLoss(nn.Module):
         loss : Tensor of shape () or, for ``reduction="none"``, (n,)
             Not negative.
         """
-        if self.reduction not in ("mean", "sum", "none"):
+        if not isinstance(self.reduction, str) or self.reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction must be 'mean', 'sum' or 'none'; got {self.reduction!r}.")
         if input.ndim != 2 or target.shape != input.shape[:1]:
             raise ValueError(

@@ -73,6 +73,7 @@ class VGG16(StandardizedNetwork):
     ) -> None:
         super().__init__()
         check_parameters("VGG16", n_channels=(n_channels, SIZE), n_outputs=(n_outputs, SIZE))
+        n_channels, n_outputs = int(n_channels), int(n_outputs)
         channels = checked_widths("channels", channels, 5)
         self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": channels}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
@@ -218,9 +219,11 @@ class ResNet18(StandardizedNetwork):
             n_outputs=(n_outputs, SIZE),
             n_groups=(n_groups, [*SIZE, None]),
         )
+        n_channels, n_outputs = int(n_channels), int(n_outputs)
         first, *_, last = channels = checked_widths("channels", channels, 4)
         if n_groups is None:
             n_groups = math.gcd(32, max(1, last // 16), *channels)
+        n_groups = int(n_groups)
         if any(width % n_groups for width in channels):
             raise ValueError(f"n_groups must divide all of channels, {channels}; got {n_groups}.")
         self.config = {

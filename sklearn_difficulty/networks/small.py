@@ -115,6 +115,7 @@ class MLP(StandardizedNetwork):
     ) -> None:
         super().__init__()
         check_parameters("MLP", n_inputs=(n_inputs, SIZE), n_outputs=(n_outputs, SIZE))
+        n_inputs, n_outputs = int(n_inputs), int(n_outputs)
         hidden_units = checked_widths("hidden_units", hidden_units)
         self.config = {
             "n_inputs": n_inputs,
@@ -180,6 +181,7 @@ class ConvNet(StandardizedNetwork):
     ) -> None:
         super().__init__()
         check_parameters("ConvNet", n_channels=(n_channels, SIZE), n_outputs=(n_outputs, SIZE))
+        n_channels, n_outputs = int(n_channels), int(n_outputs)
         first, second = channels = checked_widths("channels", channels, 2)
         self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": channels}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)

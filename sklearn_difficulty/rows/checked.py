@@ -43,7 +43,8 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
     except (TypeError, ValueError) as error:
         place = _first_that_is_no_number(values)
         if place is None:
-            raise
+            kind = type(values).__name__
+            raise ValueError(f"{name}, of type {kind}, is no array of numbers: {error}") from error
         raise type(error)(f"{name} holds what is no number, {place}: {error}") from error
     if array.dtype.kind not in "biufc":
         way_out = ", for example by (X - X.min()) / np.timedelta64(1, 'D')"
@@ -131,12 +132,9 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
-    names = list(frame.columns)
-    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
-    if twice:
-        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
+    refuse_same_names(frame, name)
     bad = []
-    for i, column_name in enumerate(names):
+    for i, column_name in enumerate(frame.columns):
         column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
         if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufc":
             continue
@@ -148,6 +146,14 @@ def _refuse_columns(frame: Any, name: str) -> None:
             f"{name} has {len(bad)} column(s) that hold no numbers: {', '.join(bad[:LISTED_ROWS])}."
             " Encode them, for example by sklearn.preprocessing.OneHotEncoder, or leave them out."
         )
+
+
+def refuse_same_names(frame: Any, name: str) -> None:
+    """Raise if columns of a DataFrame have the same name."""
+    names = list(frame.columns)
+    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
+    if twice:
+        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
 
 
 def _becomes_floats(values: NDArray[Any]) -> bool:

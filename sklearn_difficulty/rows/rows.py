@@ -321,4 +321,8 @@ def as_view(
             f"scoring_view has {len(view)} rows and X has {len(rows)}: it must hold the same "
             "rows in the same order."
         )
+    if None not in (shapes := (view.row_shape, rows.row_shape)) and shapes[0] != shapes[1]:
+        raise ValueError(
+            f"Rows of scoring_view have the shape {shapes[0]}, those of X {shapes[1]}."
+        )
     return view

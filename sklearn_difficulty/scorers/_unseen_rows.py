@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .._randomness import alone
-from ..rows.checked import is_frame
+from ..rows.checked import is_frame, refuse_same_names
 from ..rows.rows import Rows, as_rows
 from ._trained_source import TrainedSource
 
@@ -139,6 +139,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         """Return checked rows, and their targets if there are labels."""
         check_is_fitted(self)
         if is_frame(X):  # other names come before what is wrong with values
+            refuse_same_names(X, "X")
             validate_data(self, X, skip_check_array=True, reset=False)
         rows = self._rows(X)
         self._check_width(X, rows, reset=False)

@@ -150,6 +150,8 @@ class DifficultyScorer(BaseDifficultyScorer):
 
     def _members(self) -> dict[str, BaseDifficultyScorer]:
         """Return an unfitted scorer for every score, by the name of its column."""
+        if not getattr(self.scores, "ndim", 1):
+            raise ValueError(f"scores must be a list of scores; got {self.scores!r}.")
         members: dict[str, BaseDifficultyScorer] = {}
         for score in self.scores:
             is_pair = isinstance(score, (tuple, list)) and len(score) == 2

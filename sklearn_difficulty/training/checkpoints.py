@@ -31,7 +31,7 @@ def _check_spec(spec: Any) -> int | str | tuple[int, ...]:
     elif isinstance(spec, Integral) and not isinstance(spec, bool):
         if int(spec) >= 1:
             return int(spec)
-    elif isinstance(spec, Iterable):
+    elif isinstance(spec, Iterable) and getattr(spec, "ndim", 1) == 1:
         epochs = tuple(spec)
         if epochs and all(is_epoch(e) for e in epochs):
             return tuple(sorted({int(e) for e in epochs}))

@@ -89,9 +89,11 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
         else (ConvNet, {"n_channels": X.shape[1]})
     )
     scaler = StandardScaler()  # leaves (nearly) constant features alone
-    for start in range(0, len(X), _BLOCK_ROWS):
-        block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
-        scaler.partial_fit(block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1]))
+    with np.errstate(over="ignore"):  # the network refuses a scale that is not finite
+        for start in range(0, len(X), _BLOCK_ROWS):
+            block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
+            flat = block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1])
+            scaler.partial_fit(flat)
     return NeuralNetClassifier(
         module,
         module__n_outputs=len(classes),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import nn
 
-from .._arrays import as_labels
+from .._arrays import as_labels, as_numbers
 from .._parameters import check_parameters
 from ..networks.forward import plain_module
 from ..networks.heads import Head, OutputKind, head_named
@@ -271,6 +271,9 @@ class TrainingRecord(RecordSources):
         difference : str or None
             None if they are the same, or if the record does not know its rows.
         """
+        targets = as_numbers(targets, "targets")
+        if targets.ndim == 0 or len(targets) == 0:
+            raise ValueError("targets must hold a label for every row.")
         if self.rows is None:
             return None
         rows = as_rows(X, collate_fn=self.collate_fn)

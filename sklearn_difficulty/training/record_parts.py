@@ -123,6 +123,7 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
     n_classes = logits.shape[2]
     if classes is None:
         classes = classes_of_columns(y, n_classes)
+    classes = as_labels(classes, "classes")
     if len(classes) != n_classes:
         raise ValueError(
             f"history has {n_classes} columns, and there are {len(classes)} classes, "
@@ -137,6 +138,16 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
     return recorder.trajectory(), classes
 
 
+def _listed(values: Any, name: str) -> list[Any]:
+    """Return what can be iterated over as a list, or raise."""
+    is_single = isinstance(values, (str, bytes, Mapping, PathLike)) or not getattr(values, "ndim", 1)
+    if is_single or not isinstance(values, Iterable):
+        raise TypeError(
+            f"{name} must be a list, one item per checkpoint; got a single {type(values).__name__}."
+        )
+    return list(values)
+
+
 def module_and_checkpoints(
     module: nn.Module,
     states: Iterable[Mapping[str, Any] | str | PathLike[str]],
@@ -149,10 +160,10 @@ def module_and_checkpoints(
         )
     module = copied_module(plain_module(module))
     layout = StateLayout.of(module)
-    sources = list(states)
+    sources = _listed(states, "states")
     if not sources:
         raise ValueError("states is empty; pass at least one state dict or file.")
-    given = list(range(1, len(sources) + 1) if epochs is None else epochs)
+    given = list(range(1, len(sources) + 1)) if epochs is None else _listed(epochs, "epochs")
     numbers = [int(epoch) for epoch in given if is_epoch(epoch)]
     if not len(numbers) == len(given) == len(sources) or sorted(set(numbers)) != numbers:
         raise ValueError(

@@ -159,8 +159,12 @@ class RecordSources:
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
-            largest = max(int(trajectory.targets.max()), int(trajectory.predicted.max()))
-            classes = np.arange(largest + 1)
+            largest = max(
+                trajectory.targets.max(initial=0), int(trajectory.predicted.max(initial=0))
+            )
+            if trajectory.targets.dtype.kind not in "iu" or largest > np.iinfo(np.int32).max:
+                raise ValueError("targets of the trajectory are no positions of classes.")
+            classes = np.arange(int(largest) + 1)
         return cls(None, [], classes=classes, outputs=outputs, trajectory=trajectory)
 
     @classmethod

@@ -77,19 +77,20 @@ class Trajectory:
     rows: RowsFingerprint | None = None
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.count)
+        shape = getattr(self.count, "shape", ())
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in ("mode", "rows") or (field.name == "logits" and value is None):
                 continue
             is_array = isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+            is_array = is_array and not isinstance(value, np.ma.MaskedArray)
             of_epochs = field.name != "targets"
             expected = shape if of_epochs else shape[1:]
             if len(shape) != 2 or not is_array or value.shape[: len(expected)] != expected:
                 raise ValueError(
                     f"{field.name} of a Trajectory must be an array of numbers, of shape "
                     f"{'(n_epochs, n_rows)' if of_epochs else '(n_rows,)'} = {expected}; got "
-                    f"{type(value).__name__} of shape {np.shape(value)}."
+                    f"{type(value).__name__} of shape {getattr(value, 'shape', ())}."
                 )
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .._parameters import check_parameters
 from ..networks.heads import Head, OutputKind, head_named
 from .row_names import RowNames, numbers_of, outputs_of, positions, refuse_unknown_positions
 from .trajectory import Trajectory
@@ -77,6 +78,7 @@ class TrajectoryRecorder:
     ) -> None:
         if isinstance(n_rows, bool) or not isinstance(n_rows, (int, np.integer)) or n_rows < 1:
             raise ValueError(f"n_rows must be an integer of at least 1; got {n_rows!r}.")
+        check_parameters("TrajectoryRecorder", keep_logits=(keep_logits, ["boolean"]))
         self.n_rows = int(n_rows)
         self.ids = ids
         self._row_names = None if ids is None else RowNames(ids, self.n_rows)
@@ -225,7 +227,9 @@ class TrajectoryRecorder:
         targets : array-like of shape (n_rows,)
             Positions of output columns; numbers for a regressor.
         """
-        labels = torch.as_tensor(targets)
+        labels = numbers_of(targets, "targets")
+        if labels.shape[:1] != (self.n_rows,):
+            raise ValueError(f"targets must hold {self.n_rows} labels, one per row.")
         self._expected = labels.float() if self._head.is_regression else labels.flatten().long()
 
     def _note_targets(self, rows: torch.Tensor, labels: torch.Tensor) -> None:

@@ -21,7 +21,6 @@ import torch
 from instances import SMALLEST
 from robustness.outcomes import NAMED
 from sklearn.base import clone, is_regressor
-from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from small_nets import TwoLayers, make_net
 
@@ -163,7 +162,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "kind": "instance",
         "X": X,
         "noise_matrix": None,
-        "estimator": LogisticRegression(),
+        "estimator": None,
         "random_state": 0,
     },
     "default_network": {"X": X, "y": Y},
@@ -458,7 +457,7 @@ def recorded_net() -> NeuralNetClassifier:
 
 
 def _load(directory: Any, **arguments: Any) -> Any:
-    if directory == SAVED:
+    if isinstance(directory, Path) and directory == SAVED:
         directory = saved_record().name
     return _read(TrainingRecord.load(directory, **arguments))
 

@@ -119,7 +119,6 @@ EQUAL: dict[str, tuple[Callable[[np.ndarray], bool], Callable[[np.ndarray], Any]
         lambda a: pl.DataFrame({f"c{i}": a[:, i] for i in range(a.shape[1])}),
     ),
     "matrix": (_is("fiub", 2), lambda a: _matrix(a)),
-    "memory view": (_is("fiub"), lambda a: memoryview(np.ascontiguousarray(a))),
 }
 
 
@@ -225,6 +224,11 @@ BROKEN: dict[str, tuple[Callable[[np.ndarray], bool], Callable[[np.ndarray], Any
         lambda a: pd.DataFrame(np.ones((len(a), 2)), columns=["a", "a"]),
     ),
     "frame of complex": (_any, lambda a: pd.DataFrame({"a": np.ones(len(a)) * 1j})),
+}
+
+OF_TORCH = {
+    *("tensor with gradient", "sparse tensor", "tensor without content"),
+    *("bfloat16", "quantized", "nested tensor"),
 }
 
 # For rows only, which may come from a Dataset.

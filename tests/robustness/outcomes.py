@@ -38,7 +38,7 @@ NAMED = (ValueError, TypeError, AttributeError, OSError)
 # What a message has to speak of, if not of the argument by its name.
 SUBJECTS = re.compile(
     r"rows?\b|columns?\b|class(es)?\b|labels?\b|epochs?\b|members?\b|parameter|features?\b"
-    r"|samples?\b|network|module|estimator|record\b|shape|dtype|ids?\b",
+    r"|\bX\b|\by\b|tensor|outputs|groups|samples?\b|network|module|estimator|record\b|shape|dtype|ids?\b",
     re.IGNORECASE,
 )
 SECONDS = 20
@@ -223,7 +223,7 @@ def difference(found: Any, expected: Any) -> str:
         other = theirs[name]
         if array.shape != other.shape:
             return f"{name} has the shape {array.shape} instead of {other.shape}"
-        if other.dtype.kind in "fiub" and _is_numeric(array):
+        if other.dtype.kind in "fiub" and (array.dtype.kind in "fiub" or _is_numeric(array)):
             array = array.astype(np.float64)
             same = np.allclose(array, other, rtol=1e-4, atol=1e-5, equal_nan=True)
         else:
