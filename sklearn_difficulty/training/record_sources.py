@@ -116,7 +116,8 @@ class RecordSources:
         Parameters
         ----------
         net : skorch.NeuralNet
-            Fitted, with a `RecordTraining` among its callbacks. Its module is copied.
+            Fitted, with a `RecordTraining` among its callbacks. Its module is copied. A callback
+            may have stopped the fit early; one that ended with an error is refused.
         classes : array-like of shape (n_classes,), default=None
             What the output columns stand for; None takes the labels that the net was fitted on,
             which skorch understands as positions of columns.

@@ -309,6 +309,7 @@ def test_a_few_digits_take_no_memory(folder, name, config):
         b'{"format": NaN}',
         b'{"format": Infinity}',
         b'{"format": ' + b"1" * 10**5 + b"}",
+        b'{"format": 1, "module": null}',
         b'{"format": 2}',
         b'{"format": 2, "format": 2}',
         b"\xff\xfe{}",
@@ -317,7 +318,7 @@ def test_a_few_digits_take_no_memory(folder, name, config):
         b"\0" * 99,
         b" " * (2**25 + 1),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_hostile_headers(folder, content):
     (folder / "record.json").write_bytes(content)
