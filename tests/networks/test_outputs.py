@@ -194,6 +194,19 @@ def test_losses_that_want_the_structure_get_it(settings, data):
     assert record.trajectory is not None
 
 
+def test_structures_of_training_only_are_trained_as_their_logits(data, plain):
+    class WithHelper(Named):
+        """Returns the logits of a helper too while it learns, as Inception does."""
+
+        def forward(self, x):
+            logits = super().forward(x)
+            return Pair(logits, 2 * logits) if self.training else logits
+
+    found = table_of(make_net(module=WithHelper, max_epochs=2), *data)
+    for expected, numbers in zip(plain, found, strict=True):
+        np.testing.assert_array_equal(numbers, expected)
+
+
 def test_validation_sets_are_scored_from_structures(data):
     X, y = data
     module = returning(lambda logits, hidden: {"hidden": hidden, "logits": logits})
