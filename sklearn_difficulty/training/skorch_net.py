@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.frozen import FrozenEstimator
-from skorch import NeuralNet, NeuralNetClassifier, helper
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, helper
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -95,6 +95,14 @@ def outputs_of_first_rows(net: NeuralNet, X: Any) -> tuple[Inputs, Any]:
     with evaluation_mode(module), torch.no_grad():
         try:
             outputs = net.infer(inputs)
+        except AttributeError as error:
+            if isinstance(net, NeuralNetBinaryClassifier) and error.name == "dim":
+                raise ValueError(
+                    f"skorch's NeuralNetBinaryClassifier takes a tensor, or a tuple that begins "
+                    f"with one, and the module returns {type(error.obj).__name__}. Let it return "
+                    "a tuple, or use NeuralNetClassifier with criterion=nn.BCEWithLogitsLoss."
+                ) from error
+            raise
         except RuntimeError as error:
             if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
                 raise ValueError(
