@@ -26,7 +26,7 @@ def first_output(outputs: Any) -> Any:
     logits = outputs.get("logits") if is_dict else getattr(outputs, "logits", None)
     parts = outputs if isinstance(outputs, (tuple, list)) else ()
     for part in (logits, *parts):
-        if hasattr(part, "ndim"):
+        if getattr(part, "ndim", 0):  # a loss may come first
             return part
     held = f" with {[str(name) for name in outputs]}" if is_dict else ""
     raise ValueError(

@@ -16,6 +16,7 @@ and what is done instead:
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.frozen import FrozenEstimator
-from skorch import NeuralNet, NeuralNetClassifier, helper
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, helper
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -111,6 +112,14 @@ def outputs_of_first_rows(net: NeuralNet, X: Any) -> tuple[Inputs, Any]:
     with evaluation_mode(module), torch.no_grad():
         try:
             outputs = net.infer(inputs)
+        except AttributeError as error:
+            if isinstance(net, NeuralNetBinaryClassifier) and error.name == "dim":
+                raise ValueError(
+                    f"skorch's NeuralNetBinaryClassifier takes a tensor, or a tuple that begins "
+                    f"with one, and the module returns {type(error.obj).__name__}. Let it return "
+                    "a tuple, or use NeuralNetClassifier with criterion=nn.BCEWithLogitsLoss."
+                ) from error
+            raise
         except RuntimeError as error:
             if isinstance(inputs, torch.Tensor) and not inputs.is_floating_point():
                 raise ValueError(
@@ -178,8 +187,10 @@ def matched_to_module(
         head_of(net).check(outputs, len(classes), name)
     if y is not None:
         y = like_outputs(y, net, outputs)
-        if not isinstance(returned, torch.Tensor):
-            _give_predictions_to_loss(net, returned, y[: len(outputs)], inputs)
+        _give_predictions_to_loss(net)
+        if not isinstance(returned, torch.Tensor):  # settle it now
+            with suppress(Exception):
+                net.get_loss(returned, y[: len(outputs)], X=inputs, training=False)
     if isinstance(X, LabelledDataset) and y is not None:
         X = LabelledDataset(X.dataset, y)
     valid = predefined_validation_set(net)
@@ -201,29 +212,35 @@ def named_classes(net: NeuralNet) -> Any:
     return None if classes is None or len(classes) == 0 else classes
 
 
-def _give_predictions_to_loss(
-    net: NeuralNet, returned: Any, targets: NDArray[Any], inputs: Inputs
-) -> None:
-    """Let the loss see the predictions alone, if it takes these and not all that is returned."""
+def _give_predictions_to_loss(net: NeuralNet) -> None:
+    """Let the loss see the predictions alone, where it does not take all that is returned."""
     skorch_infer, skorch_loss = net.infer, net.get_loss
+    takes_all: bool | None = None  # not known before it is given a structure
 
-    def is_taken(outputs: Any) -> bool:
-        try:
-            skorch_loss(outputs, targets, X=inputs, training=False)
-        except Exception:  # whatever a loss makes of what it does not know
-            return False
-        return True
+    def get_loss(y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal takes_all
+        if isinstance(y_pred, torch.Tensor) or takes_all:
+            return skorch_loss(y_pred, *args, **kwargs)
+        if takes_all is None:
+            try:
+                loss = skorch_loss(y_pred, *args, **kwargs)
+            except Exception:  # whatever a loss makes of what it does not know
+                loss = skorch_loss(first_output(y_pred), *args, **kwargs)
+                takes_all = False
+            else:
+                takes_all = True
+            return loss
+        return skorch_loss(first_output(y_pred), *args, **kwargs)
 
-    if is_taken(returned) or not is_taken(first_output(returned)):
-        return
-    net.get_loss = StandIn(
-        net, "get_loss", lambda y_pred, *args, **kw: skorch_loss(first_output(y_pred), *args, **kw)
-    )
+    net.get_loss = StandIn(net, "get_loss", get_loss)
     if not any(has_own(net, name) for name in _LOSS_STEPS):
-        # skorch fails on such outputs, so no callback is used to them; nor can its scores be.
-        net.infer = StandIn(
-            net, "infer", lambda *args, **kw: first_output(skorch_infer(*args, **kw))
-        )
+
+        def infer(*args: Any, **kwargs: Any) -> Any:
+            returned = skorch_infer(*args, **kwargs)
+            # skorch fails on a structure, so no callback is used to it; nor can its scores be.
+            return first_output(returned) if takes_all is False else returned
+
+        net.infer = StandIn(net, "infer", infer)
 
 
 def has_own(net: NeuralNet, name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from readings import READERS, fitted_with, table_of
-from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from small_nets import Named, NeverTrain, make_net
@@ -46,6 +46,7 @@ STRUCTURES = {
     "list": lambda logits, hidden: [logits, hidden],
     "named tuple": Pair,
     "tuple after None": lambda logits, hidden: (None, logits, hidden),
+    "tuple after a loss": lambda logits, hidden: (hidden.sum(), logits),
     "named tuple with logits": lambda logits, hidden: WithLoss(hidden.sum(), logits, hidden),
     "dict": lambda logits, hidden: {"hidden": hidden, "logits": logits},
     "dataclass": lambda logits, hidden: Output(hidden, logits),
@@ -192,6 +193,35 @@ def test_losses_that_want_the_structure_get_it(settings, data):
     # The penalty on what is hidden shrinks the weights.
     assert norms[-1] < expected.checkpoints[-1].state_dict()["hidden.weight"].norm()
     assert record.trajectory is not None
+
+
+def test_structures_of_training_only_are_trained_as_their_logits(data, plain):
+    class WithHelper(Named):
+        """Returns the logits of a helper too while it learns, as Inception does."""
+
+        def forward(self, x):
+            logits = super().forward(x)
+            return Pair(logits, 2 * logits) if self.training else logits
+
+    found = table_of(make_net(module=WithHelper, max_epochs=2), *data)
+    for expected, numbers in zip(plain, found, strict=True):
+        np.testing.assert_array_equal(numbers, expected)
+
+
+@pytest.mark.parametrize("wraps", [tuple, list])
+def test_binary_nets_of_skorch_take_tuples_only(wraps, data):
+    class OneLogit(Named):
+        def forward(self, x):
+            return wraps([super().forward(x), x])
+
+    X, y = data
+    net = make_net(NeuralNetBinaryClassifier, module=OneLogit, module__n_outputs=1)
+    net.set_params(criterion=nn.BCEWithLogitsLoss, max_epochs=2)
+    if wraps is tuple:
+        assert np.isfinite(VoGScorer(net).fit(X, y % 2).difficulty_).all()
+        return
+    with pytest.raises(ValueError, match="NeuralNetBinaryClassifier takes a tensor, or a tuple"):
+        VoGScorer(net).fit(X, y % 2)
 
 
 def test_validation_sets_are_scored_from_structures(data):

@@ -101,7 +101,6 @@ class Stack:
         }
         _, targets, _ = matched_to_module(self.net, pool.X.data, pool.targets, pool.classes)
         self._targets = _as_tensor(targets).to(self.device)
-        self._loss_takes_all = "get_loss" not in vars(self.net)  # else predictions are found for it
         self._X = self._on_device(pool.X)
         self._view = self._X if pool.view is pool.X else self._on_device(pool.view)
         self._takes_batches = len(nets) > 1 and self._try_stacked_inputs(len(nets))
@@ -183,10 +182,9 @@ class Stack:
         return self.net.get_loss(outputs, targets, X=inputs, training=True)
 
     def _call(self, parameters: Tensors, buffers: Tensors, inputs: Inputs) -> Any:
-        """Return what the module predicts, or all that the loss takes, with these tensors."""
+        """Return what the module returns with these tensors."""
         state = {**parameters, **buffers}
-        outputs = functional_call(self.module, state, *as_arguments(inputs))
-        return outputs if self._loss_takes_all else first_output(outputs)
+        return functional_call(self.module, state, *as_arguments(inputs))
 
     def _state(self, k: int) -> tuple[Tensors, Tensors]:
         """Return one member's parameters and buffers."""
