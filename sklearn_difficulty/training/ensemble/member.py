@@ -168,7 +168,7 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
 def untrained_record(pool: Pool, sizes: Sequence[int]) -> TrainingRecord:
     """Return a record of an untrained network; refuse what cannot be trained on so many rows."""
     n, of_member = len(pool.targets), " that a member is trained on"
-    refuse_sampler_in_ensembles(pool.net, n)
+    refuse_sampler_in_ensembles(pool.net, n, sizes)
     net = training_clone(pool.net, verbose=0)
     for size in sizes:
         refuse_no_steps(net, size, of_member)
