@@ -8,6 +8,7 @@ and folds, have fewer.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -110,8 +111,10 @@ def refuse_other_sampler(net: NeuralNet, n: int) -> None:
             )
 
 
-def refuse_sampler_in_ensembles(net: NeuralNet, n: int) -> None:
-    """Raise if members, which have other rows, cannot follow the net's sampler."""
+def refuse_sampler_in_ensembles(net: NeuralNet, n: int, sizes: Sequence[int]) -> None:
+    """Raise if members, which have some of n rows, cannot follow the net's sampler."""
+    if all(list(sizes) == [_made_for(sampler)] for sampler in _samplers_of(net).values()):
+        return  # there is none, or it was made for members
     refuse_other_sampler(net, n)
     for name, sampler in _samplers_of(net).items():
         if name == "iterator_train" or _cut(sampler, np.arange(n), n) is None:
@@ -124,8 +127,8 @@ def refuse_sampler_in_ensembles(net: NeuralNet, n: int) -> None:
 
 
 def for_member(net: NeuralNet, rows: NDArray[np.intp], n: int) -> NeuralNet:
-    """Return the net with a sampler for some of n rows, the net itself if it has no sampler."""
-    samplers = _samplers_of(net)
+    """Return the net with a sampler for some of n rows, the net itself if it has none for all."""
+    samplers = {k: sampler for k, sampler in _samplers_of(net).items() if _made_for(sampler) == n}
     if not samplers:
         return net
     net = copy.copy(net)  # not by set_params, which skorch refuses for a net that was fitted

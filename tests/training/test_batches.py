@@ -86,6 +86,13 @@ def test_samplers_that_members_can_follow(make_net, data, settings):
     assert vars(net)[name] is settings[name]
 
 
+def test_sampler_for_the_rows_of_a_member(make_net, data):
+    net = make_net(iterator_train__sampler=RandomSampler(range(24)))
+    settings = {"n_members": 2, "train_size": 0.5, "random_state": 0}
+    ResampledEnsemble(net, **settings).fit(*data)
+    assert for_member(net, np.arange(24), 48) is net
+
+
 class Curriculum(torch.utils.data.Sampler):
     def __iter__(self):
         return iter(range(48))

@@ -182,7 +182,7 @@ def initialized_clone(net: NeuralNet) -> NeuralNet:
 def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None:
     """Raise for an initialized net that cannot be trained on as many rows as members have."""
     n, of_member = len(pool.targets), " that a member is trained on"
-    refuse_sampler_in_ensembles(pool.net, n)
+    refuse_sampler_in_ensembles(pool.net, n, sizes)
     refuse_unwatched_monitors(net)
     refuse_memory_of_rows(net.criterion_, pool.X, n, len(pool.classes))
     for size in sizes:
