@@ -131,18 +131,17 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
-    names = list(frame.columns)
-    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
-    if twice:
-        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
+    names, dtypes = list(frame.columns), list(frame.dtypes)
+    if len(set(names)) < len(names):
+        twice = next(column_name for column_name in names if names.count(column_name) > 1)
+        raise ValueError(f"{name} has several columns that are called {twice!r}; rename them.")
     bad = []
-    for i, column_name in enumerate(names):
-        column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
-        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufc":
+    for i, dtype in enumerate(dtypes):
+        if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
             continue
-        values = np.asarray(column)
+        values = np.asarray(frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
         if values.dtype.kind in "mM" or not _becomes_floats(values):
-            bad.append(f"{column_name!r} ({column.dtype})")
+            bad.append(f"{names[i]!r} ({dtype})")
     if bad:
         raise ValueError(
             f"{name} has {len(bad)} column(s) that hold no numbers: {', '.join(bad[:LISTED_ROWS])}."
