@@ -273,7 +273,7 @@ class _Walk:
 
     def _feed_named(self, value: Any, name: str, where: str) -> None:
         """Feed what pickle would find by its name."""
-        found: Any = sys.modules.get(pickle.whichmodule(value, name))
+        found: Any = sys.modules.get(pickle.whichmodule(value, name))  # type: ignore[attr-defined]  # not in typeshed
         self._token(getattr(found, "__name__", None), name)
         if hasattr(type(value), "cache_info"):  # of lru_cache
             self.feed(value.__wrapped__, where)
