@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,7 +124,7 @@ def fitted_scorer(
         )
     # What was trained before is quick to read, and two fitted estimators can have equal parameters.
     if memory is None or is_trained(getattr(scorer, "estimator", None)):
-        fitted = _fit(clone(scorer), X, y, dict(params), None)
+        fitted = _fit(clone(scorer), X, y, dict(params))
     else:
         fitted = _remembered(scorer, X, y, params, memory, cache_key)
     _refuse_other_rows(fitted, X, y)
@@ -153,15 +155,47 @@ def _remembered(
             "memory=None."
         ) from error
     if isinstance(memory, str):
-        check_writable(folder_of(memory), "memory")
         memory = str(folder_of(memory))
+        check_writable(Path(memory), "memory")
     # joblib would hash tensors by where they lie, and overlook the user's code.
-    cached = check_memory(memory).cache(_fit, ignore=["scorer"])
-    return cached(scorer, _as_arrays(X), _as_arrays(y), _as_arrays(params), key)
+    cached = check_memory(memory).cache(_fit_and_seal, ignore=["scorer"])
+    given = scorer, _as_arrays(X), _as_arrays(y), _as_arrays(params), key
+    sealed = cached(*given)
+    if not _is_whole(sealed):
+        warn_caller("A scorer in memory has changed since it was written; it is fitted anew.")
+        cached.call_and_shelve(*given).clear()
+        sealed = cached(*given)
+    content, seal = sealed
+    return content if seal is None else pickle.loads(content)
 
 
-def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None) -> Any:
-    """Fit a scorer; `key` is what the cache knows it by."""
+def _fit_and_seal(
+    scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None
+) -> tuple[Any, str | None]:
+    """Fit a scorer and return its pickle with a digest; without one itself, if it has no pickle."""
+    fitted = _fit(scorer, X, y, params)
+    try:
+        content = pickle.dumps(fitted)
+    except Exception:  # joblib warns that it cannot be kept
+        return fitted, None
+    return content, _digest(content)
+
+
+def _is_whole(sealed: Any) -> bool:
+    """Tell whether what comes from the cache is what was written."""
+    if not isinstance(sealed, tuple) or len(sealed) != 2:
+        return False
+    content, seal = sealed
+    return seal is None or (isinstance(content, bytes) and _digest(content) == seal)
+
+
+def _digest(content: bytes) -> str:
+    """Return a digest of a pickle."""
+    return hashlib.blake2b(content).hexdigest()
+
+
+def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+    """Fit a scorer."""
     return scorer.fit(X, y, **params)
 
 

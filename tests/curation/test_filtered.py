@@ -498,6 +498,34 @@ def test_memory_knows_a_network_by_its_weights(wine, tmp_path):
     assert fit(module) == 2
 
 
+def test_memory_that_was_changed_is_made_anew(tmp_path):
+    found = FilteredClassifier(Recorder(), scorer=Scripted(), memory=str(tmp_path))
+    expected = found.fit(X6, Y6).difficulty_
+    (path,) = tmp_path.rglob("output.pkl")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    n_warned = 0
+    for i in rng.choice(len(whole), 60, replace=False):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert_array_equal(found.fit(X6, Y6).difficulty_, expected)
+        n_warned += any("it is fitted anew" in str(warning.message) for warning in caught)
+        path.write_bytes(whole)
+    # What cannot be unpickled at all is only logged by joblib; harmless are notes of the pickle.
+    assert 10 < n_warned < fits.n < 61
+
+
+def test_an_unusable_memory_is_found_before_training(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"memory='.*file' cannot hold results"):
+        FilteredClassifier(scorer=Scripted(), memory=str(tmp_path / "file")).fit(X6, Y6)
+    assert fits.n == 0
+    monkeypatch.setenv("HOME", str(tmp_path))
+    FilteredClassifier(Recorder(), scorer=Scripted(), memory="~/scorers").fit(X6, Y6)
+    assert (tmp_path / "scorers").is_dir()
+
+
 def test_memory_of_what_cannot_be_kept(wine, tmp_path):
     net = small_net(callbacks=[("count", CountFits())], module=lambda n_inputs: TwoLayers(n_inputs))
     scorer = TrainingDynamicsScorer(net, random_state=0)

@@ -81,7 +81,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
     cache_dir : path-like, default=None
         Where every member is written as soon as it is finished. Another fit with the same network,
         data, split, seed and readout takes it from there, also if the process was killed meanwhile.
-        The user guide says what is recognised, :ref:`members_on_disk`.
+        The user guide says :ref:`what is recognised <members_on_disk>`.
     cache_key : str, default=None
         Stands, in `cache_dir`, for what of network, data and readout cannot be recognised, such as
         files that your code reads: change it whenever that changes. None refuses to cache where
