@@ -168,8 +168,9 @@ class LabelErrorScoring:
                 f"{self!r} needs an estimator with score_samples, which {estimator!r} has not."
             )
         n_rows = _num_samples(y)
-        if not isinstance(X, Mapping) and _num_samples(X) != n_rows:
-            raise ValueError(f"There are {_num_samples(X)} rows in X and {n_rows} labels in y.")
+        for part in X.values() if isinstance(X, Mapping) else [X]:
+            if _num_samples(part) != n_rows:
+                raise ValueError(f"X has {_num_samples(part)} rows and y {n_rows} labels.")
         verdicts = _check_verdicts(verdicts, n_rows)
         verified = np.flatnonzero(verdicts >= 0)
         is_wrong = verdicts[verified] == 1

@@ -89,7 +89,8 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
         else (ConvNet, {"n_channels": X.shape[1]})
     )
     scaler = StandardScaler()  # leaves (nearly) constant features alone
-    with np.errstate(over="ignore"):  # the network refuses a scale that is not finite
+    # The network refuses a scale that is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(X), _BLOCK_ROWS):
             block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
             flat = block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1])

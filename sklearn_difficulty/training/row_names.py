@@ -77,12 +77,15 @@ def outputs_of(outputs: Any) -> Any:
 def numbers_of(values: Any, name: str) -> torch.Tensor:
     """Return outputs or labels as a tensor without a graph."""
     if isinstance(values, torch.Tensor):
+        if values.is_meta:
+            raise TypeError(f"{name} are a tensor on the meta device, without values.")
         return values.detach()
     array = as_array(values, name)
     if array.dtype.kind not in "biuf":
         way_out = "positions of output columns" if name == "labels" else "tensors"
         raise ValueError(f"{name} hold {kind_of_values(array)}; pass {way_out}.")
-    return torch.from_numpy(np.array(native(array)))
+    array = array.astype(np.int64) if array.dtype.kind == "u" else native(array)
+    return torch.from_numpy(np.array(array))
 
 
 def _integers(ids: Any) -> np.ndarray[Any, Any]:

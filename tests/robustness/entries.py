@@ -22,7 +22,7 @@ from instances import SMALLEST
 from robustness.outcomes import NAMED
 from sklearn.base import clone, is_regressor
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from small_nets import TwoLayers, make_net
+from small_nets import Tiny, make_net
 
 from sklearn_difficulty import (
     FilteredClassifier,
@@ -80,7 +80,7 @@ def copied(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def tiny_net(**settings: Any) -> NeuralNetClassifier:
-    return make_net(**{"max_epochs": 2, "batch_size": 8, **settings})
+    return make_net(**{"module": Tiny, "max_epochs": 2, "batch_size": 8, **settings})
 
 
 # -------------------------------------------------------------------------------- pure functions
@@ -540,7 +540,7 @@ def record_entries() -> Iterator[tuple[str, Entry]]:
         ),
     )
     with isolated_rng(0):
-        module = TwoLayers()
+        module = Tiny()
     yield (
         "TrainingRecord.from_checkpoints",
         Entry(

@@ -79,16 +79,24 @@ def outcome_of(
     argument: str = "",
     *,
     named: tuple[type[BaseException], ...] = NAMED,
+    notes_suffice: bool = False,
     may_be_infinite: bool = False,
 ) -> Outcome:
-    """Return what came of a call in which this argument is the hostile one."""
+    """Return what came of a call in which this argument is the hostile one.
+
+    `notes_suffice` for settings of the user's net, which torch and skorch judge: there an error
+    needs a note that says where it came up.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with time_limit():
                 value = call()
         except BaseException as error:
-            return Outcome(error=error, problem=problem_of_error(error, argument, named))
+            problem = problem_of_error(error, argument, named)
+            if notes_suffice and getattr(error, "__notes__", None):
+                problem = ""
+            return Outcome(error=error, problem=problem)
     raw = [w for w in caught if issubclass(w.category, RuntimeWarning)]
     if raw:
         where = short(raw[0].filename)
