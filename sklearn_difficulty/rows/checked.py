@@ -150,9 +150,9 @@ def _refuse_columns(frame: Any, name: str) -> None:
 def refuse_same_names(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame have the same name."""
     names = list(frame.columns)
-    twice = [column_name for column_name in set(names) if names.count(column_name) > 1]
-    if twice:
-        raise ValueError(f"{name} has several columns that are called {twice[0]!r}; rename them.")
+    if len(set(names)) < len(names):
+        twice = next(column_name for column_name in names if names.count(column_name) > 1)
+        raise ValueError(f"{name} has several columns that are called {twice!r}; rename them.")
 
 
 def _becomes_floats(values: NDArray[Any]) -> bool:

@@ -140,8 +140,8 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
 
 def _listed(values: Any, name: str) -> list[Any]:
     """Return what can be iterated over as a list, or raise."""
-    is_single = isinstance(values, (str, bytes, Mapping, PathLike)) or not getattr(values, "ndim", 1)
-    if is_single or not isinstance(values, Iterable):
+    is_single = isinstance(values, (str, bytes, Mapping, PathLike))
+    if is_single or not isinstance(values, Iterable) or not getattr(values, "ndim", 1):
         raise TypeError(
             f"{name} must be a list, one item per checkpoint; got a single {type(values).__name__}."
         )
