@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..networks.forward import plain_module
 from .files.states import StateLayout, fitted_state, read_file
 from .files.tensors import read_content, unpacked
 
@@ -148,6 +149,7 @@ class Checkpoint:
     digest: str | None = None  # of the file, which is refused if it has changed
     layout: StateLayout | None = None  # of the network, to be found in a file of other loops
 
+    @torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the state on the CPU, read from disk if it lies there."""
         if self.tensors is not None:
@@ -158,12 +160,12 @@ class Checkpoint:
         return unpacked(read_content(self.path, self.digest), self.path)
 
 
+@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
-    # torch.compile's wrapper puts "_orig_mod." before every name; the plain module does not.
-    state = getattr(module, "_orig_mod", module).state_dict()
+    # A wrapper puts "_orig_mod." or "module." before every name; the plain module does not.
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in state.items()
+        for name, value in plain_module(module).state_dict().items()
         if isinstance(value, torch.Tensor)
     }

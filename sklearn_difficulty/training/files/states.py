@@ -198,6 +198,7 @@ def _read_torch(content: bytes) -> Any:
 # --------------------------------------------------------------------------------------- layouts
 
 
+@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def fitted_state(source: Mapping[str, Any], layout: StateLayout) -> FittedState:
     """Return copies of the network's tensors in a source, in the network's floating types.
 
