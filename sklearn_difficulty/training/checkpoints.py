@@ -164,8 +164,9 @@ class Checkpoint:
 def copy_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of the module's tensors on the CPU, untouched by later training."""
     # A wrapper puts "_orig_mod." or "module." before every name; the plain module does not.
+    state = plain_module(module).state_dict()
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in plain_module(module).state_dict().items()
+        for name, value in state.items()
         if isinstance(value, torch.Tensor)
     }

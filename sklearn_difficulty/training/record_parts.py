@@ -136,7 +136,6 @@ def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory
     return recorder.trajectory(), classes
 
 
-@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def module_and_checkpoints(
     module: nn.Module,
     states: Iterable[Mapping[str, Any] | str | PathLike[str]],
