@@ -149,6 +149,7 @@ class Checkpoint:
     digest: str | None = None  # of the file, which is refused if it has changed
     layout: StateLayout | None = None  # of the network, to be found in a file of other loops
 
+    @torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the state on the CPU, read from disk if it lies there."""
         if self.tensors is not None:

@@ -119,6 +119,7 @@ def _arguments(criterion: nn.Module) -> dict[str, Any]:
     return {**own, "tensors": list(criterion.state_dict())}
 
 
+@torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
 def read_parts(folder: Path, module: nn.Module | None, criterion: nn.Module | None) -> RecordParts:
     """Return the parts of a saved record; see `TrainingRecord.load`."""
     folder = folder.expanduser().resolve()  # checkpoints are read later, from whatever directory

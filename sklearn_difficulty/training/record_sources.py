@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from skorch import NeuralNet
 from torch import nn
 
@@ -199,6 +200,7 @@ class RecordSources:
         return cls.from_trajectory(trajectory, classes=classes)
 
     @classmethod
+    @torch.inference_mode(False)  # with weights made in it, nothing could be differentiated
     def from_checkpoints(
         cls,
         module: nn.Module,

@@ -326,6 +326,14 @@ def test_hostile_headers(folder, content):
         TrainingRecord.load(folder)
 
 
+@pytest.mark.parametrize("again", ['"n_epochs": 3', '"n_epochs": 4'])
+def test_keys_that_occur_twice(folder, again):
+    text = (folder / "record.json").read_text()
+    (folder / "record.json").write_text(text.replace("{", "{" + again + ",", 1))
+    with pytest.raises(ValueError, match=r"record\.json is damaged: a key occurs twice"):
+        TrainingRecord.load(folder)
+
+
 WRONG = [None, True, -1, 1.5, 10**40, "x", "", [], [None], [[1]], {}, {"a": 1}, {"name": 1}]
 
 

@@ -113,6 +113,26 @@ def test_half_precision_states_can_be_scored(data):
     assert np.isfinite(VoGScorer(record).fit(*data).difficulty_).all()
 
 
+@pytest.mark.parametrize("suffix", ["dict", "safetensors", "pt"])
+def test_states_are_read_as_ordinary_tensors_in_inference_mode(suffix, data, tmp_path):
+    sources = [{k: v * s for k, v in STATE.items()} for s in (1, 2)]
+    if suffix != "dict":
+        paths = [tmp_path / f"{number}.{suffix}" for number in (1, 2)]
+        for path, state in zip(paths, sources, strict=True):
+            (torch.save if suffix == "pt" else save_file)(state, path)
+        sources = paths
+    with torch.inference_mode():
+        record = TrainingRecord.from_checkpoints(MODULE, sources, classes=[0, 1, 2])
+        states = [checkpoint.state_dict() for checkpoint in record.checkpoints]
+        record.save(tmp_path / "record")
+        again = TrainingRecord.load(tmp_path / "record", MODULE)
+        states += [checkpoint.state_dict() for checkpoint in again.checkpoints]
+        states += [dict(r.module.named_parameters()) for r in (record, again)]
+    assert not any(value.is_inference() for state in states for value in state.values())
+    for read in (record, again):
+        assert np.isfinite(VoGScorer(read).fit(*data).difficulty_).all()
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_folders_of_hugging_face(name, tmp_path, monkeypatch):
     (save_file if "safetensors" in name else torch.save)(STATE, tmp_path / name)
