@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from .._progress import SILENT, Task
-from ..networks.forward import call_module, module_device
+from ..networks.forward import call_module, first_tensor, module_device
 from ..rows.inputs import Inputs, copied, leaves, n_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
@@ -126,9 +126,8 @@ class EmbeddingReader:
 
     def _flat(self, probe: Probe, value: Any, n: int) -> torch.Tensor:
         """Return a copy of the values as a matrix of floats, pooled and scaled as asked for."""
-        if isinstance(value, (tuple, list)):
-            value = value[0]
-        if len(value) != n or not value.is_floating_point():
+        value = first_tensor(value)
+        if value is None or not value.is_floating_point() or value.shape[:1] != (n,):
             raise ValueError(
                 f"What is computed at {probe.name!r} is no floating tensor with one entry per row "
                 "along axis 0."

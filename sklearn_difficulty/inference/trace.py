@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
-from ..networks.forward import call_module, refuse_scripted
+from ..networks.forward import call_module, first_tensor, refuse_scripted
 from ..rows.inputs import Inputs, copied, leaves, n_rows, take_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
@@ -120,9 +120,10 @@ class Trace:
 
 def _rank(value: Any, n: int) -> int:
     """Return the rank of a floating tensor with one entry per row, 0 for anything else."""
-    value = value[0] if isinstance(value, (tuple, list)) and value else value
-    is_floats = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.ndim if is_floats and value.ndim > 1 and len(value) == n else 0
+    value = first_tensor(value)
+    if value is None or not value.is_floating_point() or value.ndim < 2 or len(value) != n:
+        return 0
+    return value.ndim
 
 
 def _numbered(name: str, number: int) -> str:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -48,6 +49,16 @@ def refuse_scripted(module: nn.Module, reading: str) -> None:
             f"{type(module).__name__} is compiled by torch.jit, and {reading}, which torch does "
             "not allow there. Pass the module that it was scripted or traced from."
         )
+
+
+def first_tensor(value: Any) -> torch.Tensor | None:
+    """Return the first tensor of what a layer returns, None if there is none."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    elif is_dataclass(value):
+        value = [getattr(value, field.name) for field in fields(value)]
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    return next((part for part in parts if isinstance(part, torch.Tensor)), None)
 
 
 def check_predictions(outputs: Any, n: int, module_name: str) -> None:

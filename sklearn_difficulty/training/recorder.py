@@ -87,8 +87,8 @@ class RecordTraining(Callback):
     Raises
     ------
     ValueError
-        From the fit: if the training loss becomes NaN or infinite (the epoch is named), or a
-        listed epoch lies beyond `max_epochs`.
+        From the fit: if the training loss becomes NaN or infinite (the epoch is named), a listed
+        epoch lies beyond `max_epochs`, or the module holds what cannot be copied.
 
     See Also
     --------

@@ -583,19 +583,14 @@ class ManyOutputs(nn.Module):
         super().__init__()
         self.recurrent = nn.GRU(8, 8, batch_first=True)
         self.time_first = nn.GRU(8, 8)
-        self.as_dict, self.as_ids, self.as_scalar = AsDict(), AsIds(), AsScalar()
+        self.as_ids, self.as_scalar = AsIds(), AsScalar()
         self.head = nn.Linear(8, C)
 
     def forward(self, x):
         x, _ = self.recurrent(x)
         y, _ = self.time_first(x.transpose(0, 1))
-        scale = self.as_dict(x)["x"].sum(dim=(1, 2)) * 0 + self.as_ids(x) * self.as_scalar(x)
+        scale = self.as_ids(x) * self.as_scalar(x)
         return self.head(y[-1]) + 0 * scale[:, None]
-
-
-class AsDict(nn.Module):
-    def forward(self, x):
-        return {"x": x}
 
 
 class AsIds(nn.Module):
@@ -612,7 +607,7 @@ def test_the_first_of_several_outputs_is_read(names_of):
     assert names_of(ManyOutputs(), SEQUENCES, ["recurrent"]) == ["input", "recurrent", "softmax"]
 
 
-@pytest.mark.parametrize("name", ["time_first", "as_dict", "as_ids", "as_scalar"])
+@pytest.mark.parametrize("name", ["time_first", "as_ids", "as_scalar"])
 def test_outputs_without_one_entry_per_row_are_refused(names_of, name):
     with pytest.raises(ValueError, match=rf"\['{name}'\].*one entry per row"):
         names_of(ManyOutputs(), SEQUENCES, ["recurrent", name])

@@ -15,7 +15,8 @@ from skorch.helper import predefined_split
 from small_nets import Named, NeverTrain, make_net
 from torch import nn
 
-from sklearn_difficulty import MarginScorer, TrainingRecord, VoGScorer
+from sklearn_difficulty import MarginScorer, NeighborConfidenceScorer, TrainingRecord, VoGScorer
+from sklearn_difficulty.networks.forward import first_tensor
 from sklearn_difficulty.networks.heads import first_output
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, TrajectoryRecorder
 
@@ -149,6 +150,47 @@ def test_recorders_of_other_loops_take_structures(structure, data):
         recorder.end_epoch()
         trajectories.append(recorder.trajectory())
     np.testing.assert_array_equal(trajectories[0].margin, trajectories[1].margin)
+
+
+class Encoder(nn.Linear):
+    """Returns what it encodes in a structure."""
+
+    def __init__(self, structure):
+        super().__init__(4, 8)
+        self.structure = structure
+
+    def forward(self, x):
+        hidden = torch.tanh(super().forward(x))
+        return self.structure(hidden, "other")
+
+
+class Encoding(Named):
+    def __init__(self, structure):
+        super().__init__()
+        self.hidden = Encoder(structure)
+
+    def forward(self, x):
+        return self.output(first_tensor(self.hidden(x)))
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        lambda hidden, other: (hidden, other),
+        lambda hidden, other: [None, hidden],
+        lambda hidden, other: {"other": other, "hidden": hidden},
+        Output,
+        lambda hidden, other: ModelOutput(last=hidden),
+    ],
+)
+def test_layers_that_return_structures_are_probed_at_their_first_tensor(structure, data, record_of):
+    plain = Encoding(lambda hidden, other: hidden)
+    numbers = []
+    for module in (plain, Encoding(structure)):
+        module.load_state_dict(plain.state_dict())
+        scorer = NeighborConfidenceScorer(record_of(module), n_neighbors=3, probes=["hidden"])
+        numbers.append(scorer.fit(*data).difficulty_)
+    np.testing.assert_array_equal(*numbers)
 
 
 # ------------------------------------------------------------------- losses that want the structure
