@@ -165,8 +165,8 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
     return torch.cat(outputs).float().cpu().numpy()
 
 
-def untrained_record(pool: Pool, sizes: Sequence[int]) -> TrainingRecord:
-    """Return a record of an untrained network; refuse what cannot be trained on so many rows."""
+def check_members(pool: Pool, sizes: Sequence[int]) -> None:
+    """Refuse what members cannot be trained with on so many rows, before the first one is."""
     n, of_member = len(pool.targets), " that a member is trained on"
     refuse_sampler_in_ensembles(pool.net, n, sizes)
     net = training_clone(pool.net, verbose=0)
@@ -178,10 +178,34 @@ def untrained_record(pool: Pool, sizes: Sequence[int]) -> TrainingRecord:
     refuse_memory_of_rows(net.criterion_, pool.X, n, len(pool.classes))
     for size in sizes:
         refuse_lone_row(net, pool.X.take(slice(2)), size, of_member)
+
+
+def untrained_record(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an untrained network."""
+    net = training_clone(net, verbose=0)
+    with isolated_rng(0, net.device or "cpu"):
+        net.initialize()
+    return _record_of(net, classes)
+
+
+def record_that_fits(untrained: TrainingRecord, pool: Pool, member: Arrays) -> TrainingRecord:
+    """Return an untrained record with a module for a member's weights: callbacks may shape it."""
+    shapes = {STATE + name: tuple(t.shape) for name, t in untrained.module.state_dict().items()}
+    if all(member[name].shape == shape for name, shape in shapes.items() if name in member):
+        return untrained
+    net = training_clone(pool.net, verbose=0)
+    with isolated_rng(0, net.device or "cpu"):
+        net.initialize()
+        net.notify("on_train_begin", X=pool.X.with_targets(pool.targets), y=pool.targets)
+    return _record_of(net, pool.classes)
+
+
+def _record_of(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an initialized net."""
     return TrainingRecord(
         plain_module(net.module_),
         [],
-        classes=pool.classes,
+        classes=classes,
         outputs=head_of(net).name,
         criterion=net.criterion_,
         trajectory_problem="members of an ensemble keep none",

@@ -27,7 +27,7 @@ from ..learning import warn_of_members
 from ..skorch_net import collate_fn, is_regression, keep_trace, warn_of_seen_rows
 from .cache import MemberStore
 from .fitted import FittedMembers
-from .member import Pool, Readout, untrained_record
+from .member import Pool, Readout, check_members, record_that_fits, untrained_record
 from .runs import Plan, train_members
 from .splits import draw_masks
 from .stack_checks import choose_backend, stack_size, stacks_at_a_time
@@ -301,7 +301,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             verbose=max(0, self.verbose - 1),
         )
         with one_thread():
-            untrained = untrained_record(pool, np.unique(masks.sum(axis=1)).tolist())
+            check_members(pool, np.unique(masks.sum(axis=1)).tolist())
             self.backend_, self.why_not_stacked_ = choose_backend(pool, masks, self.backend)
             size, n_jobs = 1, self.n_jobs
             if self.backend_ == "stacked":
@@ -309,6 +309,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
+            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
@@ -328,7 +329,9 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = rows.identity(targets)
-        self._template = untrained if self.keep_members else None
+        self._template = None
+        if self.keep_members:
+            self._template = record_that_fits(untrained, pool, members[0])
         self._keep(members)
         warn_of_members(np.concatenate([member["verdict"] for member in members]))
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
