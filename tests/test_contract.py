@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback
 from small_nets import FlatLogit, NeverTrain, Tokens, TwoLayers, TwoTables, Watch, make_net
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
@@ -414,6 +415,23 @@ def said_of_seen_rows(fit):
         warnings.simplefilter("always")
         fit()
     return len({str(w.message) for w in caught if "weights that have seen rows" in str(w.message)})
+
+
+class SetsTheWidth(Callback):
+    """Sets parameters of a net when training begins, as one does that learns its width from X."""
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        net.set_params(module__n_inputs=X.shape[1], optimizer__momentum=0.0)
+
+
+@scorers
+def test_callbacks_that_set_parameters_when_training_begins(scorer, rows):
+    X, y = rows
+    net = make_net(module__n_inputs=1, callbacks=[SetsTheWidth()])
+    found = on(net, scorer).fit(X, y)
+    assert all(w.shape[1] == 4 for w in weights(found)[:1])
+    if hasattr(found, "score_samples"):
+        assert np.isfinite(found.score_samples(X[:9], y[:9])).any()
 
 
 @scorers

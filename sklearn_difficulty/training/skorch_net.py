@@ -160,8 +160,13 @@ def collate_fn(net: NeuralNet | None) -> Any:
     """Return how a net joins the items of a Dataset, None for torch's default."""
     if net is None:
         return None
-    iterators = (net.get_params_for(name) for name in ("iterator_valid", "iterator_train"))
-    return next((it["collate_fn"] for it in iterators if it.get("collate_fn")), None)
+    for name in ("iterator_valid", "iterator_train"):
+        iterator = getattr(net, name)
+        given = iterator.keywords if isinstance(iterator, partial) else {}
+        joined_by = {**given, **net.get_params_for(name)}.get("collate_fn")
+        if joined_by is not None:
+            return joined_by
+    return None
 
 
 def seeds_row_order(net: NeuralNet) -> bool:

@@ -2,6 +2,7 @@
 """What a net's module returns, and the clone that is to be trained."""
 
 import contextlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRSchedule
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sklearn_difficulty.networks.forward import call_module, evaluation_mode, module_dtype
 from sklearn_difficulty.training import RecordTraining, TrainingRecord
@@ -226,6 +228,8 @@ def test_collate_fn_is_found(make_net):
     for iterator in ("valid", "train"):
         net = make_net(**{f"iterator_{iterator}__collate_fn": collate})
         assert collate_fn(net) is collate
+        loader = partial(DataLoader, collate_fn=collate)
+        assert collate_fn(make_net(**{f"iterator_{iterator}": loader})) is collate
 
 
 def test_a_split_of_the_users_own_is_left_out_with_a_warning():

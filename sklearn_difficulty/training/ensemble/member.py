@@ -192,8 +192,7 @@ def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None
 
 def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
     """Return a record of an initialized net, with the classes of its columns."""
-    module = plain_module(net.module_)
-    check_copy(module)
+    check_copy(plain_module(net.module_))
     with isolated_rng(0, net.device or "cpu"):
         try:
             outputs = first_output(outputs_of_first_rows(net, X)[1])
@@ -203,8 +202,24 @@ def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> Training
             raise
         except Exception:  # a callback may shape it when training begins; else it raises again
             pass
+    return _record_of(net, classes)
+
+
+def record_that_fits(untrained: TrainingRecord, pool: Pool, member: Arrays) -> TrainingRecord:
+    """Return an untrained record with a module for a member's weights: callbacks may shape it."""
+    shapes = {STATE + name: tuple(t.shape) for name, t in untrained.module.state_dict().items()}
+    if all(member[name].shape == shape for name, shape in shapes.items() if name in member):
+        return untrained
+    net = initialized_clone(pool.net)
+    with isolated_rng(0, net.device or "cpu"):
+        net.notify("on_train_begin", X=pool.X.with_targets(pool.targets), y=pool.targets)
+    return _record_of(net, pool.classes)
+
+
+def _record_of(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+    """Return a record of an initialized net."""
     return TrainingRecord(
-        module,
+        plain_module(net.module_),
         [],
         classes=classes,
         outputs=head_of(net).name,

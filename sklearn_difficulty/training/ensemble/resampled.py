@@ -34,7 +34,14 @@ from ..skorch_net import (
 )
 from .cache import MemberStore
 from .fitted import FittedMembers
-from .member import Pool, Readout, initialized_clone, refuse_untrainable, untrained_record
+from .member import (
+    Pool,
+    Readout,
+    initialized_clone,
+    record_that_fits,
+    refuse_untrainable,
+    untrained_record,
+)
 from .runs import Plan, train_members
 from .splits import draw_masks
 from .stack_checks import choose_backend, stack_size, stacks_at_a_time
@@ -329,6 +336,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
+            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
@@ -348,7 +356,9 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self._read_with = self.readout
         self.masks_, self.seeds_ = masks, np.array(seeds)
         self.rows_ = rows.identity(targets)
-        self._template = untrained if self.keep_members else None
+        self._template = None
+        if self.keep_members:
+            self._template = record_that_fits(untrained, pool, members[0])
         self._keep(members)
         warn_of_members(np.concatenate([member["verdict"] for member in members]))
         self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
