@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import joblib
@@ -270,6 +271,14 @@ def started(*args):
     return process
 
 
+def send(process, number):
+    """Send a signal to a process and its workers, if there are any left."""
+    for kill in (os.killpg, os.kill):  # before it has a group of its own it is alone
+        with suppress(ProcessLookupError):
+            kill(process.pid, number)
+            return
+
+
 @needs_fork
 def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
     rng = np.random.default_rng(0)
@@ -289,14 +298,12 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
         cache = tmp_path / str(attempt)
         process = started(rows, cache, settings)
         time.sleep(rng.uniform(0, longest[kind]))
-        for kill in (os.killpg, os.kill):  # before it has a group of its own it is alone
-            try:
-                kill(process.pid, number)
-                break
-            except ProcessLookupError:
-                continue
+        send(process, number)
+        process.join(20)
+        # joblib's pools may wait for ever for a worker that a signal struck: schedulers kill then.
+        send(process, signal.SIGKILL)
         process.join()
-        counts.append((number.name, settings["backend"], settings["n_jobs"], len(entries(cache))))
+        counts.append((number.name, *settings.values(), process.exitcode, len(entries(cache))))
         with warnings.catch_warnings(action="error"):
             assert_same(
                 ensemble_of(cache, **{**settings, "n_jobs": 1}).fit(*rows),
