@@ -45,6 +45,8 @@ class RowNames:
 def positions(ids: Any, n_rows: int) -> torch.Tensor:
     """Return row numbers as int64, or raise and say what to do with ids of another kind."""
     ids = ids.detach() if isinstance(ids, torch.Tensor) else torch.from_numpy(_integers(ids))
+    if ids.is_meta:
+        raise TypeError("ids are a tensor on the meta device, without values.")
     if ids.is_floating_point() and bool((ids == ids.long()).all()):
         ids = ids.long()
     if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
