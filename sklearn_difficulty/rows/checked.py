@@ -43,8 +43,9 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
     except (TypeError, ValueError) as error:
         place = _first_that_is_no_number(values)
         if place is None:
-            kind = type(values).__name__
-            raise ValueError(f"{name}, of type {kind}, is no array of numbers: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            what = type(values).__name__
+            raise kind(f"{name}, of type {what}, is no array of numbers: {error}") from error
         raise type(error)(f"{name} holds what is no number, {place}: {error}") from error
     if array.dtype.kind not in "biufc":
         way_out = ", for example by (X - X.min()) / np.timedelta64(1, 'D')"

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._arrays import LISTED_ROWS, as_array, as_labels, kind_of_values, label_kind
+from .._arrays import (
+    LISTED_ROWS,
+    as_labels,
+    as_numbers,
+    kind_of_values,
+    label_kind,
+)
 from .checked import nonfinite_rows
 
 
@@ -107,9 +113,7 @@ def listed(labels: NDArray[Any], n: int = LISTED_ROWS) -> list[Any]:
 
 def float_targets(y: Any) -> NDArray[np.float32]:
     """Return regression targets as float32, (n,) or (n, n_outputs)."""
-    y = as_array(y, "y")
-    if y.dtype.kind in "Mm":
-        raise ValueError(f"y holds {kind_of_values(y)}; a regressor needs numbers.")
+    y = as_numbers(y, "y")
     with np.errstate(over="ignore"):  # named below
         targets = check_array(y, dtype=np.float32, ensure_2d=False, ensure_all_finite=False)
     bad = nonfinite_rows(targets)

@@ -47,6 +47,8 @@ def positions(ids: Any, n_rows: int) -> torch.Tensor:
     if type(ids) is np.ndarray and ids.dtype == np.int64:
         return torch.from_numpy(ids).reshape(-1)
     ids = ids.detach() if isinstance(ids, torch.Tensor) else torch.from_numpy(_integers(ids))
+    if ids.is_meta:
+        raise TypeError("ids are a tensor on the meta device, without values.")
     if ids.is_floating_point() and bool((ids == ids.long()).all()):
         ids = ids.long()
     if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
