@@ -336,7 +336,6 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
                 size = self.stack_size or stack_size(pool, self.n_members, n_jobs)
                 if self.stack_size is None and self.cache_dir is not None:
                     size = min(size, _STACK_TO_LOSE)
-            untrained = untrained_record(net, classes)
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
