@@ -177,13 +177,13 @@ def put(name, value, at=(0, 1)):
         (put("count", 0), r"trajectory\.probability must be NaN where an epoch did not show a row"),
         (put("targets", 3, 0), r"trajectory\.targets"),
         (put("targets", -1, 0), r"trajectory\.targets of rows that were shown"),
-        (lambda t: {**t, "loss": t["loss"][:, :-1]}, r"trajectory\.loss must be of shape \(3, 48"),
-        (lambda t: {**t, "targets": t["targets"][:-1]}, r"trajectory\.targets must be of shape"),
-        (lambda t: {**t, "logits": t["logits"][:-1]}, r"trajectory\.logits must be of shape"),
+        (lambda t: {**t, "loss": t["loss"][:, :-1]}, r"loss.* of shape .*\(3, 48\)"),
+        (lambda t: {**t, "targets": t["targets"][:-1]}, r"targets.* of shape"),
+        (lambda t: {**t, "logits": t["logits"][:-1]}, r"logits.* of shape"),
         (lambda t: {**t, "targets": t["targets"].float()}, r"targets must be of integers"),
         (lambda t: {**t, "predicted": t["predicted"].float()}, r"predicted must be of integers"),
         (lambda t: {**t, "loss": t["loss"].bfloat16()}, "holds no arrays of NumPy"),
-        (lambda t: {**t, "logits": t["logits"][..., None]}, r"trajectory\.logits must be of shape"),
+        (lambda t: {**t, "logits": t["logits"][..., None]}, r"logits.* of shape"),
         (
             lambda t: {**t, "targets": t["targets"][:, None]},
             r"trajectory\.targets must be of shape",
@@ -383,9 +383,7 @@ def test_a_given_module_takes_the_recorded_precision(tmp_path, record_of):
     assert torch.equal(again.weight, module.weight)
 
 
-@pytest.mark.parametrize(
-    ("epochs", "n_epochs"), [([1, 1], 2), ([2, 5], 3), ([-1, 2], 3), ([1, 2], 2.5)]
-)
+@pytest.mark.parametrize(("epochs", "n_epochs"), [([1, 1], 2), ([2, 5], 3), ([-1, 2], 3)])
 def test_epochs_that_contradict_each_other_are_not_written(epochs, n_epochs, tmp_path):
     module = nn.Linear(2, 3)
     checkpoints = [Checkpoint(epoch, module.state_dict()) for epoch in epochs]
