@@ -26,14 +26,19 @@ from typing import Any
 
 _OURS = __name__.partition(".")[0]
 _OUR_FOLDER = str(Path(__file__).resolve().parents[1])
-# Whoever calls these can depend on files, or on code, that no name shows.
-_READS = frozenset(
-    "open fdopen load load_file load_from_checkpoint load_state_dict_from_url loadtxt genfromtxt "
-    "fromfile memmap safe_open imread read_text read_bytes read_csv read_excel read_feather "
-    "read_hdf read_image read_json read_parquet read_pickle read_sql read_table from_pretrained "
-    "urlopen listdir scandir iterdir glob rglob check_output import_module".split()
+# Whoever calls these can depend on files, or on code, that no name shows: as methods ...
+_METHODS_THAT_READ = frozenset(
+    "open fdopen load_file load_from_checkpoint load_state_dict_from_url loadmat loadtxt "
+    "genfromtxt fromfile memmap safe_open imread read_text read_bytes read_csv read_excel "
+    "read_feather read_hdf read_image read_json read_parquet read_pickle read_sql read_table "
+    "from_pretrained urlopen urlretrieve listdir scandir iterdir rglob check_output parse_args "
+    "parse_known_args import_module".split()
 )
-_METHODS_THAT_READ = _READS - {"load", "glob"}  # a user's own class may have these, too
+# ... and as functions and classes of installed packages; a user's own may bear these names.
+_READS = _METHODS_THAT_READ | frozenset(
+    "load safe_load glob iglob connect exists isfile isdir getmtime getsize stat system popen run "
+    "getoutput getline File HDFStore ZipFile TarFile Popen ConfigParser ArgumentParser".split()
+)
 _DYNAMIC = (eval, exec, compile, __import__, globals, input)
 _NO_STEPS = ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")
 _ENVIRONMENT = [
@@ -234,9 +239,12 @@ def _reads(path: str) -> str:
 
 
 def _is_reader(value: Any) -> bool:
-    """Tell whether a value is an installed function that reads files."""
+    """Tell whether a value is an installed function or class that reads files."""
     if isinstance(value, FunctionType):
         return value.__name__ in _READS and not is_own(value.__globals__)
+    if isinstance(value, type):
+        module = sys.modules.get(value.__module__)
+        return value.__name__ in _READS and module is not None and not is_own(vars(module))
     is_method = isinstance(value, (BuiltinFunctionType, MethodType))
     return is_method and value.__name__ in _READS
 

@@ -184,6 +184,9 @@ UNREADABLE = {
     "array on disk": ("", "int(np.load('width.npy'))", "Net.__init__ calls np.load"),
     "weights on disk": ("from torch import load", "load('width.pt')", "Net.__init__ calls load"),
     "path": ("from pathlib import Path", "int(Path('w').read_text())", "calls read_text"),
+    "archive": ("from zipfile import ZipFile", "len(ZipFile('w').filelist)", "calls ZipFile"),
+    "is there": ("", "8 if os.path.exists('wide') else 9", "calls os.path.exists"),
+    "arguments": ("C = SimpleNamespace(parse_args=int)", "C.parse_args()", "calls parse_args"),
     "eval": ("WIDTH = @N", "eval('WID' + 'TH')", "Net.__init__ calls eval"),
     "globals": ("WIDTH = @N", "globals()['WID' + 'TH']", "Net.__init__ calls globals"),
     "import": (

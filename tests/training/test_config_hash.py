@@ -300,6 +300,30 @@ def test_what_cannot_be_read_is_refused():
         fingerprint(torch.ones(2, device="meta"))
 
 
+class Rows(torch.utils.data.Dataset):
+    """Rows on disk; what is set may count later, after the first epoch say."""
+
+    def __init__(self, path, strength=0.0):
+        self.path, self.strength = path, strength
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return np.load(self.path)[i], 0
+
+
+def test_datasets_are_known_by_items_and_attributes(tmp_path):
+    found = []
+    for rows, strength in [(X, 0.0), (X, 0.0), (X + 1, 0.0), (X, 0.1)]:
+        np.save(tmp_path / "rows.npy", rows)
+        found.append(fingerprint(Rows(tmp_path / "rows.npy", strength)))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    with open(__file__) as file, pytest.raises(TypeError, match="a Rows that holds a TextIO"):
+        fingerprint(Rows(tmp_path / "rows.npy", file))
+
+
 # -------------------------------------------------------------------------------------- of nets
 
 
