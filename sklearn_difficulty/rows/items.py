@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Subset
 
-from .._warnings import located
+from .._warnings import locate, located
 from .inputs import input_of
 
 
@@ -16,8 +16,11 @@ def item_of(dataset: Any, index: int) -> Any:
     """Return an item; an error on the way names it, in a Subset by its number in the whole."""
     while type(dataset) is Subset:
         dataset, index = dataset.dataset, dataset.indices[index]
-    with located(f"in item {index} of the {type(dataset).__name__}"):
+    try:  # which costs nothing, unlike a context, and is done for every item
         return dataset[index]
+    except Exception as error:
+        locate(error, f"in item {index} of the {type(dataset).__name__}")
+        raise
 
 
 class LocatedItems(Dataset[Any]):

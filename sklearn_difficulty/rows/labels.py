@@ -37,7 +37,7 @@ def encode_among(y: Any, classes: Any) -> tuple[NDArray[Any], NDArray[np.int64]]
 
     Labels are some of the classes or, where these are names only, positions of columns.
     """
-    names = np.asarray(classes)
+    names = as_labels(classes, "classes")
     labels, codes = encode_labels(y)
     if not set(labels.tolist()) <= set(names.tolist()):
         names, given = np.arange(len(names)), names
