@@ -13,7 +13,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from sklearn_difficulty import TrainingRecord, datasets, measures, metrics
+from sklearn_difficulty import LabelErrorScorer, TrainingRecord, datasets, measures, metrics
 from sklearn_difficulty.training import TrajectoryRecorder
 
 RNG = np.random.default_rng(0)
@@ -214,3 +214,19 @@ def test_what_is_no_such_array_is_refused_by_name(call, arguments, name):
 
 def seeds(call):
     return {"random_state": 0} if call is datasets.make_label_noise else {}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [list, tuple, pd.Index, torch.tensor, pl.Series, np.ma.array, lambda a: pd.Series(a, a * 3)],
+    ids=["list", "tuple", "Index", "tensor", "polars", "masked array", "Series"],
+)
+def test_verdicts_on_a_plan_in_any_form(form):
+    q = np.repeat(P, 4, axis=0)
+    scorer = LabelErrorScorer("precomputed").fit(q, np.tile(np.arange(C), 16))
+    rows = scorer.review_plan(20, random_state=0).rows[::-1].copy()
+    verdicts = rows % 2 == 0
+    expected = scorer.calibrate(rows, verdicts)
+    found = scorer.calibrate(form(rows), verdicts.tolist() if form is tuple else form(verdicts))
+    for a, b in zip(flat(tuple(expected)), flat(tuple(found)), strict=True):
+        assert_allclose(a, b)

@@ -29,7 +29,7 @@ from ._scoring_step import (
     forget,
     warn_of_single_training,
 )
-from ._selection import rows_to_drop, take, without_graph
+from ._selection import for_estimators, rows_to_drop, take
 
 _FOR_SCORER = ("groups", "scoring_view")  # where metadata are not routed by request
 _FOR_KIND = {"classifier": "FilteredClassifier", "regressor": "FilteredRegressor"}
@@ -151,7 +151,7 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         """
         self._validate_params()
         forget(self)
-        X, y = without_graph(X), without_graph(y)
+        X, y = for_estimators(X), for_estimators(y)
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)

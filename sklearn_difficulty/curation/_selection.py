@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, indexable
 
-from .._arrays import as_labels, is_tensor
+from .._arrays import as_array, as_labels, is_tensor
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ._scoring_step import attribute_of
@@ -91,9 +91,14 @@ def column(y: Any) -> NDArray[Any]:
     return as_labels(y)
 
 
-def without_graph(values: Any) -> Any:
-    """Return a tensor that requires a gradient, which few estimators take, without it."""
-    return values.detach() if is_tensor(values) else values
+def for_estimators(values: Any) -> Any:
+    """Return tensors without a graph, and objects that are numbers as such; few take the others."""
+    if is_tensor(values):
+        return values.detach()
+    if getattr(getattr(values, "dtype", None), "kind", None) != "O":
+        return values
+    array = as_array(values, "y")
+    return values if array.dtype == object else array
 
 
 def take(X: Any, rows: NDArray[np.intp]) -> Any:

@@ -134,14 +134,13 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
     refuse_same_names(frame, name)
-    bad = []
-    for i, column_name in enumerate(frame.columns):
-        column = frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i]
-        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufc":
+    names, bad = list(frame.columns), []
+    for i, dtype in enumerate(list(frame.dtypes)):
+        if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
             continue
-        values = np.asarray(column)
+        values = np.asarray(frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
         if values.dtype.kind in "mM" or not _becomes_floats(values):
-            bad.append(f"{column_name!r} ({column.dtype})")
+            bad.append(f"{names[i]!r} ({dtype})")
     if bad:
         raise ValueError(
             f"{name} has {len(bad)} column(s) that hold no numbers: {', '.join(bad[:LISTED_ROWS])}."

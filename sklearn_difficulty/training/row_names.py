@@ -43,7 +43,9 @@ class RowNames:
 
 
 def positions(ids: Any, n_rows: int) -> torch.Tensor:
-    """Return row numbers as int64, or raise and say what to do with ids of another kind."""
+    """Return what should be row numbers as int64, or raise and say what to do with other ids."""
+    if type(ids) is np.ndarray and ids.dtype == np.int64:
+        return torch.from_numpy(ids).reshape(-1)
     ids = ids.detach() if isinstance(ids, torch.Tensor) else torch.from_numpy(_integers(ids))
     if ids.is_meta:
         raise TypeError("ids are a tensor on the meta device, without values.")
@@ -52,22 +54,19 @@ def positions(ids: Any, n_rows: int) -> torch.Tensor:
     if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
         hint = "; of a mask, np.flatnonzero(mask)" if ids.dtype == torch.bool else ""
         raise ValueError(f"ids must be row numbers from 0 to {n_rows - 1}, not {ids.dtype}{hint}.")
-    ids = ids.reshape(-1).long()
-    if not ids.is_cuda:
-        refuse_unknown_positions(ids, n_rows)
-    return ids
+    return ids.reshape(-1).long()
 
 
 def refuse_unknown_positions(ids: torch.Tensor, n_rows: int) -> None:
     """Raise if ids are no row numbers."""
     if not len(ids):
         return
-    low, high = ids.aminmax()
+    low, high = (int(bound) for bound in ids.aminmax())
     if low < 0 or high >= n_rows:
         raise ValueError(
-            f"ids must be row numbers from 0 to {n_rows - 1}; a batch holds {int(low)} to "
-            f"{int(high)}. If rows have other names, give all of them, in order, as "
-            "TrajectoryRecorder(n_rows, ids=[...])."
+            f"ids must be row numbers from 0 to {n_rows - 1}; a batch holds {low} to {high}. If "
+            "rows have other names, give all of them, in order, as TrajectoryRecorder(n_rows, "
+            "ids=[...])."
         )
 
 

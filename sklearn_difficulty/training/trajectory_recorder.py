@@ -124,6 +124,9 @@ class TrajectoryRecorder:
                 f"of shape {tuple(labels.shape)}; it needs one id and one label per output"
                 f"{', such as labels.argmax(dim=1) of one-hot labels' if is_soft else ''}."
             )
+        # Later, and where that would wait for a GPU, all batches are looked at together.
+        if not self._epochs and not ids.is_cuda:
+            refuse_unknown_positions(ids, self.n_rows)
         if self._targets is None and not self._pending:
             self._head.labels(labels, outputs)  # raises for what is no label
         # Copies: a slice would keep the whole output alive, and a loop may reuse its buffers.
@@ -190,8 +193,7 @@ class TrajectoryRecorder:
             return
         ids, outputs, labels = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
         self._pending, self._pending_bytes = [], 0
-        if ids.is_cuda:  # `update` does not wait for a GPU
-            refuse_unknown_positions(ids, self.n_rows)
+        refuse_unknown_positions(ids, self.n_rows)
         ids, labels = ids.to(outputs.device), labels.to(outputs.device)
         if self._sums.device != outputs.device:
             self._start_epoch(outputs.device)

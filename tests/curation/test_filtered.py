@@ -763,11 +763,11 @@ def test_a_regressor_refuses_a_scorer_that_took_its_targets_for_classes():
         filtered.fit(X[:80], y[:80])
 
 
-def test_tensors_that_require_a_gradient():
+def test_tensors_that_require_a_gradient_and_objects():
     X = np.random.default_rng(0).normal(size=(20, 3))
     X[:, 1:] = 0
     y = np.arange(20) % 2
     tensors = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (X, y)]
-    for arrays in ((X, y), tensors):
+    for arrays in ((X, y), tensors, (X.astype(object), pd.Series(y, dtype=object))):
         fitted = FilteredClassifier(LogisticRegression(), scorer=Scripted(), drop=0.1).fit(*arrays)
         assert fitted.predict(X).shape == (20,)

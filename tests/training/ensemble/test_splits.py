@@ -153,7 +153,7 @@ def test_labels_of_any_kind(make):
         (6, 0.3, {"groups": [0] * 6}, "train_size=0.3 of 1 groups is 0, which leaves nobody in"),
         (6, 2 / 3, {"groups": list("ababab")}, "at least 3 different groups; groups holds 2"),
         (6, 0.5, {"groups": [1, 2]}, r"groups must hold one label per row, shape \(6,\)"),
-        (6, 0.5, {"strata": [[1]] * 6}, r"stratify must hold one label.*its shape is \(6, 1\)"),
+        (6, 0.5, {"strata": [[1, 2]] * 6}, r"stratify should be a 1d array, .*\(6, 2\)"),
         (6, 0.5, {"groups": [np.nan] * 6}, "groups contains NaN"),
         (6, 0.7, {"strata": [0, 1] * 3, "groups": range(6)}, "stratify and groups.*got 0.7"),
         (6, 0, {}, "train_size must lie between 0 and 1, both excluded; got 0"),
