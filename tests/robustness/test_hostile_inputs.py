@@ -33,9 +33,9 @@ ARGUMENTS = [
 ]
 
 
-# Of an estimator's rows every fourth value is tried, and others for the next method or class: they
+# Of an estimator's rows every sixth value is tried, and others for the next method or class: they
 # go through the same checks. `-m fuzz` tries all.
-SHARE_OF_ESTIMATORS = 4
+SHARE_OF_ESTIMATORS = 6
 
 
 def hostile_values(name, argument):
