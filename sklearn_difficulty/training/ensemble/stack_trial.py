@@ -43,9 +43,10 @@ def trial(pool: Pool, net: NeuralNet) -> str | None:
             if _attribute_tensors(net.module_) != kept:
                 return "the network keeps what it has computed"
         except Exception as error:  # trained one by one it raises again, if that is its own fault
-            message = str(error).partition("\n")[0]
+            message = str(error).partition("\n")[0].rstrip(" .")
             is_random = "randomness" in message
-            return "the network draws random numbers" if is_random else message.rstrip(" .")
+            why = message or f"a trial ended with a {type(error).__name__}"
+            return "the network draws random numbers" if is_random else why
         if _generator_states(stack.device) != generators:
             return "the network draws random numbers"
     if any(not torch.equal(a, b) for a, b in zip(buffers, stack.module.buffers(), strict=True)):
