@@ -43,12 +43,20 @@ class BaseDisplay:
         return ax
 
 
+def scale() -> float:
+    """Return how much larger than usual text is; points follow it, on a slide."""
+    from matplotlib import rcParams
+
+    return float(rcParams["font.size"]) / 10
+
+
 def series_style(number: int) -> dict[str, Any]:
     """Return colour, dash and marker of the series of some number."""
     return {
         "color": COLORS[number % len(COLORS)],
         "linestyle": DASHES[number % len(DASHES)],
         "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4.5 * scale(),
     }
 
 
@@ -62,13 +70,14 @@ def plain(name: Any) -> str:
     return str(name).replace("$", r"\$")
 
 
-def add_legend(ax: Any, n_undefined: int = 0, **kwargs: Any) -> None:
-    """Add a legend if there is something to tell, which counts the rows that are not drawn."""
+def add_legend(ax: Any, n_undefined: int = 0, noun: str = "row", **kwargs: Any) -> None:
+    """Add a legend if there is something to tell, which counts what is not drawn."""
     if n_undefined:
-        noun = "row" if n_undefined == 1 else "rows"
-        ax.plot([], [], " ", label=f"{n_undefined:,} {noun} undefined, left out")
+        nouns = noun if n_undefined == 1 else f"{noun}s"
+        ax.plot([], [], " ", label=f"{n_undefined:,} {nouns} undefined, left out")
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(**{"fontsize": "small", "framealpha": 0.85, **kwargs})
+        tight = {"handlelength": 1.8, "handletextpad": 0.5, "labelspacing": 0.3, "borderpad": 0.3}
+        ax.legend(**{"fontsize": "small", "framealpha": 0.8, **tight, **kwargs})
 
 
 def draw_density(ax: Any, x: Any, y: Any, **kwargs: Any) -> tuple[Any, Any]:

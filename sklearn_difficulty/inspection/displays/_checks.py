@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -110,11 +110,9 @@ def positions(values: Any, name: str, n: int) -> NDArray[np.int64]:
 
 def columns(table: Any, name: str, fields: Sequence[str], made_by: str) -> dict[str, NDArray[Any]]:
     """Return the columns of a structured array, a DataFrame or a dict of arrays."""
-    known = table.dtype.names if isinstance(table, np.ndarray) else getattr(table, "columns", table)
-    try:
-        missing = [field for field in fields if field not in (known or ())]
-    except TypeError:
-        missing = list(fields)
+    names = getattr(getattr(table, "dtype", None), "names", None)  # of a structured array
+    known = getattr(table, "columns", table if isinstance(table, Mapping) else names)
+    missing = [field for field in fields if known is None or field not in known]
     if missing:
         raise ValueError(f"{name} must be a table as of {made_by}; it has no {missing[0]!r}.")
     return {field: as_array(table[field]) for field in fields}

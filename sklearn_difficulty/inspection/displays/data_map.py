@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ...measures import mean_correctness, mean_over_epochs, variability
 from . import _checks as checks
-from ._base import COLORS, MARKED, MAX_POINTS, BaseDisplay, add_legend, draw_density, plain
+from ._base import COLORS, MARKED, MAX_POINTS, BaseDisplay, add_legend, draw_density, plain, scale
 from ._fitted import labels_of_fit, trajectory_of
 
 __all__ = ["DataMapDisplay"]
@@ -122,14 +122,14 @@ class DataMapDisplay(BaseDisplay):
         if np.count_nonzero(defined) > MAX_POINTS:
             self.rows_, self.colorbar_ = draw_density(ax, x[defined], y[defined], **kwargs)
         else:
-            style: dict[str, Any] = {"s": 12, "alpha": 0.8, "linewidths": 0}
+            style: dict[str, Any] = {"s": 12 * scale() ** 2, "alpha": 0.8, "linewidths": 0}
             if color is None:
                 style["color"] = COLORS[0]
             else:
                 style |= {"c": color[defined], "cmap": "cividis", "vmin": 0, "vmax": 1}
             self.rows_ = ax.scatter(x[defined], y[defined], **{**style, **kwargs})
             if color is not None:
-                label = "share of epochs predicted right"
+                label = "correctness (share of epochs)"
                 self.colorbar_ = ax.figure.colorbar(self.rows_, ax=ax, label=label)
         if self.marked is not None:
             [self.marked_] = ax.plot(
@@ -137,7 +137,7 @@ class DataMapDisplay(BaseDisplay):
                 y[crossed],
                 "x",
                 color=MARKED,
-                markersize=4,
+                markersize=4 * scale(),
                 label=f"{plain(self.marked_name)} ({np.count_nonzero(crossed):,})",
             )
         ax.set(

@@ -117,7 +117,7 @@ class DetectionCurveDisplay(BaseDisplay):
         self.lines_, self.reference_ = [], []
         first = n_series(ax)
         for i, (name, (rows, found)) in enumerate(zip(self.names, curves, strict=True)):
-            style = {**series_style(first + i), "markevery": 0.2, "markersize": 5}
+            style = {**series_style(first + i), "markevery": 0.2}
             self.lines_ += ax.plot(rows, found, **{**style, "label": plain(name), **kwargs})
         if first == 0:
             style = {"color": REFERENCE, "linewidth": 1, "zorder": 1}
@@ -128,7 +128,7 @@ class DetectionCurveDisplay(BaseDisplay):
         end = n_rows if max_rows is None else min(max_rows, n_rows)
         ax.set(xlabel="rows reviewed, hardest first", ylabel="errors found")
         ax.set(xlim=(0, end), ylim=(0, n_errors * 1.04))
-        add_legend(ax, loc="lower right")
+        add_legend(ax)
         return self
 
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks as checks
-from ._base import MARKED, MAX_SERIES, BaseDisplay, add_legend, plain, series_style
+from ._base import MARKED, MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style
 from ._fitted import labels_of_fit, require
 
 __all__ = ["DifficultyDisplay"]
@@ -110,12 +110,12 @@ class DifficultyDisplay(BaseDisplay):
             drawn = np.sort(values[rows & defined])
             style = {**style, "label": f"{label} ({len(drawn):,})", **kwargs}
             if kind == "hist":
+                style = {"linewidth": 1.5 * scale(), **style}
                 self.artists_.append(ax.stairs(np.histogram(drawn, edges)[0], edges, **style))
             else:
                 style = {k: v for k, v in style.items() if k not in ("fill", "hatch")}
-                share = np.arange(len(drawn) + 1) / max(1, len(drawn))
                 at = np.concatenate([drawn[:1], drawn])
-                share = share[: len(at)]
+                share = np.arange(len(at)) / max(1, len(drawn))
                 self.artists_ += ax.plot(at, share, drawstyle="steps-post", **style)
         ax.set(
             xlabel=f"{plain(self.name)} (larger = harder)",
@@ -136,10 +136,10 @@ class DifficultyDisplay(BaseDisplay):
             instead = "Join some: np.where(np.isin(y, [...]), y, 'other')."
             checks.at_most(len(classes), MAX_SERIES, "y", instead)
             for i, label in enumerate(classes):
-                style = {k: v for k, v in series_style(i).items() if k != "marker"}
+                style = {k: v for k, v in series_style(i).items() if "marker" not in k}
                 groups.append((f"label {plain(label)}", y == label, style))
         if self.marked is not None:
-            style = {"color": MARKED, "linewidth": 2, "fill": self.y is None, "hatch": "///"}
+            style = {"color": MARKED, "fill": self.y is None, "hatch": "///"}
             rows = checks.mask(self.marked, "marked", n)
             groups.append((plain(self.marked_name), rows, style))
         return groups

@@ -109,14 +109,14 @@ class ErrorRateDisplay(BaseDisplay):
         middle = (np.concatenate([[0], upper[:-1]]) + upper) / 2
 
         ax = self._open_axes(ax)
-        style = {**series_style(n_series(ax)), "markersize": 5}
+        style = series_style(n_series(ax))
         style |= {} if self.name is None else {"label": plain(self.name)}
         [self.line_] = ax.plot(middle, rate, **{**style, **kwargs})
         self.errorbar_ = None
         if spread is not None:
             color = self.line_.get_color()
             self.errorbar_ = ax.errorbar(middle, rate, spread, fmt="none", ecolor=color)
-        ax.set(xlabel="percentile of the difficulty (larger = harder)", ylabel="misclassified (%)")
+        ax.set(xlabel="difficulty percentile (larger = harder)", ylabel="misclassified (%)")
         ax.set(xlim=(0, 100))
         ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
         add_legend(ax, self.n_undefined)

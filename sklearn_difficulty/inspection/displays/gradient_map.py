@@ -90,6 +90,8 @@ class GradientMapDisplay(BaseDisplay):
             The display itself.
         """
         self._check_matplotlib()
+        from matplotlib.cm import ScalarMappable
+
         values = checks.numbers(self.gradient_map, "gradient_map", ndim=2)
         checks.one_defined(~np.isnan(values).ravel(), "gradient_map")
         if (values < 0).any():
@@ -112,10 +114,9 @@ class GradientMapDisplay(BaseDisplay):
             strength = np.nan_to_num(values / max(np.nanmax(values), np.finfo(float).tiny))
             style["alpha"] = 0.15 + 0.75 * strength
         self.map_ = ax.imshow(values, **{**style, **kwargs})
-        self.colorbar_ = ax.figure.colorbar(self.map_, ax=ax, label="deviation of the gradient")
-        # Opaque, as a bar that fades with the first pixels would say nothing.
-        self.colorbar_.set_alpha(1)
-        self.colorbar_._draw_all()
+        # Of the colours without the transparency, which differs from pixel to pixel.
+        opaque = ScalarMappable(self.map_.norm, self.map_.cmap)
+        self.colorbar_ = ax.figure.colorbar(opaque, ax=ax, label="deviation of the gradient")
         ax.set(xticks=[], yticks=[])
         if self.title is not None:
             ax.set_title(plain(self.title), fontsize="medium")

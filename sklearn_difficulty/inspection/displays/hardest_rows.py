@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
 from . import _checks as checks
-from ._base import COLORS, MARKED, BaseDisplay
+from ._base import COLORS, MARKED, BaseDisplay, scale
 from ._fitted import labels_of_fit, require
 from ._pictures import as_picture, item_of
 
@@ -113,14 +113,17 @@ class HardestRowsDisplay(BaseDisplay):
         if any(are_texts) and not all(are_texts):
             raise ValueError("items holds texts and pictures; it must be one or the other.")
         titles = [title + sign for title, sign in zip(self.titles, signs, strict=True)]
+        if any(are_texts):
+            titles = [title.replace("\n", " ") for title in titles]
 
         n_columns = 1 if any(are_texts) else min(n_columns, n)
         n_lines = -(-n // n_columns)
-        size = (4.8, 0.4 * n_lines) if any(are_texts) else (4.8, 4.8 / n_columns * 1.3 * n_lines)
+        size = (6.4, 0.3 * n + 0.2) if any(are_texts) else (4.8, 4.8 / n_columns * 1.3 * n_lines)
         ax = self._open_axes(ax, size)
         ax.set_axis_off()
         self.images_: list[Any] = []
         self.texts_: list[Any] = []
+        self.titles_: list[Any] = []
         draw = self._draw_texts if any(are_texts) else self._draw_pictures
         draw(ax, items, titles, n_columns, **kwargs)
         for text, color in zip(self.titles_, colors, strict=True):
@@ -130,34 +133,39 @@ class HardestRowsDisplay(BaseDisplay):
     def _draw_pictures(
         self, ax: Any, items: list[Any], titles: list[str], n_columns: int, **kwargs: Any
     ) -> None:
-        """Draw pictures in unit squares, each with a title above."""
-        width = ax.get_window_extent().width / ax.figure.dpi * 72 / n_columns
-        size = min(10.0, 1.5 * width / max(4, max(map(len, titles))))
-        self.titles_ = []
-        for i, (item, title) in enumerate(zip(items, titles, strict=True)):
-            x, y = i % n_columns, 1.3 * (i // n_columns)
-            height, breadth = np.array(item.shape[:2]) / max(item.shape[:2]) * 0.94
-            left, bottom = x + (1 - breadth) / 2, y + (1 + height) / 2
-            extent = (left, left + breadth, bottom, bottom - height)
+        """Draw pictures one unit wide, each with a title above."""
+        longest = max(len(line) for title in titles for line in title.split("\n"))
+        width = _width(ax) / n_columns
+        size = min(10 * scale(), 1.5 * width / max(4, longest))
+        n_title = max(title.count("\n") + 1 for title in titles)
+        shapes = [np.array(item.shape[:2]) / max(item.shape[:2]) * 0.94 for item in items]
+        above = 1.35 * size * n_title / width + 0.06
+        step = max(height for height, _ in shapes) + above
+        center = {"ha": "center", "va": "bottom", "fontsize": size, "parse_math": False}
+        for i, (item, title, (height, breadth)) in enumerate(
+            zip(items, titles, shapes, strict=True)
+        ):
+            x, bottom = i % n_columns + 0.5, step * (i // n_columns + 1)
+            extent = (x - breadth / 2, x + breadth / 2, bottom, bottom - height)
             self.images_.append(ax.imshow(item, extent=extent, **{"cmap": "gray", **kwargs}))
-            center = {"ha": "center", "va": "bottom", "parse_math": False}
-            self.titles_.append(ax.text(x + 0.5, y, title, fontsize=size, **center))
+            self.titles_.append(ax.text(x, bottom - height, title, **center))
         n_lines = -(-len(items) // n_columns)
-        ax.set(xlim=(0, n_columns), ylim=(1.3 * n_lines - 0.3, -0.3), aspect="equal")
+        ax.set(xlim=(0, n_columns), ylim=(step * n_lines + 0.03, 0), aspect="equal")
 
     def _draw_texts(
         self, ax: Any, items: list[Any], titles: list[str], n_columns: int, **kwargs: Any
     ) -> None:
         """Draw a line for every text, as much of it as has room."""
-        width = ax.get_window_extent().width / ax.figure.dpi * 72
+        size, width = 8 * scale(), _width(ax)
         n_title = max(map(len, titles))
-        n_letters = max(10, int(width / 4.4) - n_title - 2)  # of 8 points, on average
-        at = (n_title + 2) * 4.8 / width
-        style = {"va": "center", "fontsize": 8, "parse_math": False, "clip_on": True}
-        self.titles_ = []
+        # A letter is about 0.55, a bold one 0.65 of its size wide.
+        start = (n_title + 1) * 0.65 * size
+        n_letters = max(10, int((width - start) / (0.55 * size)))
+        style = {"va": "center", "fontsize": size, "parse_math": False}
         for i, (item, title) in enumerate(zip(items, titles, strict=True)):
+            text = shorten(item, n_letters, placeholder=" …")
             self.titles_.append(ax.text(0, i, title, weight="bold", **style))
-            self.texts_.append(ax.text(at, i, shorten(item, n_letters), **{**style, **kwargs}))
+            self.texts_.append(ax.text(start / width, i, text, **{**style, **kwargs}))
         ax.set(xlim=(0, 1), ylim=(len(items) - 0.5, -0.5))
 
     @classmethod
@@ -280,9 +288,26 @@ class HardestRowsDisplay(BaseDisplay):
         if suggested is not None:
             says = checks.labels(suggested, "suggested", n_rows)
             pairs = zip(given[chosen], says[chosen], strict=True)
-            titles = [f"{a} → {b}" if a != b else f"{a}, no better" for a, b in pairs]
+            titles = [_title(a, b) for a, b in pairs]
         is_right = None
         if y_true is not None:
             is_right = (says == checks.labels(y_true, "y_true", n_rows))[chosen]
         items = [as_picture(item_of(show, int(i)), int(i), image_shape) for i in chosen]
         return cls(items=items, titles=titles, is_right=is_right, rows=chosen).plot(ax, **kwargs)
+
+
+def _title(given: Any, suggested: Any) -> str:
+    """Return what stands above a row; long labels have a line each."""
+    if given == suggested:
+        return f"{given}: no better"
+    arrow = "\n→ " if len(f"{given}{suggested}") > 4 else " → "
+    return f"{given}{arrow}{suggested}"
+
+
+def _width(ax: Any) -> float:
+    """Return the width of axes in points, once their layout is settled."""
+    figure = ax.get_figure(root=True)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    return float(ax.get_window_extent().width / figure.dpi * 72)

@@ -92,11 +92,11 @@ class LabelErrorMatrixDisplay(BaseDisplay):
         cells = np.ma.masked_equal(matrix, 0)
         style = {"cmap": "cividis", "vmin": 0, "vmax": max(1, matrix.max())}
         self.im_ = ax.imshow(cells, **{**style, **kwargs})
-        ax.set_xticks(np.arange(n + 1) - 0.5, minor=True)
-        ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
-        ax.grid(which="minor", color="0.85", linewidth=0.5)
-        ax.tick_params(which="minor", length=0)
         if n <= _MOST_NUMBERS:
+            ax.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+            ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+            ax.grid(which="minor", color="0.85", linewidth=0.5)
+            ax.tick_params(which="minor", length=0)
             self.text_ = np.full((n, n), None, dtype=object)
             size = "small" if n > 8 else "medium"
             for (i, j), value in np.ndenumerate(matrix):
@@ -114,7 +114,7 @@ class LabelErrorMatrixDisplay(BaseDisplay):
                     )
         else:
             self.colorbar_ = ax.figure.colorbar(self.im_, ax=ax, label="suspects")
-        step = max(1, -(-n // 20))  # more names than that would overlap
+        step = 1 if n <= _MOST_NUMBERS else -(-n // 10)  # more names would overlap
         at, shown = range(0, n, step), names[::step]
         ax.set_xticks(at, shown, rotation=90 if max(map(len, shown)) > 2 else 0)
         ax.set_yticks(at, shown)

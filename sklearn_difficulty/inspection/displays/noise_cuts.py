@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...measures import noise_cuts
 from ...measures.cuts import CUT_FIELDS, CUTS
 from . import _checks as checks
-from ._base import BaseDisplay, add_legend, series_style
+from ._base import BaseDisplay, add_legend, scale, series_style
 from ._fitted import labels_of_fit, require
 
 __all__ = ["NoiseCutsDisplay"]
@@ -118,7 +118,7 @@ class NoiseCutsDisplay(BaseDisplay):
                 style = series_style(int(is_recall if measure == "both" else is_review))
                 style |= {"linestyle": "-" if is_review or len(tables) == 1 else "--"}
                 label = f"{name}, {when}" if measure == "both" else when
-                style |= {"label": label, "markersize": 4, **kwargs}
+                style |= {"label": label, **kwargs}
                 at = table["cut"]
                 self.lines_ += ax.plot(at, table[name], **style)
                 low, high = table[f"{name}_low"], table[f"{name}_high"]
@@ -127,9 +127,10 @@ class NoiseCutsDisplay(BaseDisplay):
         for name, value in truth.items():
             marker = {"precision": "*", "recall": "+"}[name]
             label = f"{name}, truth" if measure == "both" else "truth"
-            self.truth_ += ax.plot(cuts, value, marker, color="black", label=label, zorder=3)
-        ylabel = "share" if measure == "both" else f"{measure} of dropping the rows"
-        ax.set(xlabel="cut: rows with a larger error probability are dropped", ylabel=ylabel)
+            style = {"color": "black", "markersize": 6 * scale(), "label": label, "zorder": 3}
+            self.truth_ += ax.plot(cuts, value, marker, **style)
+        ylabel = "share" if measure == "both" else measure
+        ax.set(xlabel="rows dropped above error probability", ylabel=ylabel)
         ax.set_ylim(top=1.02)
         add_legend(ax)
         return self

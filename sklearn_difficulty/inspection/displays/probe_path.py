@@ -123,10 +123,10 @@ class ProbePathDisplay(BaseDisplay):
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
             ax.text(
                 i,
-                np.nan_to_num(height) / 2,
+                0.04 if is_long else np.nan_to_num(height) / 2,
                 str(said),
                 ha="center",
-                va="center",
+                va="bottom" if is_long else "center",
                 rotation=90 if is_long else 0,
                 bbox=box,
                 parse_math=False,
@@ -136,11 +136,12 @@ class ProbePathDisplay(BaseDisplay):
         if not np.isnan(depth):
             self.depth_line_ = ax.axvline(depth - 0.5, color="black", linestyle="--")
             says = f"depth {depth:.0f} of {n - 1}"
-        ax.set(xlabel="probe", ylabel="share of the votes", ylim=(0, 1), xlim=(-0.6, n - 0.4))
+        ax.set(xlabel="probe", ylabel="share of the votes", ylim=(0, 1.25), xlim=(-0.6, n - 0.4))
         title = says if self.title is None else f"{plain(self.title)}: {says}"
         ax.set_title(title, loc="left", fontsize="medium")
+        ax.set_yticks([0, 0.5, 1])
         label_probes(ax, names)
-        add_legend(ax, loc="upper left", bbox_to_anchor=(1, 1))
+        add_legend(ax, loc="upper center", ncols=2, columnspacing=1)  # above the bars, which end at 1
         return self
 
     @classmethod

@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike
 from ...measures import difficulty_quadrants
 from ...measures.quadrants import QUADRANT_NAMES
 from . import _checks as checks
-from ._base import COLORS, MARKED, MAX_POINTS, BaseDisplay, add_legend, draw_density, plain
+from ._base import (
+    COLORS,
+    MARKED,
+    MAX_POINTS,
+    BaseDisplay,
+    add_legend,
+    draw_density,
+    plain,
+    scale,
+)
 from ._fitted import labels_of_fit, require
 
 __all__ = ["DifficultyQuadrantDisplay"]
@@ -121,11 +130,16 @@ class DifficultyQuadrantDisplay(BaseDisplay):
             kwargs = {"extent": (0, 1, 0, 1), **kwargs}
             self.rows_, self.colorbar_ = draw_density(ax, x[defined], y[defined], **kwargs)
         else:
-            style: dict[str, Any] = {"s": 12, "alpha": 0.4, "linewidths": 0, "color": COLORS[0]}
+            style: dict[str, Any] = {
+                "s": 12 * scale() ** 2,
+                "alpha": 0.4,
+                "linewidths": 0,
+                "color": COLORS[0],
+            }
             self.rows_ = ax.scatter(x[defined], y[defined], **{**style, **kwargs})
         if self.marked is not None:
             label = f"{plain(self.marked_name)} ({np.count_nonzero(crossed):,})"
-            style = {"color": MARKED, "markersize": 4, "alpha": 0.8, "label": label}
+            style = {"color": MARKED, "markersize": 4 * scale(), "alpha": 0.8, "label": label}
             [self.marked_] = ax.plot(x[crossed], y[crossed], "x", **style)
         ax.axvline(cut_x, color="black", linestyle=":", linewidth=1)
         ax.axhline(cut_y, color="black", linestyle=":", linewidth=1)
@@ -136,23 +150,26 @@ class DifficultyQuadrantDisplay(BaseDisplay):
             words = name.replace("_", " ").replace(" a ", " a\n").replace(" without", "\nwithout")
             self.corners_.append(
                 ax.annotate(
-                    f"{words}\n({count:,})",
+                    f"{words}\n({count:,})" if code == 3 else f"{words} ({count:,})",
                     (is_right, is_top),
-                    (0, 4 if is_top else -22),
+                    (0, 0.4 if is_top else -1.8),
                     xycoords="axes fraction",
-                    textcoords="offset points",
+                    textcoords="offset fontsize",
                     ha="right" if is_right else "left",
                     va="bottom" if is_top else "top",
                     fontsize="small",
                 )
             )
         ax.set(
-            xlabel="depth when held out",
-            ylabel="depth when trained on (larger = harder)",
+            xlabel="held-out depth (larger = harder)",
+            ylabel="trained-on depth",
             xlim=(-0.03, 1.03),
             ylim=(-0.03, 1.03),
+            xticks=(0, 0.5, 1),
+            yticks=(0, 0.5, 1),
         )
-        add_legend(ax, int((~defined).sum()), loc="center right")
+        ax.xaxis.labelpad = 22 * scale()  # below the names of the corners
+        add_legend(ax, int((~defined).sum()))
         return self
 
     @classmethod

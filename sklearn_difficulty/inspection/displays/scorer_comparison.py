@@ -9,7 +9,7 @@ from typing import Any, Self
 from numpy.typing import ArrayLike
 
 from . import _checks as checks
-from ._base import MAX_SERIES, BaseDisplay, add_legend, plain, series_style
+from ._base import MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style
 
 __all__ = ["ScorerComparisonDisplay"]
 
@@ -112,15 +112,18 @@ class ScorerComparisonDisplay(BaseDisplay):
         self.points_, self.errorbars_ = [], []
         for i in range(n):
             style = {**series_style(i), "linestyle": "none", "label": plain(names[i])}
-            self.points_ += ax.plot(seconds[i], quality[i], **{**style, "markersize": 7, **kwargs})
+            style |= {"markersize": 7 * scale(), **kwargs}
+            self.points_ += ax.plot(seconds[i], quality[i], **style)
             if error is not None and error[i] == error[i]:
                 color = self.points_[-1].get_color()
                 bar = ax.errorbar(seconds[i], quality[i], error[i], fmt="none", ecolor=color)
                 self.errorbars_.append(bar)
         ax.set_xscale("log")
-        ax.set(xlabel="seconds to fit", ylabel=f"{plain(self.quality_name)} (larger = finds more)")
+        ax.set(xlabel="seconds to fit", ylabel=plain(self.quality_name))
         ax.margins(0.15)
-        add_legend(ax, int((~defined).sum()))
+        # Above the axes: there is a name for every point, and the points may be anywhere.
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "columnspacing": 1}
+        add_legend(ax, int((~defined).sum()), "scorer", **place)
         return self
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks as checks
-from ._base import MAX_SERIES, BaseDisplay, add_legend, n_series, plain, series_style
+from ._base import MAX_SERIES, BaseDisplay, add_legend, n_series, plain, scale, series_style
 from ._fitted import labels_of_fit, trajectory_of
 
 __all__ = ["TrajectoryDisplay"]
@@ -114,16 +114,16 @@ class TrajectoryDisplay(BaseDisplay):
         ax = self._open_axes(ax)
         epochs = np.arange(1, n_epochs + 1)
         self.lines_, self.bands_, self.row_lines_ = [], [], []
-        first = n_series(ax)
+        first, every = n_series(ax), max(1, n_epochs // 10)
         for i, (name, rows) in enumerate(groups.items()):
             low, middle, high = _quantiles(values[:, rows])
-            style = {**series_style(first + i), "markersize": 4}
+            style = {**series_style(first + i), "markevery": every}
             label = f"{name} ({np.count_nonzero(rows):,})"
             self.lines_ += ax.plot(epochs, middle, **{**style, "label": label, **kwargs})
             color = self.lines_[-1].get_color()
             self.bands_.append(ax.fill_between(epochs, low, high, color=color, alpha=0.2, lw=0))
         for i, row in enumerate(chosen):
-            style = {**series_style(i), "color": "black", "linewidth": 1, "markersize": 4}
+            style = {**series_style(i), "color": "black", "linewidth": scale(), "markevery": every}
             self.row_lines_ += ax.plot(epochs, values[:, row], label=f"row {row}", **style)
         ax.set(xlabel="epoch", ylabel=plain(self.name))
         ax.xaxis.get_major_locator().set_params(integer=True)
