@@ -65,7 +65,7 @@ class GradientMapDisplay(BaseDisplay):
     >>> import numpy as np
     >>> from sklearn_difficulty.inspection import GradientMapDisplay
     >>> display = GradientMapDisplay(gradient_map=np.eye(4), image=np.ones((4, 4))).plot()
-    >>> display.map_.get_array().max()
+    >>> float(display.map_.get_array().max())
     1.0
     """
 
