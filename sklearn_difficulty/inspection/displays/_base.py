@@ -75,7 +75,7 @@ def add_legend(ax: Any, n_undefined: int = 0, noun: str = "row", **kwargs: Any) 
     if n_undefined:
         nouns = noun if n_undefined == 1 else f"{noun}s"
         ax.plot([], [], " ", label=f"{n_undefined:,} {nouns} undefined, left out")
-    if ax.get_legend_handles_labels()[1]:
+    if "handles" in kwargs or ax.get_legend_handles_labels()[1]:
         tight = {"handlelength": 1.8, "handletextpad": 0.5, "labelspacing": 0.3, "borderpad": 0.3}
         ax.legend(**{"fontsize": "small", "framealpha": 0.8, **tight, **kwargs})
 

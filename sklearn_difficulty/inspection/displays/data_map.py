@@ -122,7 +122,8 @@ class DataMapDisplay(BaseDisplay):
         if np.count_nonzero(defined) > MAX_POINTS:
             self.rows_, self.colorbar_ = draw_density(ax, x[defined], y[defined], **kwargs)
         else:
-            style: dict[str, Any] = {"s": 12 * scale() ** 2, "alpha": 0.8, "linewidths": 0}
+            style: dict[str, Any] = {"s": 12 * scale() ** 2, "alpha": 0.8}
+            style |= {"edgecolors": "0.3", "linewidths": 0.2}  # or yellow would be lost on white
             if color is None:
                 style["color"] = COLORS[0]
             else:

@@ -118,8 +118,11 @@ class ErrorRateDisplay(BaseDisplay):
             self.errorbar_ = ax.errorbar(middle, rate, spread, fmt="none", ecolor=color)
         ax.set(xlabel="difficulty percentile (larger = harder)", ylabel="misclassified (%)")
         ax.set(xlim=(0, 100))
-        ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
-        add_legend(ax, self.n_undefined)
+        # The axis begins at 0, and goes on growing with the curves that are added.
+        self.line_.sticky_edges.y.append(0)
+        ax.update_datalim([(0, 0)])
+        ax.autoscale_view()
+        add_legend(ax, self.n_undefined, loc="upper left")
         return self
 
     @classmethod

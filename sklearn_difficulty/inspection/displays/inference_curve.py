@@ -107,7 +107,7 @@ class InferenceCurveDisplay(BaseDisplay):
             style = {**series_style(first + i), "label": plain(name), **kwargs}
             self.lines_ += ax.plot(range(n_probes), curve, **style)
         label_probes(ax, names)
-        ax.set(xlabel="probe", ylabel="accuracy of the probe", ylim=(-0.03, 1.03))
+        ax.set(xlabel="probe", ylabel="accuracy of the probe")
         add_legend(ax)
         return self
 

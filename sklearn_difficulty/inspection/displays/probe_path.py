@@ -100,6 +100,8 @@ class ProbePathDisplay(BaseDisplay):
             The display itself.
         """
         self._check_matplotlib()
+        from matplotlib.patches import Patch
+
         predicted = checks.labels(self.predicted, "predicted")
         n = len(predicted)
         share = checks.numbers(self.share, "share", shape=(n,))
@@ -112,12 +114,15 @@ class ProbePathDisplay(BaseDisplay):
         ax = self._open_axes(ax, (4.8, 2.8))
         at = np.arange(n)
         style: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.6, "alpha": 0.85}
-        label = f"network says {plain(network)}"
-        self.agreeing_ = ax.bar(
-            at[agrees], share[agrees], **{**style, "color": COLORS[4], "label": label, **kwargs}
-        )
-        other = {**style, "color": COLORS[1], "label": "another class", "hatch": "///"}
-        self.disagreeing_ = ax.bar(at[~agrees], share[~agrees], **{**other, **kwargs})
+        agreeing = {**style, "facecolor": COLORS[4], **kwargs}
+        other = {**style, "facecolor": COLORS[1], "hatch": "///", **kwargs}
+        self.agreeing_ = ax.bar(at[agrees], share[agrees], **agreeing)
+        self.disagreeing_ = ax.bar(at[~agrees], share[~agrees], **other)
+        # Handles of their own: bars of one kind may be missing.
+        handles = [
+            Patch(label=f"network says {plain(network)}", **agreeing),
+            Patch(label="another class", **other),
+        ]
         is_long = max(len(str(c)) for c in predicted) * n > 24
         for i, (said, height) in enumerate(zip(predicted, share, strict=True)):
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
@@ -141,7 +146,8 @@ class ProbePathDisplay(BaseDisplay):
         ax.set_title(title, loc="left", fontsize="medium")
         ax.set_yticks([0, 0.5, 1])
         label_probes(ax, names)
-        add_legend(ax, loc="upper center", ncols=2, columnspacing=1)  # above the bars, which end at 1
+        # Above the bars, which end at 1.
+        add_legend(ax, handles=handles, loc="upper center", ncols=2, columnspacing=1)
         return self
 
     @classmethod
