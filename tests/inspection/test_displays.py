@@ -234,6 +234,7 @@ BAD = [
     ),
     (lambda: HardestRowsDisplay.from_predictions(["a", IMAGES[0]], [1, 2], [1, 2]), "texts and"),
     (lambda: HardestRowsDisplay.from_predictions("ab", [1, 2], [1, 2], n=0), "n must be a whole"),
+    (lambda: HardestRowsDisplay.from_predictions({"a": 1}, [1], [1]), "X is a dict of arrays"),
     (lambda: HardestRowsDisplay(items=[], titles=[]).plot(), "at least one; got 0 items"),
     (lambda: DetectionCurveDisplay.from_predictions([0, 0], [1, 2]), "marks no row"),
     (lambda: DetectionCurveDisplay.from_predictions([0, 1], {"a": [1]}), "each of the 1 rows"),

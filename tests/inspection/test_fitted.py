@@ -220,6 +220,13 @@ def test_draws_texts_in_place_of_precomputed_probabilities(flowers):
     assert LabelErrorMatrixDisplay.from_estimator(scorer, P, y).matrix.shape == (3, 3)
 
 
+def test_labels_must_be_passed_with_arrays(fitted, flowers):
+    X, _ = flowers
+    for scorer in (fitted["vog"], fitted["errors"], Stranger().fit(*flowers)):
+        with pytest.raises(ValueError, match="the target y is None"):
+            DifficultyDisplay.from_estimator(scorer, X)
+
+
 def test_probes_of_training_rows_do_not_count_themselves(fitted, flowers, true):
     scorer, (X, y) = fitted["depth"], flowers
     display = InferenceCurveDisplay.from_estimator(scorer, X, y)

@@ -3,6 +3,8 @@
 
 import numpy as np
 import pandas as pd
+import PIL.Image
+import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -250,6 +252,27 @@ def test_pictures_of_many_kinds(images, shape):
     picture = display.images_[0].get_array()
     assert picture.shape == shape
     assert 0 <= picture.min() <= picture.max() <= 255
+
+
+def test_pictures_in_files(tmp_path):
+    coloured = PIL.Image.new("P", (5, 4), color=1)
+    coloured.putpalette([0, 0, 0, 255, 0, 0])
+    coloured.save(tmp_path / "red.png")
+    paths = [tmp_path / "red.png"] * 2
+    for shown in (paths, [coloured, coloured], pd.Series(paths, index=[7, 8])):
+        display = HardestRowsDisplay.from_predictions(shown, [2, 1], ["a", "b"])
+        picture = display.images_[0].get_array()
+        assert picture.shape[:2] == (4, 5)
+        assert_array_equal(picture[0, 0, :3] / picture.max(), [1, 0, 0])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_pictures_in_frames(frame):
+    rows = frame(np.arange(18).reshape(2, 9))
+    with pytest.raises(ValueError, match="Row 0 is no picture: it has the shape \\(9,\\)"):
+        HardestRowsDisplay.from_predictions(rows, [2, 1], ["a", "b"])
+    display = HardestRowsDisplay.from_predictions(rows, [2, 1], [1, 2], image_shape=(3, 3))
+    assert_array_equal(display.images_[0].get_array(), np.arange(9).reshape(3, 3))
 
 
 def test_detection_counts_errors_with_ties():

@@ -61,8 +61,8 @@ def labels(values: Any, name: str, n: int | None = None) -> NDArray[Any]:
     if array.ndim != 1 or len(array) == 0 or n not in (None, len(array)):
         wanted = "(n_samples,)" if n is None else f"({n},)"
         raise ValueError(f"{name} must have the shape {wanted}, got {array.shape}.")
-    can_miss = array.dtype.kind in "Of"
-    missing = np.flatnonzero([can_miss and _is_missing(value) for value in array])
+    values = array if array.dtype.kind in "Of" else ()
+    missing = np.flatnonzero([_is_missing(value) for value in values])
     if len(missing):
         raise ValueError(
             f"{name} has no label for {len(missing)} row(s), first {missing[:_LISTED].tolist()}. "

@@ -28,15 +28,15 @@ def require(scorer: Any, display: str, *attributes: str, such_as: str) -> None:
 
 def difference(scorer: Any, X: Any, y: Any) -> str | None:
     """Say in what rows differ from those of the fit, or None if they do not as far as is known."""
-    source = getattr(scorer, "record_", getattr(scorer, "ensemble_", None))
-    if source is None:  # "precomputed", or a scorer of someone else
-        n, n_given = len(scorer.difficulty_), _num_samples(X)
-        return None if n_given == n else f"{n_given} rows instead of {n}"
-    rows = rows_for(scorer, X)
-    if len(rows) != len(scorer.difficulty_):
-        return f"{len(rows)} rows instead of {len(scorer.difficulty_)}"
+    source, n = _source(scorer), len(scorer.difficulty_)
+    n_given = _num_samples(X) if source is None else len(rows_for(scorer, X))
+    if n_given != n:
+        return f"{n_given} rows instead of {n}"
     known = getattr(source, "rows", None) or getattr(source, "rows_", None)
-    return known and known.difference(rows.identity(source.targets(rows, y)))
+    if source is None or known is None:
+        return None
+    rows = rows_for(scorer, X)
+    return known.difference(rows.identity(source.targets(rows, y)))
 
 
 def labels_of_fit(scorer: Any, X: Any, y: Any, display: str) -> NDArray[Any]:
@@ -48,7 +48,8 @@ def labels_of_fit(scorer: Any, X: Any, y: Any, display: str) -> NDArray[Any]:
             f"labels of that fit, and these are not ({differs}). Pass those, or pass what is to be "
             "drawn to the display itself."
         )
-    y = rows_for(scorer, X).labels() if y is None else y
+    if y is None:
+        y = as_rows(X).labels() if _source(scorer) is None else rows_for(scorer, X).labels()
     return np.asarray(to_numpy(y))
 
 
@@ -67,11 +68,16 @@ def trajectory_of(scorer: Any, display: str) -> Trajectory:
 
 def rows_for(scorer: Any, X: Any) -> Rows:
     """Return X as the rows that a scorer's network reads."""
-    if hasattr(scorer, "record_"):
-        return as_rows(X, collate_fn=scorer.record_.collate_fn)
-    return as_rows(X, collate_fn=collate_fn(scorer.ensemble_.estimator_))
+    source = _source(scorer)
+    joins = source.collate_fn if hasattr(source, "collate_fn") else collate_fn(source.estimator_)
+    return as_rows(X, collate_fn=joins)
 
 
 def one_row(scorer: Any, X: Any, row: int) -> Any:
     """Return one row of X, as X of the same kind."""
     return X.iloc[[row]] if hasattr(X, "iloc") else rows_for(scorer, X).take([row]).data
+
+
+def _source(scorer: Any) -> Any:
+    """Return the record or the ensemble of a scorer, None of those that have neither."""
+    return getattr(scorer, "record_", getattr(scorer, "ensemble_", None))

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,11 @@ from ._checks import as_array
 
 def item_of(X: Any, row: int) -> Any:
     """Return one row of an array, a frame, a list, or a Dataset that yields (x, y)."""
+    if isinstance(X, Mapping):
+        raise ValueError("X is a dict of arrays; pass as show what is to be drawn of every row.")
     item = X.iloc[row] if hasattr(X, "iloc") else X[row]
+    if hasattr(X, "columns"):  # a frame
+        return np.ravel(item)
     return item[0] if isinstance(item, (tuple, list)) and len(item) == 2 else item
 
 
@@ -22,6 +27,12 @@ def as_picture(item: Any, row: int, shape: Sequence[int] | None = None) -> NDArr
     """Return a picture as (height, width), or with three or four colours last; a text as it is."""
     if isinstance(item, str):
         return item
+    if isinstance(item, PathLike):
+        from matplotlib.image import imread
+
+        item = imread(fspath(item))
+    if getattr(item, "mode", None) in ("P", "CMYK"):  # PIL's, whose numbers are no brightness
+        item = item.convert("RGB")
     array = as_array(item)
     is_image = array.dtype.kind in "fiub" and array.size > 0
     if is_image and shape is not None:

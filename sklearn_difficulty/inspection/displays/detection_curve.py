@@ -128,7 +128,7 @@ class DetectionCurveDisplay(BaseDisplay):
         end = n_rows if max_rows is None else min(max_rows, n_rows)
         ax.set(xlabel="rows reviewed, hardest first", ylabel="errors found")
         ax.set(xlim=(0, end), ylim=(0, n_errors * 1.04))
-        add_legend(ax)
+        add_legend(ax, loc="lower right")
         return self
 
     @classmethod

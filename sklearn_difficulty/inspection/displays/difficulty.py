@@ -121,7 +121,8 @@ class DifficultyDisplay(BaseDisplay):
             xlabel=f"{plain(self.name)} (larger = harder)",
             ylabel="rows" if kind == "hist" else "share of rows",
         )
-        add_legend(ax, int((~defined).sum()))
+        place = {"loc": "lower right"} if kind == "ecdf" else {}
+        add_legend(ax, int((~defined).sum()), **place)
         return self
 
     def _groups(self, n: int) -> list[tuple[str, NDArray[np.bool_], dict[str, Any]]]:

@@ -24,9 +24,9 @@ class HardestRowsDisplay(BaseDisplay):
 
     Parameters
     ----------
-    items : list of array or str
-        Pictures of shape (height, width), (height, width, colours) or (colours, height, width), or
-        texts; all of one kind.
+    items : list of array, Path or str
+        Pictures of shape (height, width), (height, width, colours) or (colours, height, width),
+        tensors and PIL images too, or ``pathlib.Path`` of files; or texts.
     titles : list of str
         What stands above every picture, or before every text.
     is_right : array-like of shape (n_items,), bool, default=None
@@ -202,7 +202,7 @@ class HardestRowsDisplay(BaseDisplay):
             The true labels, if they are known: what is suggested, or given, gets a sign for right
             (✓) or not (✗).
         show : sequence of length n_samples, default=None
-            What is drawn of every row in place of X: pictures or texts.
+            What is drawn of every row in place of X: pictures, their ``pathlib.Path``, or texts.
         image_shape : tuple of int, default=None
             Shape of a picture whose values are a flat row of X.
         ax : matplotlib.axes.Axes, default=None
@@ -249,7 +249,7 @@ class HardestRowsDisplay(BaseDisplay):
         Parameters
         ----------
         show : sequence of length n_samples
-            Pictures or texts.
+            Pictures, their ``pathlib.Path``, or texts.
         difficulty : array-like of shape (n_samples,)
             Larger = harder. Rows with NaN come last.
         y : array-like of shape (n_samples,)

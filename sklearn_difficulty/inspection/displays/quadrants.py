@@ -169,7 +169,7 @@ class DifficultyQuadrantDisplay(BaseDisplay):
             yticks=(0, 0.5, 1),
         )
         ax.xaxis.labelpad = 22 * scale()  # below the names of the corners
-        add_legend(ax, int((~defined).sum()))
+        add_legend(ax, int((~defined).sum()), loc="upper right")
         return self
 
     @classmethod
