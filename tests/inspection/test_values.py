@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What is drawn are the numbers that it should be, computed by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import PIL.Image
@@ -338,6 +340,22 @@ def test_scorers_by_quality_and_seconds(kind):
     assert_array_equal([point.get_xydata()[0] for point in display.points_], [[3, 0.8], [0.5, 0.9]])
     assert len(display.errorbars_) == 1
     assert display.ax_.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("seconds", [[1.3, 1.4], [1, 9], [0.01, 2000]])
+def test_seconds_are_labelled_apart(seconds):
+    display = ScorerComparisonDisplay(names=["a", "b"], quality=[0, 1], seconds=seconds).plot()
+    display.figure_.canvas.draw()
+    low, high = display.ax_.get_xlim()
+    assert low < min(seconds)
+    assert high > max(seconds)
+    labels = [
+        text.get_window_extent()
+        for tick, text in zip(display.ax_.get_xticks(), display.ax_.get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
+    assert len(labels) >= 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(labels))
 
 
 @pytest.mark.parametrize(

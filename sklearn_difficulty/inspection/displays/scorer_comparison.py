@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks as checks
@@ -95,6 +96,8 @@ class ScorerComparisonDisplay(BaseDisplay):
             The display itself.
         """
         self._check_matplotlib()
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         quality = checks.numbers(self.quality, "quality")
         n = len(quality)
         names = checks.labels(self.names, "names", n)
@@ -105,7 +108,7 @@ class ScorerComparisonDisplay(BaseDisplay):
         error = None
         if self.quality_error is not None:
             error = checks.numbers(self.quality_error, "quality_error", shape=(n,))
-        defined = quality == quality
+        defined = ~np.isnan(quality)
         checks.one_defined(defined, "quality")
 
         ax = self._open_axes(ax)
@@ -114,13 +117,20 @@ class ScorerComparisonDisplay(BaseDisplay):
             style = {**series_style(i), "linestyle": "none", "label": plain(names[i])}
             style |= {"markersize": 7 * scale(), **kwargs}
             self.points_ += ax.plot(seconds[i], quality[i], **style)
-            if error is not None and error[i] == error[i]:
+            if error is not None and not np.isnan(error[i]):
                 color = self.points_[-1].get_color()
                 bar = ax.errorbar(seconds[i], quality[i], error[i], fmt="none", ecolor=color)
                 self.errorbars_.append(bar)
         ax.set_xscale("log")
+        # At least a decade wide, with few labels: of times that are alike, ticks would overlap.
+        low, high = seconds.min(), seconds.max()
+        reach = max(1.3, np.sqrt(10 * low / high))
+        ax.set_xlim(low / reach, high * reach)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="seconds to fit", ylabel=plain(self.quality_name))
-        ax.margins(0.15)
+        ax.margins(y=0.15)
         # Above the axes: there is a name for every point, and the points may be anywhere.
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "columnspacing": 1}
         add_legend(ax, int((~defined).sum()), "scorer", **place)
