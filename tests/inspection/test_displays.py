@@ -96,7 +96,7 @@ def test_is_readable(scene, size):
     """Nothing runs out of the figure, and nothing is too small to be read."""
     width, height, font = SIZES[size]
     with plt.rc_context({"font.size": font}), warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)  # such as that of a layout that failed
         figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
         scene(ax=ax)
         figure.canvas.draw()

@@ -306,7 +306,7 @@ def _title(given: Any, suggested: Any) -> str:
 
 def _width(ax: Any) -> float:
     """Return the width of axes in points, once their layout is settled."""
-    figure = ax.get_figure(root=True)
+    figure = ax.figure.canvas.figure  # not a subfigure
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
