@@ -235,8 +235,17 @@ def test_probes_of_training_rows_do_not_count_themselves(fitted, flowers, true):
     assert split.names == ["label right (135)", "label wrong (15)", "original label (15)"]
     others = InferenceCurveDisplay.from_estimator(scorer, X[::-1], y[::-1])
     assert_allclose(others.accuracy[0], scorer.inference_curve(X, y))
-    with pytest.raises(ValueError, match=r"other labels\. Pass the labels of the fit as y"):
-        InferenceCurveDisplay.from_estimator(scorer, X, true)
+    for display in (InferenceCurveDisplay, ProbePathDisplay):
+        with pytest.raises(ValueError, match=r"other labels\. Pass the labels of the fit as y"):
+            display.from_estimator(scorer, X, true)
+
+
+def test_a_record_that_does_not_know_its_rows_is_named(flowers, record, record_of):
+    bare = record_of(record.module, record.classes_)
+    scorer = PredictionDepthScorer(bare, n_neighbors=5).fit(*flowers)
+    for display in (InferenceCurveDisplay, ProbePathDisplay):
+        with pytest.raises(ValueError, match="made of checkpoints and does not know its rows"):
+            display.from_estimator(scorer, *flowers)
 
 
 def test_path_of_training_rows_and_others(fitted, flowers):

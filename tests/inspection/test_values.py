@@ -388,3 +388,10 @@ def test_keywords_reach_the_artists():
     assert text.get_style() == "italic"
     curve = InferenceCurveDisplay.from_predictions([[1]], [1], linewidth=7).lines_[0]
     assert curve.get_linewidth() == 7
+    curve = DifficultyDisplay.from_predictions([1, 2], kind="ecdf", c="red", lw=3, ls=":")
+    assert curve.artists_[0].get_color() == "red"
+    for width in ("lw", "linewidth", "linewidths"):
+        display = DataMapDisplay(confidence=[0], variability=[0]).plot(c="red", **{width: 2})
+        assert display.rows_.get_linewidths() == [2]
+    path = ProbePathDisplay(predicted=[1, 2], share=[1, 1]).plot(color="red")
+    assert {bar.get_facecolor() for bar in path.agreeing_} == {(1, 0, 0, 0.85)}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils._plotting import _validate_style_kwargs
 
 # Okabe and Ito's colours, which colour-blind people tell apart; with a dash or marker each, they
 # are told apart in print too. Vermillion is kept for marked rows.
@@ -60,6 +61,15 @@ def series_style(number: int) -> dict[str, Any]:
     }
 
 
+def styled(defaults: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return keywords of an artist, those of the user first, whether "linewidth" or "lw"."""
+    # Points and cells take the plural too.
+    singular = {"linewidths": "linewidth", "edgecolors": "edgecolor"}
+    given = {singular.get(name, name): value for name, value in kwargs.items()}
+    chosen: dict[str, Any] = _validate_style_kwargs(defaults, given)
+    return chosen
+
+
 def n_series(ax: Any) -> int:
     """Return how many series displays have drawn on axes already, so that the next differs."""
     return sum(line.get_color() in COLORS and len(line.get_xdata()) > 0 for line in ax.lines)
@@ -82,8 +92,8 @@ def add_legend(ax: Any, n_undefined: int = 0, noun: str = "row", **kwargs: Any) 
 
 def draw_density(ax: Any, x: Any, y: Any, **kwargs: Any) -> tuple[Any, Any]:
     """Draw how many rows are where, with a colour bar; both are returned."""
-    style = {"gridsize": 40, "bins": "log", "cmap": "cividis", "mincnt": 1, "linewidths": 0.2}
-    cells = ax.hexbin(x, y, **{**style, **kwargs})
+    style = {"gridsize": 40, "bins": "log", "cmap": "cividis", "mincnt": 1, "linewidth": 0.2}
+    cells = ax.hexbin(x, y, **styled(style, kwargs))
     return cells, ax.figure.colorbar(cells, ax=ax, label="rows")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from ...rows.identity import RowsFingerprint
 from ...rows.labels import to_numpy
 from ...rows.rows import Rows, as_rows
 from ...training.skorch_net import collate_fn
@@ -29,14 +30,31 @@ def require(scorer: Any, display: str, *attributes: str, such_as: str) -> None:
 def difference(scorer: Any, X: Any, y: Any) -> str | None:
     """Say in what rows differ from those of the fit, or None if they do not as far as is known."""
     source, n = _source(scorer), len(scorer.difficulty_)
-    n_given = _num_samples(X) if source is None else len(rows_for(scorer, X))
+    rows = X if source is None else rows_for(scorer, X)
+    n_given = _num_samples(rows)
     if n_given != n:
         return f"{n_given} rows instead of {n}"
-    known = getattr(source, "rows", None) or getattr(source, "rows_", None)
-    if source is None or known is None:
+    fingerprint = _fingerprint(source)
+    if fingerprint is None:
         return None
-    rows = rows_for(scorer, X)
-    return known.difference(rows.identity(source.targets(rows, y)))
+    return fingerprint.difference(rows.identity(source.targets(rows, y)))
+
+
+def are_of_the_fit(scorer: Any, X: Any, y: Any) -> bool:
+    """Whether rows are those that a scorer was fitted on, where that decides what is drawn."""
+    differs = difference(scorer, X, y)
+    if differs is None and _fingerprint(_source(scorer)) is None:
+        raise ValueError(
+            "The record of this scorer was made of checkpoints and does not know its rows, so it "
+            "cannot be told whether these are the ones. Pass what is to be drawn to the display "
+            "itself: probe_predictions_ of the rows of the fit, probe_predict of others."
+        )
+    if differs == "other labels":
+        raise ValueError(
+            "X holds the rows that the scorer was fitted on, with other labels. Pass the labels of "
+            "the fit as y."
+        )
+    return differs is None
 
 
 def labels_of_fit(scorer: Any, X: Any, y: Any, display: str) -> NDArray[Any]:
@@ -81,3 +99,8 @@ def one_row(scorer: Any, X: Any, row: int) -> Any:
 def _source(scorer: Any) -> Any:
     """Return the record or the ensemble of a scorer, None of those that have neither."""
     return getattr(scorer, "record_", getattr(scorer, "ensemble_", None))
+
+
+def _fingerprint(source: Any) -> RowsFingerprint | None:
+    """Return by what a record or an ensemble recognises its rows."""
+    return getattr(source, "rows", None) or getattr(source, "rows_", None)

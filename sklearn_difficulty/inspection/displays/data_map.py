@@ -10,7 +10,17 @@ from numpy.typing import ArrayLike
 
 from ...measures import mean_correctness, mean_over_epochs, variability
 from . import _checks as checks
-from ._base import COLORS, MARKED, MAX_POINTS, BaseDisplay, add_legend, draw_density, plain, scale
+from ._base import (
+    COLORS,
+    MARKED,
+    MAX_POINTS,
+    BaseDisplay,
+    add_legend,
+    draw_density,
+    plain,
+    scale,
+    styled,
+)
 from ._fitted import labels_of_fit, trajectory_of
 
 __all__ = ["DataMapDisplay"]
@@ -123,12 +133,12 @@ class DataMapDisplay(BaseDisplay):
             self.rows_, self.colorbar_ = draw_density(ax, x[defined], y[defined], **kwargs)
         else:
             style: dict[str, Any] = {"s": 12 * scale() ** 2, "alpha": 0.8}
-            style |= {"edgecolors": "0.3", "linewidths": 0.2}  # or yellow would be lost on white
+            style |= {"edgecolor": "0.3", "linewidth": 0.2}  # or yellow would be lost on white
             if color is None:
                 style["color"] = COLORS[0]
             else:
                 style |= {"c": color[defined], "cmap": "cividis", "vmin": 0, "vmax": 1}
-            self.rows_ = ax.scatter(x[defined], y[defined], **{**style, **kwargs})
+            self.rows_ = ax.scatter(x[defined], y[defined], **styled(style, kwargs))
             if color is not None:
                 label = "correctness (share of epochs)"
                 self.colorbar_ = ax.figure.colorbar(self.rows_, ax=ax, label=label)

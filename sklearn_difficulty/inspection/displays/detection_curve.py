@@ -20,6 +20,7 @@ from ._base import (
     n_series,
     plain,
     series_style,
+    styled,
 )
 from ._fitted import labels_of_fit, require
 
@@ -117,8 +118,8 @@ class DetectionCurveDisplay(BaseDisplay):
         self.lines_, self.reference_ = [], []
         first = n_series(ax)
         for i, (name, (rows, found)) in enumerate(zip(self.names, curves, strict=True)):
-            style = {**series_style(first + i), "markevery": 0.2}
-            self.lines_ += ax.plot(rows, found, **{**style, "label": plain(name), **kwargs})
+            style = {**series_style(first + i), "markevery": 0.2, "label": plain(name)}
+            self.lines_ += ax.plot(rows, found, **styled(style, kwargs))
         if first == 0:
             style = {"color": REFERENCE, "linewidth": 1, "zorder": 1}
             ideal = ([0, n_errors, n_rows], [0, n_errors, n_errors])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks as checks
-from ._base import MARKED, MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style
+from ._base import MARKED, MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style, styled
 from ._fitted import labels_of_fit, require
 
 __all__ = ["DifficultyDisplay"]
@@ -108,15 +108,17 @@ class DifficultyDisplay(BaseDisplay):
         self.artists_ = []
         for label, rows, style in groups:
             drawn = np.sort(values[rows & defined])
-            style = {**style, "label": f"{label} ({len(drawn):,})", **kwargs}
+            style = {**style, "label": f"{label} ({len(drawn):,})"}
             if kind == "hist":
-                style = {"linewidth": 1.5 * scale(), **style}
+                style = styled({"linewidth": 1.5 * scale(), **style}, kwargs)
                 self.artists_.append(ax.stairs(np.histogram(drawn, edges)[0], edges, **style))
             else:
                 style = {k: v for k, v in style.items() if k not in ("fill", "hatch")}
                 at = np.concatenate([drawn[:1], drawn])
                 share = np.arange(len(at)) / max(1, len(drawn))
-                self.artists_ += ax.plot(at, share, drawstyle="steps-post", **style)
+                self.artists_ += ax.plot(
+                    at, share, **styled({"drawstyle": "steps-post", **style}, kwargs)
+                )
         ax.set(
             xlabel=f"{plain(self.name)} (larger = harder)",
             ylabel="rows" if kind == "hist" else "share of rows",

@@ -12,7 +12,7 @@ from ..._randomness import alone
 from ...inference.predictions import predicted_classes
 from ...metrics import error_rate_by_percentile
 from . import _checks as checks
-from ._base import BaseDisplay, add_legend, n_series, plain, series_style
+from ._base import BaseDisplay, add_legend, n_series, plain, series_style, styled
 from ._fitted import require, rows_for
 
 __all__ = ["ErrorRateDisplay"]
@@ -111,7 +111,7 @@ class ErrorRateDisplay(BaseDisplay):
         ax = self._open_axes(ax)
         style = series_style(n_series(ax))
         style |= {} if self.name is None else {"label": plain(self.name)}
-        [self.line_] = ax.plot(middle, rate, **{**style, **kwargs})
+        [self.line_] = ax.plot(middle, rate, **styled(style, kwargs))
         self.errorbar_ = None
         if spread is not None:
             color = self.line_.get_color()

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
 from . import _checks as checks
-from ._base import COLORS, MARKED, BaseDisplay, scale
+from ._base import COLORS, MARKED, BaseDisplay, scale, styled
 from ._fitted import labels_of_fit, require
 from ._pictures import as_picture, item_of
 
@@ -165,7 +165,7 @@ class HardestRowsDisplay(BaseDisplay):
         for i, (item, title) in enumerate(zip(items, titles, strict=True)):
             text = shorten(item, n_letters, placeholder=" …")
             self.titles_.append(ax.text(0, i, title, weight="bold", **style))
-            self.texts_.append(ax.text(start / width, i, text, **{**style, **kwargs}))
+            self.texts_.append(ax.text(start / width, i, text, **styled(style, kwargs)))
         ax.set(xlim=(0, 1), ylim=(len(items) - 0.5, -0.5))
 
     @classmethod

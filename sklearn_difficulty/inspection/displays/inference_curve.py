@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks as checks
-from ._base import BaseDisplay, add_legend, label_probes, n_series, plain, series_style
-from ._fitted import difference, require, rows_for
+from ._base import BaseDisplay, add_legend, label_probes, n_series, plain, series_style, styled
+from ._fitted import are_of_the_fit, require, rows_for
 
 __all__ = ["InferenceCurveDisplay"]
 
@@ -104,8 +104,8 @@ class InferenceCurveDisplay(BaseDisplay):
         first = n_series(ax)
         self.lines_ = []
         for i, (name, curve) in enumerate(zip(self.names, accuracy, strict=True)):
-            style = {**series_style(first + i), "label": plain(name), **kwargs}
-            self.lines_ += ax.plot(range(n_probes), curve, **style)
+            style = {**series_style(first + i), "label": plain(name)}
+            self.lines_ += ax.plot(range(n_probes), curve, **styled(style, kwargs))
         label_probes(ax, names)
         ax.set(xlabel="probe", ylabel="accuracy of the probe")
         add_legend(ax)
@@ -151,14 +151,8 @@ class InferenceCurveDisplay(BaseDisplay):
         require(scorer, cls.__name__, *needed, such_as="PredictionDepthScorer")
         rows = rows_for(scorer, X)
         given = checks.labels(rows.given_labels(y), "y", len(rows))
-        differs = difference(scorer, X, given)
-        if differs == "other labels":
-            raise ValueError(
-                "X holds the rows that the scorer was fitted on, with other labels. Pass the "
-                "labels of the fit as y and the others as y_true."
-            )
         predictions = scorer.probe_predictions_
-        if differs is not None:
+        if not are_of_the_fit(scorer, X, given):
             probes = scorer.probe_names_
             predictions = np.stack([scorer.probe_predict(X, p) for p in range(len(probes))], axis=1)
         return cls.from_predictions(

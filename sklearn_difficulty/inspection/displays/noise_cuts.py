@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...measures import noise_cuts
 from ...measures.cuts import CUT_FIELDS, CUTS
 from . import _checks as checks
-from ._base import BaseDisplay, add_legend, scale, series_style
+from ._base import BaseDisplay, add_legend, scale, series_style, styled
 from ._fitted import labels_of_fit, require
 
 __all__ = ["NoiseCutsDisplay"]
@@ -118,9 +118,8 @@ class NoiseCutsDisplay(BaseDisplay):
                 style = series_style(int(is_recall if measure == "both" else is_review))
                 style |= {"linestyle": "-" if is_review or len(tables) == 1 else "--"}
                 label = f"{name}, {when}" if measure == "both" else when
-                style |= {"label": label, **kwargs}
                 at = table["cut"]
-                self.lines_ += ax.plot(at, table[name], **style)
+                self.lines_ += ax.plot(at, table[name], **styled({**style, "label": label}, kwargs))
                 low, high = table[f"{name}_low"], table[f"{name}_high"]
                 color = self.lines_[-1].get_color()
                 self.bands_.append(ax.fill_between(at, low, high, color=color, alpha=0.15, lw=0))

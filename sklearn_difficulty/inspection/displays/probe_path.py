@@ -13,8 +13,8 @@ from ..._randomness import alone
 from ...inference.predictions import predicted_classes
 from ...measures import prediction_depth
 from . import _checks as checks
-from ._base import COLORS, BaseDisplay, add_legend, label_probes, plain
-from ._fitted import difference, one_row, require, rows_for
+from ._base import COLORS, BaseDisplay, add_legend, label_probes, plain, styled
+from ._fitted import are_of_the_fit, one_row, require, rows_for
 
 __all__ = ["ProbePathDisplay"]
 
@@ -114,14 +114,17 @@ class ProbePathDisplay(BaseDisplay):
         ax = self._open_axes(ax, (4.8, 2.8))
         at = np.arange(n)
         style: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.6, "alpha": 0.85}
-        agreeing = {**style, "facecolor": COLORS[4], **kwargs}
-        other = {**style, "facecolor": COLORS[1], "hatch": "///", **kwargs}
+        agreeing = styled({**style, "color": COLORS[4]}, kwargs)
+        other = styled({**style, "color": COLORS[1], "hatch": "///"}, kwargs)
         self.agreeing_ = ax.bar(at[agrees], share[agrees], **agreeing)
         self.disagreeing_ = ax.bar(at[~agrees], share[~agrees], **other)
         # Handles of their own: bars of one kind may be missing.
         handles = [
-            Patch(label=f"network says {plain(network)}", **agreeing),
-            Patch(label="another class", **other),
+            Patch(label=label, facecolor=bar.pop("color"), **bar)
+            for label, bar in {
+                f"network says {plain(network)}": agreeing,
+                "another class": other,
+            }.items()
         ]
         is_long = max(len(str(c)) for c in predicted) * n > 24
         for i, (said, height) in enumerate(zip(predicted, share, strict=True)):
@@ -188,7 +191,7 @@ class ProbePathDisplay(BaseDisplay):
         rows = rows_for(scorer, X)
         given = checks.labels(rows.given_labels(y), "y", len(rows))
         [position] = checks.positions(row, "row", len(rows))
-        if difference(scorer, X, given) is None:
+        if are_of_the_fit(scorer, X, given):
             predicted = scorer.probe_predictions_[position]
             share = scorer.probe_confidence_[position]
         else:

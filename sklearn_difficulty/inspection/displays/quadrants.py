@@ -21,6 +21,7 @@ from ._base import (
     draw_density,
     plain,
     scale,
+    styled,
 )
 from ._fitted import labels_of_fit, require
 
@@ -133,10 +134,10 @@ class DifficultyQuadrantDisplay(BaseDisplay):
             style: dict[str, Any] = {
                 "s": 12 * scale() ** 2,
                 "alpha": 0.4,
-                "linewidths": 0,
+                "linewidth": 0,
                 "color": COLORS[0],
             }
-            self.rows_ = ax.scatter(x[defined], y[defined], **{**style, **kwargs})
+            self.rows_ = ax.scatter(x[defined], y[defined], **styled(style, kwargs))
         if self.marked is not None:
             label = f"{plain(self.marked_name)} ({np.count_nonzero(crossed):,})"
             style = {"color": MARKED, "markersize": 4 * scale(), "alpha": 0.8, "label": label}

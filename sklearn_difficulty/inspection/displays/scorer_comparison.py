@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks as checks
-from ._base import MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style
+from ._base import MAX_SERIES, BaseDisplay, add_legend, plain, scale, series_style, styled
 
 __all__ = ["ScorerComparisonDisplay"]
 
@@ -115,8 +115,8 @@ class ScorerComparisonDisplay(BaseDisplay):
         self.points_, self.errorbars_ = [], []
         for i in range(n):
             style = {**series_style(i), "linestyle": "none", "label": plain(names[i])}
-            style |= {"markersize": 7 * scale(), **kwargs}
-            self.points_ += ax.plot(seconds[i], quality[i], **style)
+            style |= {"markersize": 7 * scale()}
+            self.points_ += ax.plot(seconds[i], quality[i], **styled(style, kwargs))
             if error is not None and not np.isnan(error[i]):
                 color = self.points_[-1].get_color()
                 bar = ax.errorbar(seconds[i], quality[i], error[i], fmt="none", ecolor=color)

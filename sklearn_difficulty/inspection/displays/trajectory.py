@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks as checks
-from ._base import MAX_SERIES, BaseDisplay, add_legend, n_series, plain, scale, series_style
+from ._base import MAX_SERIES, BaseDisplay, add_legend, n_series, plain, scale, series_style, styled
 from ._fitted import labels_of_fit, trajectory_of
 
 __all__ = ["TrajectoryDisplay"]
@@ -119,7 +119,7 @@ class TrajectoryDisplay(BaseDisplay):
             low, middle, high = _quantiles(values[:, rows])
             style = {**series_style(first + i), "markevery": every}
             label = f"{name} ({np.count_nonzero(rows):,})"
-            self.lines_ += ax.plot(epochs, middle, **{**style, "label": label, **kwargs})
+            self.lines_ += ax.plot(epochs, middle, **styled({**style, "label": label}, kwargs))
             color = self.lines_[-1].get_color()
             self.bands_.append(ax.fill_between(epochs, low, high, color=color, alpha=0.2, lw=0))
         for i, row in enumerate(chosen):
