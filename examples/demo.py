@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_difficulty import DifficultyScorer, LabelErrorScorer, VoGScorer
 from sklearn_difficulty.datasets import make_label_noise
-from sklearn_difficulty.metrics import detection_report, error_rate_by_percentile
+from sklearn_difficulty.metrics import detection_report
 
 NOISE = 0.2
 SPLITS = 5
@@ -72,46 +72,23 @@ def draw(results):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    X, given, true, found = results[0]["rows"]
-    figure = plt.figure(figsize=(10, 6.6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.3, 1])
-    axes = top.subplots(2, 10)
-    for label in range(10):
-        rows = np.flatnonzero(given == label)
-        order = rows[np.argsort(found.error_probability_[rows])]
-        for axis, row in zip(axes[:, label], order[[0, -1]], strict=True):
-            suggested = found.suggested_label_[row]
-            axis.imshow(X[row].reshape(8, 8), cmap="gray_r")
-            axis.set(xticks=[], yticks=[])
-            axis.set_xlabel(f"→ {suggested}", color="g" if suggested == true[row] else "r")
-        axes[0, label].set_title(f"label {label}")
-    axes[0, 0].set_ylabel("least suspect")
-    axes[1, 0].set_ylabel("most suspect")
-    top.suptitle(
-        "The least and the most suspect training row of each given label\n"
-        "→ suggested label; green: it is the true digit, red: it is not"
-    )
+    from sklearn_difficulty.inspection import ErrorRateDisplay, HardestRowsDisplay
 
-    axis = bottom.subplots()
-    for name, marker in (("with the true labels", "o"), ("without the suspect rows", "s")):
+    X, given, true, found = results[0]["rows"]
+    figure = plt.figure(figsize=(10, 7), layout="constrained")
+    top, bottom = figure.subplots(2, 1)
+    digits = {"y_true": true, "image_shape": (8, 8), "n_columns": 10, "cmap": "gray_r"}
+    HardestRowsDisplay.from_estimator(found, X, given, n=20, ax=top, **digits)
+    top.set_title(
+        "The most suspect training rows: given → suggested label (✓ the true digit, ✗ not)"
+    )
+    for name in ("with the true labels", "without the suspect rows"):
         pooled = zip(*(result[name] for result in results), strict=True)
         scores, errors = (np.concatenate(part) for part in pooled)
-        curve = error_rate_by_percentile(scores, errors, bins=10)
-        axis.errorbar(
-            curve.percentile - 5,
-            100 * curve.error_rate,
-            100 * curve.standard_error,
-            fmt=f"{marker}-",
-            capsize=2,
-            label=f"trained {name}",
-        )
-    axis.set(
-        xlabel="percentile of the difficulty of the held-out row, read without its label",
-        ylabel="misclassified (%)",
-        title=f"How often held-out rows are misclassified ({SPLITS} splits pooled)",
-        ylim=(0, None),
+        ErrorRateDisplay.from_predictions(scores, errors, name=f"trained {name}", ax=bottom)
+    bottom.set_title(
+        f"How often held-out rows are misclassified, read without their label ({SPLITS} splits)"
     )
-    axis.legend()
     figure.savefig(FIGURE, dpi=150)
 
 

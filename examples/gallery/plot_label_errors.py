@@ -29,6 +29,11 @@ from sklearn.svm import SVC
 
 from sklearn_difficulty import FilteredClassifier, LabelErrorScorer
 from sklearn_difficulty.datasets import make_label_noise
+from sklearn_difficulty.inspection import (
+    HardestRowsDisplay,
+    LabelErrorMatrixDisplay,
+    NoiseCutsDisplay,
+)
 
 torch.set_num_threads(1)
 X, y = load_digits(return_X_y=True)
@@ -57,27 +62,40 @@ print(f"in truth:     {is_wrong.mean():.1%}")
 # The most suspect rows
 # ---------------------
 #
-# The label that the row has and, after the arrow, the one that is suggested. The colour says
-# whether the suggestion is right. Where it is not, the given label can be wrong all the same.
+# The label that the row has and, after the arrow, the one that is suggested. The sign says whether
+# the suggestion is right. Where it is not, the given label can be wrong all the same.
 
-suspects = np.argsort(-scorer.error_probability_, kind="stable")
-suggestion_is_right = scorer.suggested_label_ == y_true
-figure, axes = plt.subplots(3, 10, figsize=(10, 4.4), layout="constrained")
-for axis, row in zip(axes.flat, suspects, strict=False):
-    axis.imshow(X[row].reshape(8, 8), cmap="gray_r")
-    axis.set(xticks=[], yticks=[])
-    color = "g" if suggestion_is_right[row] else "r"
-    axis.set_title(f"{y[row]} → {scorer.suggested_label_[row]}", color=color)
-figure.suptitle(
-    f"The {axes.size} most suspect rows: given label → suggested label\n"
-    "green: the suggestion is the true digit; red: it is not"
+n_shown = 30
+_, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
+HardestRowsDisplay.from_estimator(
+    scorer,
+    X,
+    y,
+    n=n_shown,
+    y_true=y_true,
+    image_shape=(8, 8),
+    ax=axis,
+    n_columns=10,
+    cmap="gray_r",
 )
 plt.show()
 
-shown = suspects[: axes.size]
+suspects = np.argsort(-scorer.error_probability_, kind="stable")
+suggestion_is_right = scorer.suggested_label_ == y_true
+shown = suspects[:n_shown]
 print(f"of these {len(shown)} labels {is_wrong[shown].sum()} are wrong, ", end="")
 print(f"and {suggestion_is_right[shown].sum()} suggestions are right")
 print(f"of all wrong labels {suggestion_is_right[is_wrong].mean():.0%} get the right suggestion")
+
+# %%
+# Which labels are taken for which
+# --------------------------------
+#
+# All suspects, by the label that they have and the one that is suggested. Full cells are the pairs
+# of digits that were taken for each other.
+
+LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
+plt.show()
 
 # %%
 # What a cut would drop
@@ -130,23 +148,11 @@ print_cuts(review.cuts)
 # %%
 # Both tables as a figure. The bands are the intervals.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
-for axis, name in zip(axes, ("precision", "recall"), strict=True):
-    for cuts, color, label in (
-        (scorer.cuts_, "tab:blue", "expected, nothing reviewed"),
-        (review.cuts, "tab:orange", f"after the review of {len(plan.rows)} rows"),
-    ):
-        at = cuts["cut"]
-        axis.plot(at, cuts[name], color=color, label=label)
-        axis.fill_between(at, cuts[f"{name}_low"], cuts[f"{name}_high"], color=color, alpha=0.2)
-    axis.plot(at, truth(cuts)[name], "k.", ms=9, label="truth")
-    axis.set(
-        title=f"{name} of the dropped rows",
-        xlabel="rows are dropped whose error probability is above",
-        ylabel="share",
-        ylim=(0.6, 1.02),
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+for axis, measure in zip(axes, ("precision", "recall"), strict=True):
+    NoiseCutsDisplay.from_estimator(
+        scorer, X, y, review=review, is_wrong=is_wrong, ax=axis, measure=measure
     )
-axes[0].legend(loc="lower right")
 plt.show()
 
 # %%

@@ -22,6 +22,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklearn_difficulty import PredictionDepthScorer
+from sklearn_difficulty.inspection import (
+    HardestRowsDisplay,
+    InferenceCurveDisplay,
+    ProbePathDisplay,
+)
 from sklearn_difficulty.training import default_network
 
 torch.set_num_threads(1)
@@ -36,32 +41,18 @@ print(f"{len(scorer.probe_names_)} probes:", ", ".join(scorer.probe_names_))
 # Two rows on their way through the network
 # -----------------------------------------
 #
-# Every cell is what the neighbours say at one layer, and how many of them. The first row's
+# Every bar is what the neighbours say at one layer, and how many of them. The first row's
 # neighbours agree with the network from the input on: depth 0. The second one's change their mind
 # on the way; its depth is the first layer behind the last disagreement.
 
 easy = np.flatnonzero(scorer.difficulty_ == 0)[0]
 hard = int(np.nanargmax(scorer.difficulty_))
-figure, axes = plt.subplots(
-    2, 2, figsize=(10, 3.6), width_ratios=(1, 8), layout="constrained", squeeze=False
-)
-for row, (image, cells) in zip((easy, hard), axes, strict=True):
-    depth = scorer.difficulty_[row]
-    image.imshow(X[row].reshape(8, 8), cmap="gray_r")
-    image.set(xticks=[], yticks=[], title=f"label {y[row]}")
-    said, share = scorer.probe_predictions_[row], scorer.probe_confidence_[row]
-    agrees = said == said[-1]
-    cells.bar(range(len(said)), share, color=np.where(agrees, "tab:green", "tab:red"))
-    for position, (digit, height) in enumerate(zip(said, share, strict=True)):
-        cells.text(position, height / 2, digit, ha="center", va="center", fontsize=13)
-    cells.axvline(depth - 0.5, color="k", ls="--")
-    cells.set(
-        ylim=(0, 1.05),
-        ylabel="share of votes",
-        xticks=range(len(said)),
-        xticklabels=scorer.probe_names_,
-        title=f"depth {depth:.0f}: from the dashed line on, all say what the network says",
+_, axes = plt.subplots(2, 2, figsize=(9, 6), width_ratios=(1, 6), layout="constrained")
+for row, (image, path) in zip((easy, hard), axes, strict=True):
+    HardestRowsDisplay.from_estimator(
+        scorer, X, y, rows=row, image_shape=(8, 8), ax=image, cmap="gray_r"
     )
+    ProbePathDisplay.from_estimator(scorer, X, y, row=row, ax=path)
 plt.show()
 
 # %%
@@ -80,19 +71,12 @@ left.hist(
     bins=levels,
     weights=[np.full(len(d), 1 / len(d)) for d in (scorer.difficulty_, held_out)],
     label=["training rows", "held-out rows"],
+    color=["#0072B2", "#E69F00"],
 )
 left.set(xlabel="prediction depth", ylabel="share of rows (logarithmic)", yscale="log")
 left.legend()
-of_training = (scorer.probe_predictions_ == y[:, None]).mean(axis=0)
-right.plot(of_training, marker="o", label="training rows")
-right.plot(scorer.inference_curve(X_new, y_new), marker="s", label="held-out rows")
-right.set(
-    xticks=range(len(scorer.probe_names_)),
-    ylabel="accuracy of the probe",
-    title="Inference curve",
-)
-right.set_xticklabels(scorer.probe_names_, rotation=45)
-right.legend()
+InferenceCurveDisplay.from_estimator(scorer, X, y, name="training rows", ax=right)
+InferenceCurveDisplay.from_estimator(scorer, X_new, y_new, name="held-out rows", ax=right)
 plt.show()
 
 # %%
@@ -103,16 +87,15 @@ plt.show()
 
 digit = 9
 order = np.flatnonzero(y == digit)[np.argsort(scorer.difficulty_[y == digit], kind="stable")]
-figure, axes = plt.subplots(2, 8, figsize=(8, 2.6), layout="constrained")
-for name, rows, line in (
+figure, axes = plt.subplots(2, 1, figsize=(8, 3.2), layout="constrained")
+for name, rows, axis in (
     ("shallowest", order[:8], axes[0]),
     ("deepest", order[::-1][:8], axes[1]),
 ):
-    for row, axis in zip(rows, line, strict=True):
-        axis.imshow(X[row].reshape(8, 8), cmap="gray_r")
-        axis.set(xticks=[], yticks=[], title=f"{scorer.difficulty_[row]:.0f}")
-    line[0].set_ylabel(name)
-figure.suptitle(f"Training rows of the digit {digit}, and their prediction depth")
+    depths = [f"depth {depth:.0f}" for depth in scorer.difficulty_[rows]]
+    display = HardestRowsDisplay(items=X[rows].reshape(-1, 8, 8), titles=depths)
+    display.plot(axis, n_columns=8, cmap="gray_r")
+    axis.set_title(f"{name} training rows of the digit {digit}", loc="left")
 plt.show()
 
 wrong = scorer.record_.net.predict(X_new.astype(np.float32)) != y_new

@@ -17,7 +17,6 @@ of whose labels are wrong.
 # times. They are trained together, as one stacked computation.
 
 import warnings
-from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,6 +30,7 @@ from sklearn_difficulty import (
     PredictionDepthScorer,
 )
 from sklearn_difficulty.datasets import make_label_noise
+from sklearn_difficulty.inspection import DifficultyQuadrantDisplay, HardestRowsDisplay
 from sklearn_difficulty.training import default_network
 
 torch.set_num_threads(1)
@@ -68,28 +68,16 @@ for axis, (title, rows) in zip(
     }.items(),
     strict=True,
 ):
-    image = axis.hist2d(
+    DifficultyQuadrantDisplay.from_predictions(
         quadrants.validation_depth_[rows],
         quadrants.train_depth_[rows],
-        bins=18,
-        range=[(0, 1), (0, 1)],
-        cmap="viridis",
-        norm="log",
-    )[3]
-    cut_x, cut_y = quadrants.thresholds_
-    axis.axvline(cut_x, color="k", ls=":")
-    axis.axhline(cut_y, color="k", ls=":")
-    axis.set(title=f"{title} ({rows.sum()})", xlabel="depth when held out", ylim=(-0.2, 1.2))
-    for (x, side), (y_label, names) in product(
-        {0: "left", 1: "right"}.items(),
-        {
-            -0.11: ("easy", "ambiguous\nwithout label"),
-            1.1: ("looks like a\ndifferent class", "ambiguous"),
-        }.items(),
-    ):
-        axis.text(x, y_label, names[x], ha=side, va="center", fontsize=8)
-axes[0].set_ylabel("depth when trained on")
-figure.colorbar(image, ax=axes, label="rows (logarithmic)")
+        thresholds=quadrants.thresholds_,
+        marked=is_flipped[rows],
+        marked_name="label wrong",
+        ax=axis,
+    )
+    axis.set_title(f"{title} ({rows.sum()})", pad=30)
+    axis.label_outer()
 plt.show()
 
 # %%
@@ -99,12 +87,13 @@ plt.show()
 # The rows nearest to each corner, with their given label and, after the arrow, what most of the
 # networks say that did not see them. In the second line these are the true digits.
 
-figure, axes = plt.subplots(4, 9, figsize=(10, 5.6), layout="constrained")
-for line, name in zip(axes, quadrants.quadrant_names_, strict=True):
-    for row, axis in zip(quadrants.extremes(name, n=9), line, strict=True):
-        axis.imshow(X[row].reshape(8, 8), cmap="gray_r")
-        axis.set(xticks=[], yticks=[], title=f"{y[row]} → {quadrants.consensus_class_[row]}")
-    line[0].set_ylabel(name.replace("_", " ", 1).replace("_", "\n", 1).replace("_", " "))
+figure, axes = plt.subplots(4, 1, figsize=(8, 6.4), layout="constrained")
+for axis, name in zip(axes, quadrants.quadrant_names_, strict=True):
+    rows = quadrants.extremes(name, n=9)
+    titles = [f"{y[row]} → {quadrants.consensus_class_[row]}" for row in rows]
+    display = HardestRowsDisplay(items=X[rows].reshape(-1, 8, 8), titles=titles)
+    display.plot(axis, n_columns=9, cmap="gray_r")
+    axis.set_title(name.replace("_", " "), loc="left")
 figure.suptitle("Given label → consensus of the networks that did not see the row")
 plt.show()
 
@@ -125,8 +114,8 @@ memorization = MemorizationScorer(quadrants.ensemble_).fit(X, y)
 depth = quadrants.validation_depth_
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for name, rows, color in (
-    ("given label", agrees, "tab:blue"),
-    ("another class", ~agrees, "tab:red"),
+    ("given label", agrees, "#0072B2"),
+    ("another class", ~agrees, "#E69F00"),
 ):
     left.scatter(
         depth[rows], consistency.consistency_[rows], s=9, alpha=0.4, color=color, label=name
@@ -169,7 +158,7 @@ for k, trained_on in enumerate(ensemble.masks_[:8]):
         shares[name].append([votes[:, at, given[rows]], votes[:, at, consensus[rows]]])
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
 for color, (name, of_members) in zip(
-    ("tab:green", "tab:red", "tab:blue", "tab:orange"), shares.items(), strict=True
+    ("#009E73", "#D55E00", "#0072B2", "#E69F00"), shares.items(), strict=True
 ):
     of_given, of_consensus = np.concatenate(of_members, axis=2).mean(axis=2)
     axis.plot(of_given, color=color, marker="o", label=name.replace("_", " "))

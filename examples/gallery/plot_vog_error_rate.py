@@ -17,33 +17,32 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from sklearn_difficulty.inspection import ErrorRateDisplay
+
 results = json.loads(Path("../../benchmarks/results/vog_error_rate.json").read_text())
 scores = results["results"]["held-out, predicted class"]
 baseline = results["results"]["1 - max softmax"]["held-out"]["error_rate"]
-percentile = np.arange(5, 100, 10)
+percentile = np.arange(10, 101, 10)
 
 figure, rows = plt.subplots(2, 3, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
 for axes, (kind, name) in zip(
     rows, (("vog_raw", "raw score"), ("vog_class", "normalised by class")), strict=True
 ):
     for axis, target in zip(axes, ("logit", "probability", "loss"), strict=True):
-        for window, marker in (("early", "v"), ("late", "^"), ("all", "o")):
-            curve = scores[f"{target}, {window}"][kind]["error_rate"]
-            axis.errorbar(
-                percentile,
-                100 * np.array(curve["mean"]),
-                100 * np.array(curve["se"]),
-                marker=marker,
-                markersize=4,
-                capsize=2,
-                label=f"VoG, {window} checkpoints",
-            )
-        axis.plot(percentile, 100 * np.array(baseline["mean"]), "k:", label="1 − max softmax")
+        curves = {
+            f"VoG, {window} checkpoints": scores[f"{target}, {window}"][kind]["error_rate"]
+            for window in ("early", "late", "all")
+        }
+        for label, curve in {**curves, "1 − max softmax": baseline}.items():
+            ErrorRateDisplay(
+                percentile=percentile,
+                error_rate=curve["mean"],
+                standard_error=curve["se"],
+                name=label,
+            ).plot(axis)
         axis.set_title(f"{target}, {name}")
-    axes[0].set_ylabel("misclassified (%)")
-for axis in rows[1]:
-    axis.set_xlabel("percentile of the score")
-rows[0, 0].legend()
+        axis.label_outer()
+        axis.get_legend().set_visible(axis is rows[0, 0])
 settings = results["settings"]
 figure.suptitle(
     f"Held-out Fashion-MNIST rows, network trained on {settings['rows']:,} rows, "
