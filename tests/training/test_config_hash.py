@@ -287,7 +287,9 @@ def local(activation):
     return Local
 
 
-@pytest.mark.parametrize("make", [lambda n: lambda: n, partial, local], ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda n: lambda: n, partial, local], ids=["lambda", "partial", "local"]
+)
 def test_what_has_no_name_is_read(make):
     one, again, other = make(at_top_level), make(at_top_level), make(local)
     assert fingerprint(one) == fingerprint(again) != fingerprint(other)
