@@ -157,7 +157,7 @@ def weight_sums(module: nn.Module) -> list[tuple[Any, ...]]:
 
 def _sums(values: torch.Tensor) -> torch.Tensor:
     """Return two sums (2, n) over all but the first axis."""
-    flat = values.flatten(1)
+    flat = values.unsqueeze(-1).flatten(1)  # of a single number, too
     return torch.stack([flat.sum(1, dtype=torch.float64), flat.abs().sum(1, dtype=torch.float64)])
 
 

@@ -140,11 +140,13 @@ def test_short_trainings_that_learn_raise_no_alarm(make_net, flowers, max_epochs
 def test_sums_see_any_change():
     module = nn.Linear(3, 2)
     module.phase = nn.Parameter(torch.tensor([1j, 2 - 1j]))
+    module.scale = nn.Parameter(torch.tensor(2.0))
+    module.nothing = nn.Parameter(torch.zeros(0, 3))
     before = weight_sums(module)
     assert weight_sums(module) == before
-    for name in ("weight", "bias", "phase"):
+    for name in ("weight", "bias", "phase", "scale"):
         with torch.no_grad():
-            getattr(module, name)[0] += 1e-6
+            getattr(module, name).view(-1)[0] += 1e-6
         after = weight_sums(module)
         assert after != before
         before = after
