@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, Options
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 from torch import nn
 
+from .._parameters import check_parameters
 from .._progress import SILENT, Task
 from .._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
 from .._warnings import locate, warn_caller
@@ -248,6 +251,12 @@ def unfitted_clone(net: NeuralNet) -> NeuralNet:
 
 def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
     """Return an unfitted clone that trains on every row."""
+    at_least_1 = Interval(Integral, 1, None, closed="left")
+    check_parameters(
+        type(net).__name__,
+        max_epochs=(net.max_epochs, [Integral]),
+        batch_size=(net.batch_size, [at_least_1, Options(int, {-1})]),
+    )
     copy = unfitted_clone(net)
     if predefined_validation_set(copy) is None:
         split = copy.train_split

@@ -136,7 +136,7 @@ def read_member(
         "given_probability": proba[np.arange(len(proba)), pool.targets],
         "held_out_probability": proba[~mask],
         "held_out_mean": proba[~mask] * np.nan if held_out_mean is None else held_out_mean,
-        "verdict": np.array([verdict]),
+        "verdict": np.array([verdict], dtype=np.int64),
     }
     if pool.readout is not None:
         with located("in the readout"), others_may_work():

@@ -78,6 +78,7 @@ class Plan:
                 "given_probability": (mask.shape, "float32"),
                 "held_out_probability": held_out,
                 "held_out_mean": held_out,
+                "verdict": ((1,), "int64"),
             }
 
 
