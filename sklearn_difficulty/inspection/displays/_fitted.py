@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from ..._arrays import to_numpy
 from ...rows.identity import RowsFingerprint
-from ...rows.labels import to_numpy
 from ...rows.rows import Rows, as_rows
 from ...training.skorch_net import collate_fn
 from ...training.trajectory import Trajectory
