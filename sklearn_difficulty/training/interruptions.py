@@ -19,6 +19,8 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+_LIBRARIES = (__name__.partition(".")[0], "skorch")
+
 
 @contextmanager
 def watched_signals() -> Iterator[list[BaseException]]:
@@ -53,17 +55,22 @@ def watched_signals() -> Iterator[list[BaseException]]:
 def is_early_stop(interrupt: KeyboardInterrupt, raised: list[BaseException]) -> bool:
     """Tell whether a callback stopped training, not one of the errors that signals raised.
 
-    A callback, or a function that it calls, executes `raise`; what is thrown into a thread from
-    outside strikes at any other instruction.
+    A callback, or a function that a callback of the user's calls, executes `raise`; what is thrown
+    into a thread from outside strikes at any other instruction.
     """
     error: BaseException | None = interrupt
     while error is not None:
         if any(error is other for other in raised):
             return False
         error = error.__cause__ or error.__context__
-    in_callback, traceback = False, interrupt.__traceback__
+    callback, traceback = None, interrupt.__traceback__
     while traceback is not None:
         frame, position = traceback.tb_frame, traceback.tb_lasti
-        in_callback |= isinstance(frame.f_locals.get("self"), Callback)
+        owner = frame.f_locals.get("self")
+        callback = owner if isinstance(owner, Callback) else callback
         traceback = traceback.tb_next
-    return in_callback and frame.f_code.co_code[position] == dis.opmap["RAISE_VARARGS"]
+    if callback is None or frame.f_code.co_code[position] != dis.opmap["RAISE_VARARGS"]:
+        return False
+    # Those of a library call modules and scorings of the user's, and stop by themselves alone.
+    is_of_library = type(callback).__module__.partition(".")[0] in _LIBRARIES
+    return callback is owner or not is_of_library

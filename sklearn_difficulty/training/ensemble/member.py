@@ -175,7 +175,7 @@ def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]
 def initialized_clone(net: NeuralNet) -> NeuralNet:
     """Return an untrained clone of a net whose module, criterion and callbacks are ready."""
     net = training_clone(net, verbose=0)
-    with isolated_rng(0, net.device or "cpu"):
+    with located("before the first epoch"), isolated_rng(0, net.device or "cpu"):
         return net.initialize()
 
 
