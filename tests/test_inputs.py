@@ -133,14 +133,14 @@ def test_items_that_cannot_be_read_are_refused_before_training(make, message, da
 
 def test_errors_of_items_keep_their_own_message_and_get_a_note(data):
     X, _ = data
-    for make, error in (
-        (lambda i: (X[i, : 2 + i % 2], 0), RuntimeError),
-        (lambda i: (X[i], 1 // (i != 20)), ZeroDivisionError),
-        (lambda i: (X[i], None), TypeError),
+    for make, error, item in (
+        (lambda i: (X[i, : 2 + i % 2], 0), RuntimeError, ""),
+        (lambda i: (X[i], 1 // (i != 20)), ZeroDivisionError, "in item 20 of the Items, "),
+        (lambda i: (X[i], None), TypeError, ""),
     ):
         with pytest.raises(error) as caught:
             on(make_net(), DYNAMICS).fit(Items(make))
-        assert caught.value.__notes__ == ["This happened while the rows 0 to 47 of X were read."]
+        assert caught.value.__notes__ == [f"This happened {item}in rows 0 to 47."]
 
 
 def test_a_dataset_must_be_countable():

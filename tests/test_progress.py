@@ -77,7 +77,7 @@ def test_epoch_on_which_another_callback_stops_is_ended(make_net, data):
 def test_failing_fit_is_torn_down(make_net, data):
     watch = Watch()
     with pytest.raises(ValueError, match="one column per class"):
-        VoGScorer(make_net(module__n_outputs=5)).set_callbacks(watch).fit(*data)
+        VoGScorer(make_net(module__n_outputs=2)).set_callbacks(watch).fit(*data)
     assert watch.torn_down == 1
     assert "train" not in watch.ended
 

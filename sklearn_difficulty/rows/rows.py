@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
+from .._warnings import located
 from .checked import checked_array, refuse_beyond
 from .collation import FollowedBatch, FollowedCollate, InputsInOrder, is_own
 from .identity import RowsFingerprint, hash_arrays, hash_items
@@ -204,6 +205,16 @@ class DatasetRows(Rows):
             generator=torch.Generator(),
         )
 
+    def _joined(self, batch_size: int, follow: Callable[..., Any]) -> Iterator[Any]:
+        """Yield joined batches; an error says which rows were to be joined."""
+        batches, start = iter(self._loader(batch_size, follow)), 0
+        while start < len(self):
+            end = min(start + batch_size, len(self))
+            with located(f"in rows {start} to {end - 1}"):
+                batch = next(batches)
+            yield batch
+            start = end
+
     def blocks(
         self, batch_size: int, *, dtype: torch.dtype, device: torch.device
     ) -> Iterator[tuple[slice | NDArray[np.int64], Inputs]]:
@@ -212,7 +223,7 @@ class DatasetRows(Rows):
             yield from super().blocks(batch_size, dtype=dtype, device=device)
             return
         start = 0
-        for inputs, order in self._loader(batch_size, InputsInOrder):
+        for inputs, order in self._joined(batch_size, InputsInOrder):
             is_sorted = bool((np.diff(order) == 1).all())
             rows = slice(start, start + len(order)) if is_sorted else start + order
             yield rows, to_device(inputs, dtype, device)
@@ -220,7 +231,7 @@ class DatasetRows(Rows):
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
-        return map(input_of, self._loader(batch_size, InputsInOrder))
+        return map(input_of, self._joined(batch_size, InputsInOrder))
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -231,7 +242,7 @@ class DatasetRows(Rows):
         """Read the labels in one ordered pass."""
         parts = []
         with isolated_rng(0):  # the items may be random
-            for batch in self._loader(_LABEL_BLOCK, FollowedCollate):
+            for batch in self._joined(_LABEL_BLOCK, FollowedCollate):
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                     raise ValueError(
                         "The Dataset does not yield (X, y) pairs, so its labels cannot be read; "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,11 @@ def refuse_unknown_positions(ids: torch.Tensor, n_rows: int) -> None:
 
 def outputs_of(outputs: Any) -> Any:
     """Return the predictions of a module, which may also come as lists of numbers."""
-    is_list = isinstance(outputs, (list, tuple)) and not any(map(is_tensor, outputs))
-    return outputs if is_list else first_output(outputs)
+    has_tensors = isinstance(outputs, (list, tuple)) and any(map(is_tensor, outputs))
+    has_logits = hasattr(outputs, "logits") or (
+        isinstance(outputs, Mapping) and "logits" in outputs
+    )
+    return first_output(outputs) if has_tensors or has_logits else outputs
 
 
 def numbers_of(values: Any, name: str) -> torch.Tensor:

@@ -363,5 +363,5 @@ def test_images_with_channels_last_are_warned_of():
 def test_rows_of_another_shape(flowers):
     X, y = flowers
     as_images = VoGScorer(tiny_net(module=nn.Sequential(nn.Flatten(), Named())))
-    with pytest.raises(ValueError, match=r"shape \(4, 2, 1\).*fitted on rows of shape \(4, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"scoring_view .*shape \(4, 2, 1\).* X \(4, 1, 1\)"):
         as_images.fit(X[..., None, None], y, scoring_view=np.ones((150, 4, 2, 1)))
