@@ -34,6 +34,7 @@ from ..rows.identity import RowsFingerprint
 from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
+from .learning import weight_sums
 from .sampler_ids import RowIds
 from .skorch_net import collate_fn, head_of
 from .trajectory import Trajectory
@@ -296,6 +297,7 @@ class RecordTraining(Callback):
             self.trajectory_ = replace(self.collector_.trajectory(), rows=self.given_rows_)
         self._release(net)
         self.module_ = weakref.ref(net.module_)
+        self.weights_ = weight_sums(net.module_)
         self.is_finished_ = True
 
     def _unfinished(self, net: NeuralNet) -> str | None:
@@ -303,7 +305,8 @@ class RecordTraining(Callback):
         if not self.is_finished_:  # training that ends with an error never gets to on_train_end
             return f"its latest fit did not come to its end, {self.n_epochs_} epoch(s) of it ran"
         # Unknown in a copy. Setting parameters of the module makes a new one, with fresh weights.
-        if self.module_ is not None and self.module_() is not net.module_:
+        is_other = self.module_ is not None and self.module_() is not net.module_
+        if is_other and weight_sums(net.module_) != self.weights_:
             return "its module has been made anew since it was fitted"
         return None
 

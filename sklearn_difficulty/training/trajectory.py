@@ -82,13 +82,15 @@ class Trajectory:
             value = getattr(self, field.name)
             if field.name in ("mode", "rows") or (field.name == "logits" and value is None):
                 continue
-            is_array = isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
-            is_array = is_array and not isinstance(value, np.ma.MaskedArray)
+            kinds = "iu" if field.name == "predicted" else "iuf"
+            # Masks, and the shapes of matrices, would get lost.
+            is_array = type(value) in (np.ndarray, np.memmap) and value.dtype.kind in kinds
             of_epochs = field.name != "targets"
             expected = shape if of_epochs else shape[1:]
             if len(shape) != 2 or not is_array or value.shape[: len(expected)] != expected:
                 raise ValueError(
-                    f"{field.name} of a Trajectory must be an array of numbers, of shape "
+                    f"{field.name} of a Trajectory must be an array of "
+                    f"{'integers' if kinds == 'iu' else 'numbers'}, of shape "
                     f"{'(n_epochs, n_rows)' if of_epochs else '(n_rows,)'} = {expected}; got "
                     f"{type(value).__name__} of shape {getattr(value, 'shape', ())}."
                 )

@@ -190,6 +190,7 @@ def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None
         refuse_lone_row(net, pool.X.take(slice(2)), size, of_member)
 
 
+@located("before the first epoch")
 def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
     """Return a record of an initialized net, with the classes of its columns."""
     check_copy(plain_module(net.module_))

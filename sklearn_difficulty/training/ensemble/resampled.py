@@ -18,7 +18,7 @@ from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
-from ..._warnings import warn_caller
+from ..._warnings import located, warn_caller
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
@@ -339,7 +339,7 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             rehearse = getattr(self.readout, "rehearse", None)
             if rehearse is not None:
                 # A module that a callback shapes when training begins cannot be asked yet.
-                with suppress(RuntimeError):
+                with suppress(RuntimeError), located("before the first epoch"):
                     rehearse(untrained, view.take(slice(2)))
         numbers = list(range(self.n_members))
         stacks = [numbers[k : k + size] for k in numbers[::size]]

@@ -125,6 +125,8 @@ def weights_file(source: Any) -> Path:
             f"{type(source).__name__}."
         )
     path = Path(source).expanduser().resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"states name {path}, which does not exist.")
     if not path.is_dir():
         return path
     for name in _WEIGHT_FILES:
