@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What fitted channels say of all rows, read in blocks: memory does not grow with the classes.
+
+Symbols as in `_noise_channel` and the Notes of `estimate_label_noise`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._noise_channel import SMALLEST_PROBABILITY, Channel, Floats, softmax
+
+_SUM_TOLERANCE = 0.01  # float16 rounds every term
+_NUMBERS_OF_BLOCK = 2**18  # which fit the cache of a processor
+
+
+class NoiseModel(NamedTuple):
+    """What was learned of the labels: applies to rows that were not part of the estimate."""
+
+    sharpness: float  # of calibrated probabilities, if no label slips
+    by_slip: Channel
+    by_doubt: Channel
+    order_matrix: NDArray[np.float64]
+
+    def difficulty(self, q: Floats, y: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """Return the order of rows, (m,); without labels how doubtful the predicted class is."""
+        order = np.empty(len(q), dtype=np.float32)
+        for rows in _blocks(*q.shape):
+            block = checked_probabilities(q[rows], np.arange(rows.start, rows.stop))
+            if y is None:
+                order[rows] = 1 - block.max(axis=1)
+            else:
+                own = np.arange(len(block)), y[rows]
+                order[rows] = _posterior(block, self.order_matrix, own)[1]
+        return order
+
+
+class ReadRows(NamedTuple):
+    """What is known of every row, each of shape (n,)."""
+
+    order: NDArray[np.float32]
+    slip_probability: NDArray[np.float64]  # c
+    contradiction: NDArray[np.float64]  # a
+    doubt: NDArray[np.float64]  # the calibrated 1 - q of the label
+    is_predicted: NDArray[np.bool_]  # whether the label is the predicted class
+    other: NDArray[np.int64]  # the likeliest class if the label slipped
+    share_of_other: NDArray[np.float64]  # its probability then
+
+
+def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:
+    """Return what the model says of all rows."""
+    n_rows = len(y)
+    found = ReadRows(
+        np.empty(n_rows, np.float32),
+        *(np.empty(n_rows) for _ in range(3)),
+        np.empty(n_rows, bool),
+        np.empty(n_rows, np.int64),
+        np.empty(n_rows),
+    )
+    for rows in _blocks(*q.shape):
+        block = checked_probabilities(q[rows], np.arange(rows.start, rows.stop))
+        every = np.arange(len(block))
+        own = every, y[rows]
+        found.is_predicted[rows] = block[own] >= block.max(axis=1)
+        log_q = np.log(np.maximum(block, SMALLEST_PROBABILITY))
+        found.doubt[rows] = 1 - softmax(model.sharpness * log_q)[own]
+        found.order[rows] = _posterior(block, model.order_matrix, own)[1]
+        sharp = softmax(model.by_doubt.sharpness * log_q)
+        found.contradiction[rows] = _posterior(sharp, model.by_doubt.noise_matrix, own)[1]
+        log_q *= model.by_slip.sharpness
+        joint, found.slip_probability[rows] = _posterior(
+            softmax(log_q), model.by_slip.noise_matrix, own
+        )
+        joint[own] = 0
+        other = joint.argmax(axis=1)
+        found.other[rows] = other
+        found.share_of_other[rows] = joint[every, other] / np.maximum(joint.sum(axis=1), 1e-300)
+    return found
+
+
+def checked_probabilities(q: Floats, numbers: NDArray[np.int64]) -> Floats:
+    """Return rows of which every one sums to 1 exactly, after checking them; numbers name them."""
+    # As precise as they are given, but float16 cannot hold what follows.
+    q = np.asarray(q, dtype=np.result_type(q.dtype, np.float32))
+    outside = ~((q.min(axis=1) >= 0) & (q.max(axis=1) <= 1 + _SUM_TOLERANCE))
+    if outside.any():
+        raise ValueError(
+            f"probabilities must lie in [0, 1], without NaN; see {rows_message(outside, numbers)}. "
+            "Logits need a softmax."
+        )
+    sums = q.sum(axis=1, keepdims=True)
+    off = np.abs(sums[:, 0] - 1) > _SUM_TOLERANCE
+    if off.any():
+        raise ValueError(
+            f"Every row of probabilities must sum to 1; see {rows_message(off, numbers)}. Logits "
+            "need a softmax."
+        )
+    return np.asarray(q / sums)
+
+
+def rows_message(mask: NDArray[np.bool_], numbers: NDArray[np.int64] | None = None) -> str:
+    """Return the marked rows for a message, the first five by number."""
+    marked = np.flatnonzero(mask)
+    if numbers is not None:
+        marked = numbers[marked]
+    first = ", ".join(map(str, marked[:5]))
+    if len(marked) == 1:
+        return f"row {first}"
+    return f"rows {first}{', ...' if len(marked) > 5 else ''} ({len(marked)} in all)"
+
+
+def _posterior(belief: Floats, matrix: NDArray[np.float64], own: Any) -> tuple[Floats, Floats]:
+    """Return belief times channel, and the probability of a class other than the label."""
+    joint = belief * matrix.T[own[1]].astype(belief.dtype, copy=False)
+    of_label = joint[own]
+    joint[own] = 0
+    of_others = joint.sum(axis=1)
+    joint[own] = of_label
+    # Not 1 - P: where that is small, digits would be lost, and with them the order.
+    return joint, of_others / np.maximum(of_label + of_others, np.finfo(belief.dtype).tiny)
+
+
+def _blocks(n_rows: int, n_classes: int) -> list[slice]:
+    """Return the rows as slices of limited size."""
+    step = max(1, _NUMBERS_OF_BLOCK // n_classes)
+    return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
