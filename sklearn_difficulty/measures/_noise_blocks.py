@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._noise_channel import SMALLEST_PROBABILITY, Channel, Floats, softmax
+from ._noise_channel import (
+    SMALLEST_PROBABILITY,
+    Channel,
+    CompactRows,
+    Floats,
+    compact_rows,
+    softmax,
+)
 
 _SUM_TOLERANCE = 0.01  # float16 rounds every term
 _NUMBERS_OF_BLOCK = 2**18  # which fit the cache of a processor
@@ -28,13 +35,14 @@ class NoiseModel(NamedTuple):
     def difficulty(self, q: Floats, y: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Return the order of rows, (m,); without labels how doubtful the predicted class is."""
         order = np.empty(len(q), dtype=np.float32)
+        by_order = np.ascontiguousarray(self.order_matrix.T, dtype=_working_dtype(q))
         for rows in _blocks(*q.shape):
             block = checked_probabilities(q[rows], np.arange(rows.start, rows.stop))
             if y is None:
                 order[rows] = 1 - block.max(axis=1)
             else:
                 own = np.arange(len(block)), y[rows]
-                order[rows] = _posterior(block, self.order_matrix, own)[1]
+                order[rows] = _posterior(block, by_order, own)[1]
         return order
 
 
@@ -60,6 +68,10 @@ def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:
         np.empty(n_rows, np.int64),
         np.empty(n_rows),
     )
+    by_slip, by_doubt, by_order = (
+        np.ascontiguousarray(matrix.T, dtype=_working_dtype(q))
+        for matrix in (model.by_slip.noise_matrix, model.by_doubt.noise_matrix, model.order_matrix)
+    )
     for rows in _blocks(*q.shape):
         block = checked_probabilities(q[rows], np.arange(rows.start, rows.stop))
         every = np.arange(len(block))
@@ -67,24 +79,23 @@ def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:
         found.is_predicted[rows] = block[own] >= block.max(axis=1)
         log_q = np.log(np.maximum(block, SMALLEST_PROBABILITY))
         found.doubt[rows] = 1 - softmax(model.sharpness * log_q)[own]
-        found.order[rows] = _posterior(block, model.order_matrix, own)[1]
+        found.order[rows] = _posterior(block, by_order, own)[1]
         sharp = softmax(model.by_doubt.sharpness * log_q)
-        found.contradiction[rows] = _posterior(sharp, model.by_doubt.noise_matrix, own)[1]
+        found.contradiction[rows] = _posterior(sharp, by_doubt, own)[1]
         log_q *= model.by_slip.sharpness
-        joint, found.slip_probability[rows] = _posterior(
-            softmax(log_q), model.by_slip.noise_matrix, own
-        )
+        joint, found.slip_probability[rows] = _posterior(softmax(log_q), by_slip, own)
         joint[own] = 0
         other = joint.argmax(axis=1)
         found.other[rows] = other
-        found.share_of_other[rows] = joint[every, other] / np.maximum(joint.sum(axis=1), 1e-300)
+        found.share_of_other[rows] = (
+            joint[every, other] / np.maximum(joint.sum(axis=1), np.finfo(joint.dtype).tiny)
+        )
     return found
 
 
 def checked_probabilities(q: Floats, numbers: NDArray[np.int64]) -> Floats:
     """Return rows of which every one sums to 1 exactly, after checking them; numbers name them."""
-    # As precise as they are given, but float16 cannot hold what follows.
-    q = np.asarray(q, dtype=np.result_type(q.dtype, np.float32))
+    q = np.asarray(q, dtype=_working_dtype(q))
     outside = ~((q.min(axis=1) >= 0) & (q.max(axis=1) <= 1 + _SUM_TOLERANCE))
     if outside.any():
         raise ValueError(
@@ -101,6 +112,17 @@ def checked_probabilities(q: Floats, numbers: NDArray[np.int64]) -> Floats:
     return np.asarray(q / sums)
 
 
+def read_compact(q: Floats, y: NDArray[np.int64], taken: NDArray[np.int64]) -> CompactRows:
+    """Return some of the rows, by the label and the likeliest other classes."""
+    parts = [
+        compact_rows(checked_probabilities(q[numbers], numbers), y[numbers])
+        for rows in _blocks(len(taken), q.shape[1])
+        for numbers in [taken[rows]]
+    ]
+    of_q, classes = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return CompactRows.of(of_q, classes, q.shape[1])
+
+
 def rows_message(mask: NDArray[np.bool_], numbers: NDArray[np.int64] | None = None) -> str:
     """Return the marked rows for a message, the first five by number."""
     marked = np.flatnonzero(mask)
@@ -112,9 +134,15 @@ def rows_message(mask: NDArray[np.bool_], numbers: NDArray[np.int64] | None = No
     return f"rows {first}{', ...' if len(marked) > 5 else ''} ({len(marked)} in all)"
 
 
-def _posterior(belief: Floats, matrix: NDArray[np.float64], own: Any) -> tuple[Floats, Floats]:
-    """Return belief times channel, and the probability of a class other than the label."""
-    joint = belief * matrix.T[own[1]].astype(belief.dtype, copy=False)
+def _working_dtype(q: Floats) -> np.dtype[Any]:
+    """Return a type as precise as probabilities are given; float16 is too small for products."""
+    return np.result_type(q.dtype, np.float32)
+
+
+def _posterior(belief: Floats, by_label: Floats, own: Any) -> tuple[Floats, Floats]:
+    """Return belief times channel, whose lines are labels, and the probability of other classes."""
+    joint = by_label[own[1]]
+    joint *= belief
     of_label = joint[own]
     joint[own] = 0
     of_others = joint.sum(axis=1)

@@ -24,13 +24,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
-from ._noise_blocks import NoiseModel, checked_probabilities, read_all, rows_message
+from ._noise_blocks import NoiseModel, read_all, read_compact, rows_message
 from ._noise_channel import (
     Channel,
     CompactRows,
     Floats,
     calibrated,
-    compact_rows,
     fit_channel,
     slips_to_any_class,
     start_of_fit,
@@ -39,7 +38,7 @@ from ._noise_channel import (
 __all__ = ["LabelNoise", "estimate_label_noise"]
 
 # The guide has a table of what comes of half and of twice each of these.
-_DOUBT_BESIDE_SLIPS = 0.45  # below one half, so that doubt alone does not condemn a label
+_DOUBT_BESIDE_SLIPS = 0.4  # below one half, so that doubt alone does not condemn a label
 _SLIPS_SHOW = 0.25  # share of the contradictions that slips explain, from which they count in full
 _SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
 
@@ -155,8 +154,8 @@ def estimate_label_noise(
     are the first ones of the order.
 
     **Interval.** Its lower end is the smallest share of slips, to any class alike, that the labels
-    do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 0.5: of
-    slips that explain little, the network's own mistakes may be all. The upper end takes every
+    do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 1: slips
+    that explain little may be the network's own mistakes. The upper end takes every
     label that is not the predicted class for an error, and the calibrated :math:`1 - q_{i y_i}`
     of the other rows as far as no slips show. Both are moved outwards by 1.96 standard errors of
     a share. 0.55, 0.25, 5 and the two priors were chosen by measurement, not derived.
@@ -207,7 +206,7 @@ def fit_noise_model(
     if noise not in ("auto", "class", "instance"):
         raise ValueError(f"noise must be 'auto', 'class' or 'instance'; got {noise!r}.")
     taken = _rows_of_fit(len(codes))
-    rows = compact_rows(checked_probabilities(q[taken], taken), codes[taken])
+    rows = read_compact(q, codes, taken)
     sharpness, without_slips = calibrated(rows)
     slips = slips_to_any_class(rows)
     by_slip = fit_channel(rows, *start_of_fit(slips, sharpness))
@@ -217,15 +216,17 @@ def fit_noise_model(
     of_order = {"class": 1.0, "instance": 0.0, "auto": weight**2}[noise]
     model = NoiseModel(sharpness, by_slip, by_doubt, _order_matrix(by_slip, codes, of_order))
     seen = min(1.0, weight / _SLIPS_SHOW)
+    # What labels still tell: nothing if half of them slip.
+    told = max(0.0, 1 - 2 * by_slip.rate)
     doubt_is_error = {
         "class": 0.0,
         "instance": 1.0,
-        "auto": 1 - (1 - _DOUBT_BESIDE_SLIPS) * seen,
+        "auto": 1 - (1 - _DOUBT_BESIDE_SLIPS) * seen * told,
     }[noise]
     read = read_all(model, q, codes)
     slipped = read.slip_probability
     error = slipped + doubt_is_error * (1 - slipped) * read.contradiction
-    least = slips.lowest_rate * float(np.clip(weight / _SLIPS_SHOW - 1, 0, 1))
+    least = slips.lowest_rate * max(0.0, (weight - _SLIPS_SHOW) / (1 - _SLIPS_SHOW))
     low = np.minimum(slipped * min(1.0, least / max(float(slipped.mean()), 1e-12)), error)
     high = np.maximum(error, np.where(read.is_predicted, (1 - seen) * read.doubt, 1.0))
     error, low, high = _monotone(read.order, np.stack([error, low, high]))
