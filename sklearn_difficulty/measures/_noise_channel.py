@@ -16,7 +16,9 @@ beta explains. `fit_channel` finds beta and T together, by the likelihood of the
 
 1. P from r and T (the E step), and e, the share of slips, from P, kept within `_RATES`.
 2. e_k = (slips from k + 20 e) / (rows of k + 20): under a prior of 20 rows in every class.
-   A_kj = (slips from k to j + 2 / (C - 1)) / (slips from k + 2): of two slips that go anywhere.
+   A_kj = (slips from k to j + a / (C - 1)) / (slips from k + a): of a slips that go anywhere. How
+   often two slips of a class go to the same one, h, tells a: it is (1 - h) / (h - 1 / (C - 1)),
+   without end if slips go anywhere, and none if they all go one way.
 3. A Newton step towards the beta that makes P likeliest, of half of beta at most.
 
 It begins with the best of `_SHARPNESS` in a model of one share of slips to any class, or with three
@@ -38,10 +40,10 @@ Floats = NDArray[np.floating[Any]]
 SMALLEST_PROBABILITY = 1e-6
 
 _PRIOR_ROWS = 20.0  # the more, the more a class of few rows has the slips of all
-_PRIOR_SLIPS = 2.0  # the more, the longer it takes to see that slips go to one class
 _RATES = (1e-4, 0.9)
 _SHARPNESS = np.geomspace(0.1, 12, 14)
 _SHARPEST = 50.0  # at which a belief is its argmax
+_MOST_SLIPS = 1e6  # of the prior: as good as without end
 _START = 3.0, 0.2  # times the sharpness of no slips, and share of slips
 
 # Technical: limits of time and memory.
@@ -164,10 +166,11 @@ def fit_channel(
         n_true = np.bincount(true_of_pair, counts, n_classes)
         n_slips = np.bincount(true_of_pair[slipped], counts[slipped], n_classes)
         rate_of_true = (n_slips + _PRIOR_ROWS * rate) / (n_true + _PRIOR_ROWS)
-        to_any = _PRIOR_SLIPS / (n_classes - 1)
+        prior = _slips_that_go_anywhere(counts[slipped], n_slips)
+        per_slip = rate_of_true / (n_slips + prior)
         before, of_pair = of_pair, (1 - rate_of_true)[true_of_pair]
-        of_pair[slipped] = (rate_of_true / (n_slips + _PRIOR_SLIPS))[true_of_pair[slipped]] * (
-            counts[slipped] + to_any
+        of_pair[slipped] = per_slip[true_of_pair[slipped]] * (
+            counts[slipped] + prior / (n_classes - 1)
         )
         step = 0.0
         if not fixed:
@@ -176,13 +179,25 @@ def fit_channel(
             belief = rows.belief(sharpness)
         if np.abs(of_pair - before).max() < _SETTLED and abs(step) < 1e-3 * sharpness:
             break
-    matrix = np.tile((rate_of_true / (n_slips + _PRIOR_SLIPS) * to_any)[:, None], n_classes)
+    matrix = np.tile((per_slip * prior / (n_classes - 1))[:, None], n_classes)
     np.fill_diagonal(matrix, 1 - rate_of_true)
     matrix[true_of_pair, given_of_pair] = of_pair
     joint = belief * of_pair[pair]
     likelihood = _sums(joint)
     rate = float(1 - (joint[:, 0] / likelihood).mean())
     return Channel(sharpness, matrix, rate, float(np.log(likelihood).sum()))
+
+
+def _slips_that_go_anywhere(counts: Floats, n_slips: Floats) -> float:
+    """Return a, from the slips of every pair of classes that has some, and of every true class."""
+    n_classes = len(n_slips)
+    by_chance = 1 / (n_classes - 1)
+    # One pair of slips for every pair of classes keeps a handful of slips from saying much.
+    at_first = n_classes * (n_classes - 1)
+    same = max(0.0, float((counts**2 - counts).sum())) + at_first * by_chance
+    together = same / (max(0.0, float((n_slips**2 - n_slips).sum())) + at_first)
+    together = min(together, 1.0)
+    return min(_MOST_SLIPS, (1 - together) / max(together - by_chance, 1 / _MOST_SLIPS))
 
 
 def start_of_fit(slips: Slips, calibrated_sharpness: float) -> tuple[float, float]:
