@@ -30,7 +30,7 @@ class NoiseModel(NamedTuple):
     sharpness: float  # of calibrated probabilities, if no label slips
     by_slip: Channel
     by_doubt: Channel
-    order_matrix: NDArray[np.float64]
+    order_matrix: NDArray[np.float64]  # g, (C, C)
 
     def difficulty(self, q: Floats, y: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Return the order of rows, (m,); without labels how doubtful the predicted class is."""
@@ -62,11 +62,13 @@ def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:
     """Return what the model says of all rows."""
     n_rows = len(y)
     found = ReadRows(
-        np.empty(n_rows, np.float32),
-        *(np.empty(n_rows) for _ in range(3)),
-        np.empty(n_rows, bool),
-        np.empty(n_rows, np.int64),
-        np.empty(n_rows),
+        order=np.empty(n_rows, np.float32),
+        slip_probability=np.empty(n_rows),
+        contradiction=np.empty(n_rows),
+        doubt=np.empty(n_rows),
+        is_predicted=np.empty(n_rows, bool),
+        other=np.empty(n_rows, np.int64),
+        share_of_other=np.empty(n_rows),
     )
     by_slip, by_doubt, by_order = (
         np.ascontiguousarray(matrix.T, dtype=_working_dtype(q))
@@ -87,8 +89,8 @@ def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:
         joint[own] = 0
         other = joint.argmax(axis=1)
         found.other[rows] = other
-        found.share_of_other[rows] = (
-            joint[every, other] / np.maximum(joint.sum(axis=1), np.finfo(joint.dtype).tiny)
+        found.share_of_other[rows] = joint[every, other] / np.maximum(
+            joint.sum(axis=1), np.finfo(joint.dtype).tiny
         )
     return found
 

@@ -150,9 +150,7 @@ def fit_channel(
     """Fit T, and unless it is fixed the sharpness, from this one and this share of slips on."""
     n_classes, log_q = rows.n_classes, rows.log_q
     # Only pairs of a likely class and a given label matter: not all C x C of them.
-    pairs, pair = np.unique(
-        rows.classes * n_classes + rows.classes[:, :1], return_inverse=True
-    )
+    pairs, pair = np.unique(rows.classes * n_classes + rows.classes[:, :1], return_inverse=True)
     pair = pair.reshape(rows.classes.shape)
     true_of_pair, given_of_pair = np.divmod(pairs, n_classes)
     slipped = true_of_pair != given_of_pair
@@ -188,7 +186,7 @@ def fit_channel(
     return Channel(sharpness, matrix, rate, float(np.log(likelihood).sum()))
 
 
-def _slips_that_go_anywhere(counts: Floats, n_slips: Floats) -> float:
+def _slips_that_go_anywhere(counts: NDArray[Any], n_slips: NDArray[Any]) -> float:
     """Return a, from the slips of every pair of classes that has some, and of every true class."""
     n_classes = len(n_slips)
     by_chance = 1 / (n_classes - 1)
@@ -217,7 +215,9 @@ def softmax(z: Floats) -> Any:
 
 def _sums(x: Floats, weights: Floats | None = None) -> Any:
     """Return the sums over classes, several times faster than ``sum(axis=1)`` for few of them."""
-    return x @ np.ones(x.shape[1], x.dtype) if weights is None else np.einsum("ij,ij->i", x, weights)
+    return (
+        x @ np.ones(x.shape[1], x.dtype) if weights is None else np.einsum("ij,ij->i", x, weights)
+    )
 
 
 def _newton_step(log_q: Floats, belief: Floats, of_truth: Floats, sharpness: float) -> float:

@@ -38,8 +38,9 @@ from ._noise_channel import (
 __all__ = ["LabelNoise", "estimate_label_noise"]
 
 # The guide has a table of what comes of half and of twice each of these.
-_DOUBT_BESIDE_SLIPS = 0.4  # below one half, so that doubt alone does not condemn a label
+_DOUBT_BESIDE_SLIPS = 0.4  # is error: below one half, so that doubt alone condemns no label
 _SLIPS_SHOW = 0.25  # share of the contradictions that slips explain, from which they count in full
+_NEAR = 0.05  # rows whose order differs by no more share their probability
 _SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
 
 _ROWS_OF_FIT = 5_000
@@ -126,9 +127,9 @@ def estimate_label_noise(
 
     are the posterior and the probability of a slip. :math:`\beta` and :math:`T` are those under
     which the given labels are likeliest, found by EM [2]_ together: slips contradict rows of which
-    the network is sure, which no :math:`\beta` explains. A prior of 20 rows in every class with
-    the share of slips of all classes, and of two slips that go to any class, keeps classes of few
-    rows in place.
+    the network is sure, which no :math:`\beta` explains. A prior of 20 rows in every class has the
+    share of slips of all classes. Where slips go is believed as far as slips of one class go to the
+    same class more often than by chance.
 
     **Doubt.** In doubtful rows a contradicted label may be wrong, or right and the network wrong;
     both look the same. If every one of them is wrong, beliefs are certain: :math:`a_i` is
@@ -139,26 +140,33 @@ def estimate_label_noise(
 
     .. math:: c_i + \rho\, (1 - c_i)\, a_i
 
-    with :math:`\rho = 0` for "class", 1 for "instance", and for "auto" :math:`\rho = 1 - 0.55
-    \min(1, w / 0.25)`. Here :math:`w`, the `class_dependence`, is the mean of :math:`c_i` by the
-    share of labels that are not the predicted class, times :math:`1 - e^{-\ell}`, where
-    :math:`\ell` is the log-likelihood that slips gain. If no slips show, errors can only be in the
-    doubt, and all of it is taken; if slips show, a bit less than one half, so that doubt alone does
-    not condemn a label, but speaks against one that may be a slip.
+    with :math:`\rho = 0` for "class", 1 for "instance", and for "auto"
 
-    **Order.** Rows are ordered by :math:`1 - P_1(y_i \mid i)` with :math:`\beta = 1` and the
-    channel :math:`w^2 T + (1 - w^2) S`, with as many slips in :math:`S`, to any class alike; under
-    :math:`S` alone this is the order of :math:`1 - q_{i y_i}`. ("class" takes :math:`T`,
-    "instance" :math:`S`.) The error probability is the monotone function of the order that is
-    nearest to the formula above in mean square (isotonic regression), so that the rows above a cut
-    are the first ones of the order.
+    .. math:: \rho = 1 - 0.6\, \min(1, w / 0.25)\, \max(0, 1 - 2 \bar{c})
+
+    with the share :math:`\bar{c}` of slips. Here :math:`w`, the `class_dependence`, is
+    :math:`\bar{c}` by the share of labels that are not the predicted class, times :math:`1 -
+    e^{-\ell}`, where :math:`\ell` is the log-likelihood that slips gain. If no slips show, errors
+    can only be in the doubt, and all of it is taken. If some show, it is a bit less than one half:
+    doubt alone does not condemn a label, but speaks against one that may be a slip. The more labels
+    slip, the less a label tells, and the more of the doubt is taken again.
+
+    **Order.** Rows are ordered by
+
+    .. math:: 1 - \frac{q_{i y_i}}{q_{i y_i} + \sum_{k \ne y_i} g_{k y_i} q_{ik}}, \qquad
+        g_{kj} = 1 - w^2 + w^2\, \frac{T_{kj} / T_{jj}}{\text{its mean}}
+
+    which is :math:`1 - q_{i y_i}` where no slips show, and looks at the classes to which they go
+    where they do. ("class" has :math:`w = 1` here, "instance" 0.) The error probability is the
+    formula above as a function of the order: the mean over rows that differ by at most 0.05, made
+    monotone by isotonic regression, so that the rows above a cut are the first ones of the order.
 
     **Interval.** Its lower end is the smallest share of slips, to any class alike, that the labels
     do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 1: slips
     that explain little may be the network's own mistakes. The upper end takes every
     label that is not the predicted class for an error, and the calibrated :math:`1 - q_{i y_i}`
     of the other rows as far as no slips show. Both are moved outwards by 1.96 standard errors of
-    a share. 0.55, 0.25, 5 and the two priors were chosen by measurement, not derived.
+    a share. 0.6, 0.25, 5, 0.05 and the prior were chosen by measurement, not derived.
 
     Channels are fitted to 5,000 rows at most, and to the label and the 15 likeliest other classes
     of each. Confident learning [3]_ is the alternative: it counts confident contradictions of the
@@ -259,30 +267,27 @@ def _class_dependence(rows: CompactRows, by_slip: Channel, without_slips: float)
     return float(min(1.0, by_slip.rate / rows.contradicted) * -np.expm1(-gained))
 
 
-def _order_matrix(
-    by_slip: Channel, y: NDArray[np.int64], weight: float
-) -> NDArray[np.float64]:
-    """Return the channel between that of slips, weight 1, and one of as many to any class, 0."""
-    n_classes = len(by_slip.noise_matrix)
-    rate = float(1 - by_slip.noise_matrix.diagonal()[y].mean())
-    matrix = weight * by_slip.noise_matrix
-    matrix += (1 - weight) * rate / (n_classes - 1)
-    np.fill_diagonal(
-        matrix, weight * by_slip.noise_matrix.diagonal() + (1 - weight) * (1 - rate)
-    )
-    return matrix
+def _order_matrix(by_slip: Channel, y: NDArray[np.int64], weight: float) -> NDArray[np.float64]:
+    """Return g: how much more often slips go from a class to another one than to any, by weight."""
+    matrix, n_classes = by_slip.noise_matrix, len(by_slip.noise_matrix)
+    right = matrix.diagonal()
+    rate = float(1 - right[y].mean())
+    to_any = rate / (1 - rate) / (n_classes - 1)
+    ratio = 1 - weight + weight * matrix / (right * to_any)
+    np.fill_diagonal(ratio, 1)
+    return np.asarray(ratio)
 
 
 def _monotone(order: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each line as the nearest function of the order that does not fall."""
+    """Return each line as a function of the order that does not fall: local means, made so."""
     position = np.argsort(order, kind="stable")
-    starts = np.flatnonzero(np.diff(order[position], prepend=-1))
-    counts = np.diff(starts, append=len(order))
+    place = order[position].astype(np.float64)
+    first = np.searchsorted(place, place - _NEAR, side="left")
+    last = np.searchsorted(place, place + _NEAR, side="right")
     out = np.empty_like(values)
     for line, of_line in zip(out, values, strict=True):
-        # Rows that tie in the order share a value.
-        means = np.add.reduceat(of_line[position], starts) / counts
-        line[position] = np.repeat(isotonic_regression(means, sample_weight=counts), counts)
+        cumulated = np.concatenate([[0], np.cumsum(of_line[position])])
+        line[position] = isotonic_regression((cumulated[last] - cumulated[first]) / (last - first))
     return out.clip(0, 1)
 
 

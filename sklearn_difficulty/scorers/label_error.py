@@ -175,9 +175,9 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     .. math:: \frac{1}{2} \left( \frac{1}{E} \sum_e p_k^e(x) + v_k(x) \right)
 
     over the networks that were not trained on :math:`x`, but on other rows of its class. From them
-    `estimate_label_noise` computes the order and the probability that the label is wrong. It cannot be known without an assumption how many labels are wrong; the interval shows
-    by how much assumptions differ, and `review_plan` and `calibrate` replace them by a look at some
-    rows.
+    `estimate_label_noise` computes the order of the rows and the probability that a label is wrong.
+    It cannot be known without an assumption how many are; the interval shows by how much
+    assumptions differ, and `review_plan` and `calibrate` replace them by a look at some rows.
 
     Networks that were trained on a row do not doubt its label as they should: with "one_fit" and
     "neighbors" the ranking is good and the error probabilities are too low, by far if the network
