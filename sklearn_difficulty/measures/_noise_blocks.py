@@ -31,9 +31,10 @@ class NoiseModel(NamedTuple):
     by_slip: Channel
     by_doubt: Channel
     order_matrix: NDArray[np.float64]  # g, (C, C)
+    cut: float  # the order up to which labels are more likely right than wrong
 
     def difficulty(self, q: Floats, y: NDArray[np.int64] | None) -> NDArray[np.float32]:
-        """Return the order of rows, (m,); without labels how doubtful the predicted class is."""
+        """Return the difficulty of rows, (m,); without labels how far they are from certain."""
         order = np.empty(len(q), dtype=np.float32)
         by_order = np.ascontiguousarray(self.order_matrix.T, dtype=_working_dtype(q))
         for rows in _blocks(*q.shape):
@@ -43,7 +44,7 @@ class NoiseModel(NamedTuple):
             else:
                 own = np.arange(len(block)), y[rows]
                 order[rows] = _posterior(block, by_order, own)[1]
-        return order
+        return above_one_half(order, self.cut)
 
 
 class ReadRows(NamedTuple):
@@ -56,6 +57,14 @@ class ReadRows(NamedTuple):
     is_predicted: NDArray[np.bool_]  # whether the label is the predicted class
     other: NDArray[np.int64]  # the likeliest class if the label slipped
     share_of_other: NDArray[np.float64]  # its probability then
+
+
+def above_one_half(order: NDArray[np.float32], cut: float) -> NDArray[np.float32]:
+    """Return an order of which exactly what is above the cut is above 0.5."""
+    below = 0.5 * order / max(cut, 1e-30)
+    above = 0.5 + 0.5 * (order - cut) / max(1 - cut, 1e-30)
+    above = np.maximum(above, np.nextafter(np.float32(0.5), np.float32(1)))
+    return np.where(order > cut, above, below).astype(np.float32)
 
 
 def read_all(model: NoiseModel, q: Floats, y: NDArray[np.int64]) -> ReadRows:

@@ -195,7 +195,8 @@ def _slips_that_go_anywhere(counts: NDArray[Any], n_slips: NDArray[Any]) -> floa
     same = max(0.0, float((counts**2 - counts).sum())) + at_first * by_chance
     together = same / (max(0.0, float((n_slips**2 - n_slips).sum())) + at_first)
     together = min(together, 1.0)
-    return min(_MOST_SLIPS, (1 - together) / max(together - by_chance, 1 / _MOST_SLIPS))
+    some = max(1 - together, 1 / _MOST_SLIPS)
+    return min(_MOST_SLIPS, some / max(together - by_chance, 1 / _MOST_SLIPS))
 
 
 def start_of_fit(slips: Slips, calibrated_sharpness: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
-from ._noise_blocks import NoiseModel, read_all, read_compact, rows_message
+from ._noise_blocks import NoiseModel, above_one_half, read_all, read_compact, rows_message
 from ._noise_channel import (
     Channel,
     CompactRows,
@@ -99,8 +99,9 @@ def estimate_label_noise(
         - ``class_dependence``: in [0, 1]: the share of the contradicted labels that slips explain.
           Near 0 only doubtful rows are contradicted: they are wrong or merely hard, and these two
           cannot be told apart;
-        - ``difficulty`` (n_rows,), float32: the order, larger = more suspect. It is finer than
-          ``error_probability``, which never falls where it rises.
+        - ``difficulty`` (n_rows,), float32: larger = more suspect. A finer order than that of
+          ``error_probability``, which never falls where it rises; both are above 0.5 for the same
+          rows.
 
     Raises
     ------
@@ -160,6 +161,7 @@ def estimate_label_noise(
     where they do. ("class" has :math:`w = 1` here, "instance" 0.) The error probability is the
     formula above as a function of the order: the mean over rows that differ by at most 0.05, made
     monotone by isotonic regression, so that the rows above a cut are the first ones of the order.
+    The difficulty is the order, stretched so that 0.5 is where the error probability passes 0.5.
 
     **Interval.** Its lower end is the smallest share of slips, to any class alike, that the labels
     do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 1: slips
@@ -222,7 +224,8 @@ def fit_noise_model(
     by_doubt = fit_channel(rows, sharp, rows.contradicted, fixed=True)
     weight = _class_dependence(rows, by_slip, without_slips)
     of_order = {"class": 1.0, "instance": 0.0, "auto": weight**2}[noise]
-    model = NoiseModel(sharpness, by_slip, by_doubt, _order_matrix(by_slip, codes, of_order))
+    matrix = _order_matrix(by_slip, codes, of_order)
+    model = NoiseModel(sharpness, by_slip, by_doubt, matrix, cut=1.0)
     seen = min(1.0, weight / _SLIPS_SHOW)
     # What labels still tell: nothing if half of them slip.
     told = max(0.0, 1 - 2 * by_slip.rate)
@@ -239,6 +242,7 @@ def fit_noise_model(
     high = np.maximum(error, np.where(read.is_predicted, (1 - seen) * read.doubt, 1.0))
     error, low, high = _monotone(read.order, np.stack([error, low, high]))
     bounds = np.stack([low, high])
+    model = model._replace(cut=float(read.order[error <= 0.5].max(initial=0)))
     is_other = error * read.share_of_other > 1 - error
     result = LabelNoise(
         error,
@@ -249,7 +253,7 @@ def fit_noise_model(
         _with_sampling_error(bounds, len(taken)),
         bounds,
         weight,
-        read.order,
+        above_one_half(read.order, model.cut),
     )
     return result, model
 
