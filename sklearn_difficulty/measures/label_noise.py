@@ -38,7 +38,7 @@ from ._noise_channel import (
 __all__ = ["LabelNoise", "estimate_label_noise"]
 
 # The guide has a table of what comes of half and of twice each of these.
-_DOUBT_BESIDE_SLIPS = 0.4  # is error: below one half, so that doubt alone condemns no label
+_DOUBT_BESIDE_SLIPS = 0.35  # is error: below one half, so that doubt alone condemns no label
 _SLIPS_SHOW = 0.25  # share of the contradictions that slips explain, from which they count in full
 _NEAR = 0.05  # rows whose order differs by no more share their probability
 _SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
@@ -143,14 +143,14 @@ def estimate_label_noise(
 
     with :math:`\rho = 0` for "class", 1 for "instance", and for "auto"
 
-    .. math:: \rho = 1 - 0.6\, \min(1, w / 0.25)\, \max(0, 1 - 2 \bar{c})
+    .. math:: \rho = 1 - 0.65\, \min(1, w / 0.25)\, (1 - 4 w (1 - w) d)
 
-    with the share :math:`\bar{c}` of slips. Here :math:`w`, the `class_dependence`, is
-    :math:`\bar{c}` by the share of labels that are not the predicted class, times :math:`1 -
-    e^{-\ell}`, where :math:`\ell` is the log-likelihood that slips gain. If no slips show, errors
-    can only be in the doubt, and all of it is taken. If some show, it is a bit less than one half:
-    doubt alone does not condemn a label, but speaks against one that may be a slip. The more labels
-    slip, the less a label tells, and the more of the doubt is taken again.
+    with the share :math:`d` of labels that are not the predicted class. Here :math:`w`, the
+    `class_dependence`, is the mean of :math:`c_i` by :math:`d`, times :math:`1 - e^{-\ell}`, where
+    :math:`\ell` is the log-likelihood that slips gain. If no slips show, errors can only be in the
+    doubt, and all of it is taken. If some show, it is less than one half: doubt alone does not
+    condemn a label, but speaks against one that may be a slip. Where many labels are contradicted,
+    by slips and by doubt alike, a label tells little, and more of the doubt is taken again.
 
     **Order.** Rows are ordered by
 
@@ -168,7 +168,7 @@ def estimate_label_noise(
     that explain little may be the network's own mistakes. The upper end takes every
     label that is not the predicted class for an error, and the calibrated :math:`1 - q_{i y_i}`
     of the other rows as far as no slips show. Both are moved outwards by 1.96 standard errors of
-    a share. 0.6, 0.25, 5, 0.05 and the prior were chosen by measurement, not derived.
+    a share. 0.65, 0.25, 5, 0.05 and the prior were chosen by measurement, not derived.
 
     Channels are fitted to 5,000 rows at most, and to the label and the 15 likeliest other classes
     of each. Confident learning [3]_ is the alternative: it counts confident contradictions of the
@@ -227,8 +227,8 @@ def fit_noise_model(
     matrix = _order_matrix(by_slip, codes, of_order)
     model = NoiseModel(sharpness, by_slip, by_doubt, matrix, cut=1.0)
     seen = min(1.0, weight / _SLIPS_SHOW)
-    # What labels still tell: nothing if half of them slip.
-    told = max(0.0, 1 - 2 * by_slip.rate)
+    # What labels still tell: least where slips and doubt contradict as many of them.
+    told = 1 - 4 * weight * (1 - weight) * rows.contradicted
     doubt_is_error = {
         "class": 0.0,
         "instance": 1.0,
