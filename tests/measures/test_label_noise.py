@@ -303,7 +303,7 @@ def test_the_surest_rows_tell_the_worlds_apart():
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "clear"), [(5, 7), (8, 5), (2, 5)], ids=["clear", "weak", "two classes"]
+    ("n_classes", "clear"), [(5, 7), (8, 6), (2, 5)], ids=["five classes", "eight", "two"]
 )
 def test_more_flips_more_flags(n_classes, clear):
     flagged, rates = [], []
