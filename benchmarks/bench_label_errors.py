@@ -46,6 +46,7 @@ from summaries import Array, Found, calibration_error, detection, gather, share,
 from timing import Stopwatch
 
 from sklearn_difficulty import LabelErrorScorer, TrainingRecord
+from sklearn_difficulty.measures import _noise_channel, estimate_label_noise, label_noise
 from sklearn_difficulty.training import ResampledEnsemble
 
 NOISE = (
@@ -62,6 +63,13 @@ FITS: dict[tuple[str, str], Found] = {
     ("breast_cancer", "memorised"): {"max_epochs": 60, "lr": 5e-3, "batch_size": 32},
     ("letter", "stopped early"): {"max_epochs": 10, "lr": 2e-3, "batch_size": 128},
     ("letter", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 128},
+}
+CONSTANTS = {
+    "doubt beside slips, 0.35": (label_noise, "_DOUBT_BESIDE_SLIPS"),
+    "slips show, 0.25": (label_noise, "_SLIPS_SHOW"),
+    "sharper, 5": (label_noise, "_SHARPER"),
+    "near, 0.05": (label_noise, "_NEAR"),
+    "prior rows, 20": (_noise_channel, "_PRIOR_ROWS"),
 }
 MEMBERS = 5
 REVIEWS = 5
@@ -118,7 +126,21 @@ def of_sets(folder: str) -> Found:
         for noise in ("auto", "class", "instance"):
             scorer = LabelErrorScorer("precomputed", noise=noise).fit(q, given)
             found[name][f"ours, {noise}"] = of_scorer(scorer, wrong)
+        found[name]["constants"] = of_constants(q, given, wrong)
         print(name, found[name], flush=True)
+    return found
+
+
+def of_constants(q: Array, given: Array, wrong: Array) -> Found:
+    """Return the F1 of the cut where each constant of the model is halved, and doubled."""
+    found: Found = {}
+    for shown, (module, name) in CONSTANTS.items():
+        value = getattr(module, name)
+        for change, factor in (("halved", 0.5), ("doubled", 2.0)):
+            setattr(module, name, factor * value)
+            error = estimate_label_noise(q, given).error_probability
+            found.setdefault(shown, {})[change] = cut(error > 0.5, wrong)["f1"]
+        setattr(module, name, value)
     return found
 
 
