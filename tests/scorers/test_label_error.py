@@ -431,6 +431,7 @@ def test_precomputed_containers(world):
         rounded = LabelErrorScorer("precomputed").fit(probabilities.astype(dtype), y)
         assert_allclose(rounded.difficulty_, expected.difficulty_, atol=tolerance)
         assert rounded.probabilities_.dtype == dtype
+    assert np.shares_memory(expected.probabilities_, probabilities)
 
 
 @pytest.mark.parametrize(
