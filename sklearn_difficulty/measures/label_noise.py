@@ -152,6 +152,8 @@ def estimate_label_noise(
     condemn a label, but speaks against one that may be a slip. Where many labels are contradicted,
     by slips and by doubt alike, a label tells little, and more of the doubt is taken again.
 
+    Of a label that is the predicted class it is at most one half.
+
     **Order.** Rows are ordered by
 
     .. math:: 1 - \frac{q_{i y_i}}{q_{i y_i} + \sum_{k \ne y_i} g_{k y_i} q_{ik}}, \qquad
@@ -221,7 +223,7 @@ def fit_noise_model(
     slips = slips_to_any_class(rows)
     by_slip = fit_channel(rows, *start_of_fit(slips, sharpness))
     sharp = max(by_slip.sharpness, _SHARPER * sharpness)
-    by_doubt = fit_channel(rows, sharp, rows.contradicted, fixed=True)
+    by_doubt = fit_channel(rows, sharp, min(rows.contradicted, 0.5), fixed=True)
     weight = _class_dependence(rows, by_slip, without_slips)
     of_order = {"class": 1.0, "instance": 0.0, "auto": weight**2}[noise]
     matrix = _order_matrix(by_slip, codes, of_order)
@@ -237,6 +239,8 @@ def fit_noise_model(
     read = read_all(model, q, codes)
     slipped = read.slip_probability
     error = slipped + doubt_is_error * (1 - slipped) * read.contradiction
+    # Where labels tell nothing, it is not theirs that agree with the network that are wrong.
+    np.minimum(error, 0.5, out=error, where=read.is_predicted)
     least = slips.lowest_rate * max(0.0, (weight - _SLIPS_SHOW) / (1 - _SLIPS_SHOW))
     low = np.minimum(slipped * min(1.0, least / max(float(slipped.mean()), 1e-12)), error)
     high = np.maximum(error, np.where(read.is_predicted, (1 - seen) * read.doubt, 1.0))

@@ -356,6 +356,16 @@ def test_two_classes_of_few_rows(rate, seed):
     assert f1(found.error_probability > 0.5, wrong) > 0.75
 
 
+def test_labels_that_agree_with_the_network_are_kept_where_labels_tell_nothing():
+    rng = np.random.default_rng(0)
+    q = softmax(5 * rng.normal(size=(300, 3)))
+    for y in (rng.integers(3, size=300), np.zeros(300, dtype=int)):
+        contradicted = q.argmax(axis=1) != y
+        flagged = estimate_label_noise(q, y).error_probability > 0.5
+        assert flagged.mean() <= contradicted.mean() + 0.05
+    assert estimate_label_noise([[0.5, 0.5]], [0]).error_probability[0] <= 0.5
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_imbalance_without_errors(seed):
     rng = np.random.default_rng(seed)
