@@ -20,7 +20,10 @@ rows with right labels.
 Regimes: "stopped early" and "memorised", whose accuracy on the given labels is reported. Data:
 digits (1,400 rows), 6,000 rows of Fashion-MNIST, breast cancer (400 rows) and 10,000 of the letter
 recognition data (a CSV with the label in the first column, ``--letter``; from OpenML otherwise).
-The constants of the noise channel were chosen on digits and Fashion-MNIST, none on the others.
+
+``--sets DIR`` measures instead what the same scorers make of published held-out probabilities, in
+the ``*.npz`` files of a folder (see `given_probabilities.sets_in`; they are read, not kept), and
+``--price`` what they cost; results/label_errors_sets_cpu.json and label_errors_price_cpu.json.
 
 Run: ``python benchmarks/bench_label_errors.py`` (about four hours on one core). Every cell is
 written when it ends, to results/label_errors_cells, and is not computed again.
@@ -35,13 +38,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from given_probabilities import ROUNDS, price, sets_in
 from problems import REGIMES, in_regime, mlp_net, split, with_noise
 from report import RESULTS, argument_parser, parse, plain, seconds_so_far, write_results
 from sklearn.base import clone
-from summaries import Array, Found, detection, gather, share, show
+from summaries import Array, Found, calibration_error, detection, gather, share, show
 from timing import Stopwatch
 
 from sklearn_difficulty import LabelErrorScorer, TrainingRecord
+from sklearn_difficulty.measures import _noise_channel, estimate_label_noise, label_noise
 from sklearn_difficulty.training import ResampledEnsemble
 
 NOISE = (
@@ -59,6 +64,13 @@ FITS: dict[tuple[str, str], Found] = {
     ("letter", "stopped early"): {"max_epochs": 10, "lr": 2e-3, "batch_size": 128},
     ("letter", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 128},
 }
+CONSTANTS = {
+    "doubt beside slips, 0.35": (label_noise, "_DOUBT_BESIDE_SLIPS"),
+    "slips show, 0.25": (label_noise, "_SLIPS_SHOW"),
+    "sharper, 5": (label_noise, "_SHARPER"),
+    "near, 0.05": (label_noise, "_NEAR"),
+    "prior rows, 20": (_noise_channel, "_PRIOR_ROWS"),
+}
 MEMBERS = 5
 REVIEWS = 5
 
@@ -74,7 +86,7 @@ def cut(flagged: Array, wrong: Array) -> dict[str, float]:
     }
 
 
-def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any) -> Found:
+def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any = None) -> Found:
     """Return everything that is asked of a fitted LabelErrorScorer."""
     low, high = scorer.noise_rate_interval_
     suspect = scorer.error_probability_ > 0.5
@@ -85,8 +97,13 @@ def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any) -> Found:
         "low": low,
         "high": high,
         "inside": float(low <= wrong.mean() <= high),
+        "calibration error": calibration_error(wrong, scorer.error_probability_),
         "class dependence": scorer.class_dependence_,
-        "suggested is true": share(scorer.suggested_label_ == true, suspect & wrong),
+        "suggested is true": (
+            float("nan")
+            if true is None
+            else share(scorer.suggested_label_ == true, suspect & wrong)
+        ),
     }
 
 
@@ -98,6 +115,33 @@ def of_cleanlab(probabilities: Array, given: Array, wrong: Array) -> Found:
     flagged = find_label_issues(given, probabilities, n_jobs=1)
     quality = get_label_quality_scores(given, probabilities)
     return {**detection(wrong, -quality), **cut(flagged, wrong), "rate": share(flagged)}
+
+
+def of_sets(folder: str) -> Found:
+    """Return what is found in published probabilities: by us, by cleanlab, by its cut alone."""
+    found: Found = {}
+    for name, q, given, wrong in sets_in(folder):
+        theirs = of_cleanlab(q, given, wrong)
+        found[name] = {"rows": len(given), "wrong": share(wrong), "cleanlab": theirs}
+        for noise in ("auto", "class", "instance"):
+            scorer = LabelErrorScorer("precomputed", noise=noise).fit(q, given)
+            found[name][f"ours, {noise}"] = of_scorer(scorer, wrong)
+        found[name]["constants"] = of_constants(q, given, wrong)
+        print(name, found[name], flush=True)
+    return found
+
+
+def of_constants(q: Array, given: Array, wrong: Array) -> Found:
+    """Return the F1 of the cut where each constant of the model is halved, and doubled."""
+    found: Found = {}
+    for shown, (module, name) in CONSTANTS.items():
+        value = getattr(module, name)
+        for change, factor in (("halved", 0.5), ("doubled", 2.0)):
+            setattr(module, name, factor * value)
+            error = estimate_label_noise(q, given).error_probability
+            found.setdefault(shown, {})[change] = cut(error > 0.5, wrong)["f1"]
+        setattr(module, name, value)
+    return found
 
 
 def of_aum(record: TrainingRecord, given: Array) -> Array:
@@ -231,7 +275,14 @@ def main() -> None:
     parser.add_argument("--letter", default=None, help="CSV of the letter recognition data")
     parser.add_argument("--cache", default=None, help="where members are kept for another run")
     parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
+    parser.add_argument("--sets", default=None, help="folder of published probabilities, *.npz")
+    parser.add_argument("--price", action="store_true", help="only measure time and memory")
     args = parse(parser)
+    if args.price or args.sets:
+        args.name = f"{args.name}_{'price' if args.price else 'sets'}_cpu"
+        settings = {"rounds": ROUNDS} if args.price else {}
+        write_results(args, price() if args.price else of_sets(args.sets), settings=settings)
+        return
     warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
     cells = RESULTS / f"{args.name}_cells"
     cells.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,14 @@ def detection(marked: Array, score: Array) -> dict[str, float]:
     }
 
 
+def calibration_error(marked: Array, probability: Array) -> float:
+    """Return the expected calibration error of probabilities, in ten bins of equal width."""
+    bins = np.minimum((10 * probability).astype(int), 9)
+    of_bin = [bins == i for i in range(10)]
+    off = (abs(probability[b].mean() - marked[b].mean()) * b.mean() for b in of_bin if b.any())
+    return float(sum(off))
+
+
 def minus(one: Found, other: Found) -> dict[str, float]:
     """Return by how much one detection is better than another."""
     return {measure: one[measure] - other[measure] for measure in DETECTION}

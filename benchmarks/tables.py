@@ -98,6 +98,18 @@ LABEL_ERRORS_NOISE = (
     *("symmetric 5 %", "symmetric 20 %", "symmetric 40 %"),
     *("pair 20 %", "instance 10 %", "instance 30 %", "none"),
 )
+LABEL_ERRORS_SETS = {
+    "synthetic, 20 %": "synthetic_20pct_resnet18",
+    "people, aggregate": "human_9pct_resnet18",
+    "people, worst": "cifar10n_worst_resnet18",
+    "roman numerals": "roman_resnet18",
+}
+LABEL_ERRORS_OF_SETS = {
+    "cleanlab": "cleanlab",
+    "ours": "ours, auto",
+    '``noise="class"``': "ours, class",
+    '``noise="instance"``': "ours, instance",
+}
 LABEL_ERRORS_RANKINGS = {
     "ours": "ours",
     "ours, neighbours not asked": "ours, no neighbours",
@@ -668,6 +680,37 @@ def label_errors_cuts():
     shares = (fill(template, none) for template in of_none.values())
     header, rows = grid("F1 of the cut", rows, cells)
     return beside(header, rows, len(header), "none: share dropped", shares)
+
+
+def label_errors_of_sets():
+    found = results("label_errors_sets_cpu")
+    return {shown: found[name] for shown, name in LABEL_ERRORS_SETS.items()}
+
+
+@table
+def label_errors_sets():
+    rows = for_each(LABEL_ERRORS_OF_SETS, "<*/ap|.3>; <*/f1>")
+    rows["share of wrong labels"] = "<wrong>"
+    rows["estimated share"] = "<ours, auto/rate>"
+    rows["its interval"] = "<ours, auto/low> to <ours, auto/high>"
+    rows["calibration error"] = "<ours, auto/calibration error|.3>"
+    return grid("average precision; F1 of the cut", rows, label_errors_of_sets())
+
+
+@table
+def label_errors_constants():
+    cells = label_errors_of_sets()
+    names = next(iter(cells.values()))["constants"]
+    rows = for_each(list(names), "<constants/*/halved>; <constants/*/doubled>")
+    return grid("F1 with half of it; twice", rows, cells)
+
+
+@table
+def label_errors_price():
+    found = results("label_errors_price_cpu")
+    cells = {size: cell for size, cell in found.items() if "ours" in cell}
+    rows = {"seconds": "<ours>", "cleanlab": "<cleanlab>", "ratio": "<ratio|.1>"}
+    return grid("rows x classes", rows, cells)
 
 
 @table

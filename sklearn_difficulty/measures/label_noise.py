@@ -3,18 +3,17 @@
 
 A network that learned from wrong labels gives, at best, the probability of the *given* label. How
 much of its doubt is noise, and how much is honest, cannot be read from it without an assumption.
-Here the assumption is one number, how sharp its belief about the true class is: the exponent tau.
+Here the error rate of a row rises with its doubt: from the slips that hit every row alike, which
+can be estimated, to a share of the doubt, which cannot.
 
-The way of `fit_noise_model`; symbols and EM stand in `_noise_channel`:
+The way of `fit_noise_model`; symbols stand in `_noise_channel`, and blocks of rows in
+`_noise_blocks`:
 
-1. Probabilities at the temperature that makes the given labels likeliest: q.
-2. The share s of contradicted labels among the surest rows, by that among all, gives the weight w
-   (`class_dependence`): 1 if errors do not mind how sure a row is, 0 if they follow doubt.
-3. Two exponents, for noise by class and by row, from w, s and the likelihood (`_exponents`);
-   `noise` takes one of them, or a mean by w.
-4. The channel at that exponent gives the error probabilities. In "auto", a label of few rows is
-   judged by the channel of noise by class too.
-5. Channels at a duller and at the sharpest exponent give the ends of the interval.
+1. From a part of the rows: the channel of slips, and that of doubt, where beliefs are sharper.
+2. From both, how much of the contradictions slips explain (`class_dependence`), and from that, how
+   much of the doubt counts as error.
+3. All rows in blocks: what is likely wrong in both worlds, and the order.
+4. The error probability is what is likely wrong, made monotone in the order.
 """
 
 from __future__ import annotations
@@ -23,34 +22,29 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import isotonic_regression
 
-from .._arrays import as_array, as_floats
+from .._arrays import as_array, as_numbers
+from ._noise_blocks import NoiseModel, above_one_half, read_all, read_compact, rows_message
 from ._noise_channel import (
-    NoiseModel,
-    SortedRows,
-    at_temperature,
-    exponent_for_rate,
+    Channel,
+    CompactRows,
+    Floats,
+    calibrated,
     fit_channel,
-    likeliest_exponent,
-    likeliest_temperature,
-    rows_for_search,
+    slips_to_any_class,
+    start_of_fit,
 )
 
 __all__ = ["LabelNoise", "estimate_label_noise"]
 
-_SMALLEST_PROBABILITY = 1e-6
-_SUM_TOLERANCE = 0.01  # float16 rounds every term
+# The guide has a table of what comes of half and of twice each of these.
+_DOUBT_BESIDE_SLIPS = 0.35  # is error: below one half, so that doubt alone condemns no label
+_SLIPS_SHOW = 0.25  # share of the contradictions that slips explain, from which they count in full
+_NEAR = 0.05  # rows whose order differs by no more share their probability
+_SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
 
-# Chosen on digits and Fashion-MNIST; benchmarks/bench_label_errors.py measures what comes of them.
-# A smaller exponent is a sharper belief: it finds more errors, and takes more honest doubt for one.
-_INSTANCE = 0.3  # exponent of noise by row
-_SHARPEST = 0.2  # exponent of the upper end of the interval
-_SLACK = 1.5  # by which the exponent of the lower end is duller
-_FEW_ROWS = 20  # of a label, with which both channels of "auto" count alike
-_SUREST = 0.2  # share of the rows of a predicted class that count as surest
-# Contradictions among the surest rows, by those among all: from no noise by class to nothing else.
-_BY_CLASS = (0.25, 0.35)
-
+_ROWS_OF_FIT = 5_000
 _Z = 1.96  # of a 95 % interval
 
 
@@ -65,6 +59,7 @@ class LabelNoise(NamedTuple):
     noise_rate_interval: tuple[float, float]
     error_probability_bounds: NDArray[np.float64]
     class_dependence: float
+    difficulty: NDArray[np.float32]
 
 
 def estimate_label_noise(
@@ -79,15 +74,15 @@ def estimate_label_noise(
     ----------
     probabilities : array-like of shape (n_rows, n_classes)
         Class probabilities of every row from networks that were trained without it, of any
-        floating type. Rows must sum to 1, to 0.01.
+        floating type; a memory map is read in blocks. Rows must sum to 1, to 0.01.
     y : array-like of shape (n_rows,)
         The given labels: positions of the columns, as integers.
     noise : {"auto", "class", "instance"}, default="auto"
         Which labels are wrong. "class": in every class a share that does not depend on the row, as
         after a slip of the hand; doubtful rows are taken as honestly doubtful. "instance": above
         all rows that look like another class, as people err; every sure contradiction of the
-        label is an error, also where the network is merely weak. "auto" decides by whether the
-        network is contradicted where it is surest, see Notes.
+        label is an error, also where the network is merely weak. "auto" lies between the two, by
+        how much of the contradictions slips explain, see Notes.
 
     Returns
     -------
@@ -98,12 +93,16 @@ def estimate_label_noise(
         - ``suggested`` (n_rows,), int64: the likeliest true class, which may be the given one;
         - ``suggested_probability`` (n_rows,): its probability;
         - ``noise_matrix`` (n_classes, n_classes): entry (k, j) is the probability that a row of
-          true class k is given the label j;
+          true class k is given the label j by a slip;
         - ``noise_rate``: the share of wrong labels, the mean of ``error_probability``;
-        - ``noise_rate_interval``: from noise by class to noise by row, with the sampling error;
+        - ``noise_rate_interval``: from slips alone to all doubt, with the sampling error;
         - ``error_probability_bounds`` (2, n_rows): what ``error_probability`` is at both ends;
-        - ``class_dependence``: in [0, 1]; 1 if sure rows are contradicted too, 0 if only doubtful
-          ones are: then they are wrong or merely hard, and these two cannot be told apart.
+        - ``class_dependence``: in [0, 1]: the share of the contradicted labels that slips explain.
+          Near 0 only doubtful rows are contradicted: they are wrong or merely hard, and these two
+          cannot be told apart;
+        - ``difficulty`` (n_rows,), float32: larger = more suspect. A finer order than that of
+          ``error_probability``, which never falls where it rises; both are above 0.5 for the same
+          rows.
 
     Raises
     ------
@@ -118,39 +117,65 @@ def estimate_label_noise(
 
     Notes
     -----
-    With :math:`q_{ik}` the probability of class :math:`k` for row :math:`i` at the temperature that
-    makes the given labels :math:`y_i` likeliest [1]_, the belief about the true class is
-    :math:`r_{ik} \propto e^{b_k} q_{ik}^{1/\tau}`, with an offset :math:`b_k` of the class and an
-    exponent :math:`\tau`: the smaller, the sharper. Labels come through a channel :math:`T_{kj}`,
-    the probability of the given label :math:`j` in the true class :math:`k`, so that
+    **Slips.** With :math:`q_{ik}` the given probability of class :math:`k` for row :math:`i`, the
+    belief in the true class is :math:`r_{ik} \propto q_{ik}^\beta`: networks that learned from
+    wrong labels doubt too much [1]_. Given labels :math:`y_i` come through a channel
+    :math:`T_{kj}`, the probability of label :math:`j` in the true class :math:`k`, so that
 
-    .. math:: P(k \mid i) = \frac{r_{ik} T_{k y_i}}{\sum_l r_{il} T_{l y_i}}
+    .. math::
 
-    is the posterior, and :math:`1 - P(y_i \mid i)` the error probability. :math:`T` and :math:`b`
-    are found by EM [2]_. A prior of five rows in every class, with the share of errors of all
-    classes, keeps classes with few rows in place. In every round :math:`b` is multiplied by the
-    `class_dependence`: where errors follow the row, the shares of the classes among them are none
-    of the classes.
+        P_\beta(k \mid i) = \frac{r_{ik} T_{k y_i}}{\sum_l r_{il} T_{l y_i}}, \qquad
+        c_i = 1 - P_\beta(y_i \mid i)
 
-    Noise by class shows where the network is surest: a share :math:`s` of the surest fifth of every
-    predicted class contradicts the given label, against :math:`c` of all rows. As :math:`s / c`
-    rises from 0.25 to 0.35, the `class_dependence` :math:`w` rises from 0 to 1. The exponent of
-    "class", :math:`\tau_c`, goes with :math:`w` from the one under which the given labels are
-    likeliest, which takes errors on doubtful rows for honest doubt, to the one under which
-    :math:`s` of all labels are wrong, but at least 0.3, if that is smaller. "instance" takes the
-    smaller of :math:`\tau_c` and 0.3, and "auto" goes with :math:`w` from "instance" to "class".
-    Between exponents, :math:`\ln \tau` is weighted. In "auto", the posterior of a row is averaged
-    with that of "class", by the weights :math:`n` and 20, if :math:`n` rows are given its label:
-    a network contradicts what it has seen a few times out of ignorance.
+    are the posterior and the probability of a slip. :math:`\beta` and :math:`T` are those under
+    which the given labels are likeliest, found by EM [2]_ together: slips contradict rows of which
+    the network is sure, which no :math:`\beta` explains. A prior of 20 rows in every class has the
+    share of slips of all classes. Where slips go is believed as far as slips of one class go to the
+    same class more often than by chance.
 
-    The lower end of the interval is :math:`w` times the rate at :math:`1.5\, \tau_c`. The upper end
-    is :math:`w` times the rate at :math:`\tau = 0.2`, plus :math:`1 - w` times the mean of :math:`1
-    - q_{i y_i}`, as if labels said nothing about the true class that the row does not say. Both are
-    moved outwards by 1.96 standard errors of a share. The numbers were chosen by measurement, not
-    derived.
+    **Doubt.** In doubtful rows a contradicted label may be wrong, or right and the network wrong;
+    both look the same. If every one of them is wrong, beliefs are certain: :math:`a_i` is
+    :math:`1 - P(y_i \mid i)` with a sharpness of five times the calibrated one (but at least
+    :math:`\beta`), and a channel that is fitted to it.
 
-    Exponents are searched on at most 20,000 rows. Confident learning [3]_ is the alternative: it
-    counts confident contradictions of the label, and needs no belief.
+    **Between.** The probability that the label is wrong is
+
+    .. math:: c_i + \rho\, (1 - c_i)\, a_i
+
+    with :math:`\rho = 0` for "class", 1 for "instance", and for "auto"
+
+    .. math:: \rho = 1 - 0.65\, \min(1, w / 0.25)\, (1 - 4 w (1 - w) d)
+
+    with the share :math:`d` of labels that are not the predicted class. Here :math:`w`, the
+    `class_dependence`, is the mean of :math:`c_i` by :math:`d`, times :math:`1 - e^{-\ell}`, where
+    :math:`\ell` is the log-likelihood that slips gain. If no slips show, errors can only be in the
+    doubt, and all of it is taken. If some show, it is less than one half: doubt alone does not
+    condemn a label, but speaks against one that may be a slip. Where many labels are contradicted,
+    by slips and by doubt alike, a label tells little, and more of the doubt is taken again.
+
+    Of a label that is the predicted class it is at most one half.
+
+    **Order.** Rows are ordered by
+
+    .. math:: 1 - \frac{q_{i y_i}}{q_{i y_i} + \sum_{k \ne y_i} g_{k y_i} q_{ik}}, \qquad
+        g_{kj} = 1 - w^2 + w^2\, \frac{T_{kj} / T_{jj}}{\text{its mean}}
+
+    which is :math:`1 - q_{i y_i}` where no slips show, and looks at the classes to which they go
+    where they do. ("class" has :math:`w = 1` here, "instance" 0.) The error probability is the
+    formula above as a function of the order: the mean over rows that differ by at most 0.05, made
+    monotone by isotonic regression, so that the rows above a cut are the first ones of the order.
+    The difficulty is the order, stretched so that 0.5 is where the error probability passes 0.5.
+
+    **Interval.** Its lower end is the smallest share of slips, to any class alike, that the labels
+    do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 1: slips
+    that explain little may be the network's own mistakes. The upper end takes every
+    label that is not the predicted class for an error, and the calibrated :math:`1 - q_{i y_i}`
+    of the other rows as far as no slips show. Both are moved outwards by 1.96 standard errors of
+    a share. 0.65, 0.25, 5, 0.05 and the prior were chosen by measurement, not derived.
+
+    Channels are fitted to 5,000 rows at most, and to the label and the 15 likeliest other classes
+    of each. Confident learning [3]_ is the alternative: it counts confident contradictions of the
+    label, and needs no belief.
 
     References
     ----------
@@ -189,107 +214,110 @@ def fit_noise_model(
     noise: Literal["auto", "class", "instance"] = "auto",
 ) -> tuple[LabelNoise, NoiseModel]:
     """Return what `estimate_label_noise` does, and what is needed to read other rows."""
-    log_q = log_probabilities(probabilities)
-    codes = _check_codes(y, log_q.shape)
+    q = _check_shape(probabilities)
+    codes = _check_codes(y, q.shape)
     if not isinstance(noise, str) or noise not in ("auto", "class", "instance"):
         raise ValueError(f"noise must be 'auto', 'class' or 'instance'; got {noise!r}.")
-    order = np.argsort(codes, kind="stable")
-    as_given = SortedRows(log_q[order], codes[order])
-    temperature = likeliest_temperature(as_given)
-    rows = SortedRows(at_temperature(as_given.log_q, temperature), as_given.y)
-    sure_share, share = _contradictions(rows)
-    low_share, high_share = _BY_CLASS
-    weight = float(np.clip((sure_share / share - low_share) / (high_share - low_share), 0, 1))
-    by_class, by_instance = _exponents(rows, sure_share, weight)
-    exponent = {
-        "class": by_class,
-        "instance": by_instance,
-        "auto": by_class**weight * by_instance ** (1 - weight),
+    taken = _rows_of_fit(len(codes))
+    rows = read_compact(q, codes, taken)
+    sharpness, without_slips = calibrated(rows)
+    slips = slips_to_any_class(rows)
+    by_slip = fit_channel(rows, *start_of_fit(slips, sharpness))
+    sharp = max(by_slip.sharpness, _SHARPER * sharpness)
+    by_doubt = fit_channel(rows, sharp, min(rows.contradicted, 0.5), fixed=True)
+    weight = _class_dependence(rows, by_slip, without_slips)
+    of_order = {"class": 1.0, "instance": 0.0, "auto": weight**2}[noise]
+    matrix = _order_matrix(by_slip, codes, of_order)
+    model = NoiseModel(sharpness, by_slip, by_doubt, matrix, cut=1.0)
+    seen = min(1.0, weight / _SLIPS_SHOW)
+    # What labels still tell: least where slips and doubt contradict as many of them.
+    told = 1 - 4 * weight * (1 - weight) * rows.contradicted
+    doubt_is_error = {
+        "class": 0.0,
+        "instance": 1.0,
+        "auto": 1 - (1 - _DOUBT_BESIDE_SLIPS) * seen * told,
     }[noise]
-    channel, class_channel = fit_channel(rows, float(exponent), weight), None
-    posterior = channel.posterior
-    n_of_label = np.bincount(rows.y, minlength=log_q.shape[1])
-    trust = n_of_label / (n_of_label + _FEW_ROWS)
-    if noise == "auto" and weight < 1:
-        # A network that has seen a class a few times contradicts it out of ignorance.
-        class_channel = fit_channel(rows, by_class)
-        row_trust = trust[rows.y][:, None]
-        posterior = row_trust * posterior + (1 - row_trust) * class_channel.posterior
-    own = np.arange(len(rows.y)), rows.y
-    error = 1 - posterior[own]
-    low = weight * fit_channel(rows, _SLACK * by_class, weight).error_probability(rows.y)
-    high = weight * fit_channel(rows, _SHARPEST, weight).error_probability(rows.y)
-    high += (1 - weight) * (1 - np.exp(rows.log_q[own]))
-    bounds = np.stack([np.minimum(low, error), np.maximum(high, error)])
-    back = np.argsort(order)
+    read = read_all(model, q, codes)
+    slipped = read.slip_probability
+    error = slipped + doubt_is_error * (1 - slipped) * read.contradiction
+    # Where labels tell nothing, it is not theirs that agree with the network that are wrong.
+    np.minimum(error, 0.5, out=error, where=read.is_predicted)
+    least = slips.lowest_rate * max(0.0, (weight - _SLIPS_SHOW) / (1 - _SLIPS_SHOW))
+    low = np.minimum(slipped * min(1.0, least / max(float(slipped.mean()), 1e-12)), error)
+    high = np.maximum(error, np.where(read.is_predicted, (1 - seen) * read.doubt, 1.0))
+    error, low, high = _monotone(read.order, np.stack([error, low, high]))
+    bounds = np.stack([low, high])
+    model = model._replace(cut=float(read.order[error <= 0.5].max(initial=0)))
+    is_other = error * read.share_of_other > 1 - error
     result = LabelNoise(
-        error[back],
-        posterior.argmax(axis=1)[back],
-        posterior.max(axis=1)[back],
-        channel.noise_matrix,
+        error,
+        np.where(is_other, read.other, codes),
+        np.where(is_other, error * read.share_of_other, 1 - error),
+        by_slip.noise_matrix,
         float(error.mean()),
-        _with_sampling_error(bounds),
-        bounds[:, back],
+        _with_sampling_error(bounds, len(taken)),
+        bounds,
         weight,
+        above_one_half(read.order, model.cut),
     )
-    return result, NoiseModel(temperature, channel, class_channel, trust)
+    return result, model
 
 
-def log_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
-    """Return the logarithm of checked probabilities, none of which is zero."""
-    return np.log(np.maximum(_check_probabilities(probabilities), _SMALLEST_PROBABILITY))
+def _rows_of_fit(n_rows: int) -> NDArray[np.int64]:
+    """Return the rows to which channels are fitted: all, or a part that is always the same."""
+    if n_rows <= _ROWS_OF_FIT:
+        return np.arange(n_rows)
+    return np.sort(np.random.RandomState(0).permutation(n_rows)[:_ROWS_OF_FIT])
 
 
-def _exponents(rows: SortedRows, sure_share: float, weight: float) -> tuple[float, float]:
-    """Return the exponents of noise by class and of noise by row."""
-    sample = rows_for_search(rows)
-    likeliest = likeliest_exponent(sample)
-    contradicted = max(_INSTANCE, exponent_for_rate(sample, sure_share))
-    by_class = likeliest ** (1 - weight) * min(likeliest, contradicted) ** weight
-    return by_class, min(_INSTANCE, by_class)
+def _class_dependence(rows: CompactRows, by_slip: Channel, without_slips: float) -> float:
+    """Return the share of the contradicted labels that slips explain, if they explain any."""
+    gained = max(0.0, by_slip.log_likelihood - without_slips)
+    return float(min(1.0, by_slip.rate / rows.contradicted) * -np.expm1(-gained))
 
 
-def _contradictions(rows: SortedRows) -> tuple[float, float]:
-    """Return which share of labels is not the predicted class: of the surest rows, and of all."""
-    predicted, sureness = rows.log_q.argmax(axis=1), rows.log_q.max(axis=1)
-    order = np.lexsort((-sureness, predicted))
-    counts = np.bincount(predicted)
-    rank = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
-    # A fifth of the rows of every predicted class, at least one.
-    surest = order[rank < np.maximum(1, _SUREST * np.repeat(counts, counts))]
-    contradicted = predicted != rows.y
-    share = float(contradicted.mean())
-    return min(float(contradicted[surest].mean()), share), max(share, 1 / len(rows.y))
+def _order_matrix(by_slip: Channel, y: NDArray[np.int64], weight: float) -> NDArray[np.float64]:
+    """Return g: how much more often slips go from a class to another one than to any, by weight."""
+    matrix, n_classes = by_slip.noise_matrix, len(by_slip.noise_matrix)
+    right = matrix.diagonal()
+    rate = float(1 - right[y].mean())
+    to_any = rate / (1 - rate) / (n_classes - 1)
+    ratio = 1 - weight + weight * matrix / (right * to_any)
+    np.fill_diagonal(ratio, 1)
+    return np.asarray(ratio)
 
 
-def _with_sampling_error(bounds: NDArray[np.float64]) -> tuple[float, float]:
+def _monotone(order: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each line as a function of the order that does not fall: local means, made so."""
+    position = np.argsort(order, kind="stable")
+    place = order[position].astype(np.float64)
+    first = np.searchsorted(place, place - _NEAR, side="left")
+    last = np.searchsorted(place, place + _NEAR, side="right")
+    out = np.empty_like(values)
+    for line, of_line in zip(out, values, strict=True):
+        cumulated = np.concatenate([[0], np.cumsum(of_line[position])])
+        line[position] = isotonic_regression((cumulated[last] - cumulated[first]) / (last - first))
+    return out.clip(0, 1)
+
+
+def _with_sampling_error(bounds: NDArray[np.float64], n_rows: int) -> tuple[float, float]:
     """Return the mean of both bounds, moved outwards by the sampling error of a share."""
     low, high = bounds.mean(axis=1)
-    below, above = (_Z * np.sqrt(p * (1 - p) / bounds.shape[1]) for p in (low, high))
+    below, above = (_Z * np.sqrt(p * (1 - p) / n_rows) for p in (low, high))
     return max(0.0, float(low - below)), min(1.0, float(high + above))
 
 
-def _check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
-    """Return probabilities of which every row sums to 1 exactly, after checking them."""
-    q = as_floats(probabilities, "probabilities")
+def _check_shape(probabilities: ArrayLike) -> Floats:
+    """Return probabilities as a floating array, which is not read yet."""
+    q = as_numbers(probabilities, "probabilities")
+    if q.dtype.kind != "f":
+        q = q.astype(np.float64)
     if q.ndim != 2 or q.shape[0] == 0 or q.shape[1] < 2:
         raise ValueError(
             "probabilities must have the shape (n_rows, n_classes) with at least one row and two "
             f"classes, got {q.shape}."
         )
-    outside = ~np.all((q >= 0) & (q <= 1 + _SUM_TOLERANCE), axis=1)
-    if outside.any():
-        raise ValueError(
-            f"probabilities must lie in [0, 1], without NaN; see {_rows(outside)}. Logits need a "
-            "softmax."
-        )
-    sums = q.sum(axis=1)
-    off = np.abs(sums - 1) > _SUM_TOLERANCE
-    if off.any():
-        raise ValueError(
-            f"Every row of probabilities must sum to 1; see {_rows(off)}. Logits need a softmax."
-        )
-    return q / sums[:, None]
+    return q
 
 
 def _check_codes(y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -307,15 +335,6 @@ def _check_codes(y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
     if outside.any():
         raise ValueError(
             f"y must hold the positions of {n_classes} columns, from 0 to {n_classes - 1}; see "
-            f"{_rows(outside)}."
+            f"{rows_message(outside)}."
         )
     return codes.astype(np.int64)
-
-
-def _rows(mask: NDArray[np.bool_]) -> str:
-    """Return the marked rows for a message, the first five by number."""
-    numbers = np.flatnonzero(mask)
-    first = ", ".join(map(str, numbers[:5]))
-    if len(numbers) == 1:
-        return f"row {first}"
-    return f"rows {first}{', ...' if len(numbers) > 5 else ''} ({len(numbers)} in all)"

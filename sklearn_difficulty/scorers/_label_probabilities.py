@@ -231,7 +231,13 @@ class Precomputed:
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
         """Return X itself."""
-        return np.asarray(X.data, dtype=np.float64)
+        data = np.asarray(X.data)  # may be a memory map, which is not copied
+        return data if data.dtype.kind == "f" else data.astype(np.float64)
+
+
+def known_rows(probabilities: Probabilities, known: NDArray[np.bool_]) -> Probabilities:
+    """Return the rows that are known, without a copy if all are."""
+    return probabilities if known.all() else probabilities[known]
 
 
 def _mean_or_nan(total: NDArray[Any], count: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._progress import Task
 from ..inference.probes import ProbeChoice
 from ..inference.probing import VotesReadout
-from ..measures.label_noise import fit_noise_model, log_probabilities
+from ..measures.label_noise import fit_noise_model
 from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
@@ -30,7 +30,13 @@ from ._base_ensemble import (
     EnsembleTraining,
     not_one_of_several,
 )
-from ._label_probabilities import GivenProbabilities, choose_method, needs_of, open_source
+from ._label_probabilities import (
+    GivenProbabilities,
+    choose_method,
+    known_rows,
+    needs_of,
+    open_source,
+)
 from ._label_review import EstimatesNoise
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
@@ -42,9 +48,10 @@ Noise = Literal["auto", "class", "instance"]
 class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     r"""Score rows by how likely their label is wrong; larger = harder. Without y it finds none.
 
-    The difficulty is the probability that the given label is wrong, in [0, 1], with the likeliest
-    true label beside it, the share of wrong labels in the whole, and what a cut would drop. With
-    ``method="one_fit"`` or "neighbors" it is one minus the confidence in the given label.
+    The difficulty is a score in [0, 1] that orders rows by suspicion. Beside it stand the
+    probability that the label is wrong, which never falls in that order, the likeliest true label,
+    the share of wrong labels in the whole, and what a cut would drop. With ``method="one_fit"`` or
+    "neighbors" the difficulty is one minus the confidence in the given label.
 
     **What it finds.** Wrong labels. Over four data sets, six kinds of noise and networks that were
     stopped early and that memorise, average precision is 0.89 and 0.84; the held-out probabilities
@@ -75,7 +82,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     noise : {"auto", "class", "instance"}, default="auto"
         Which labels are wrong, see `estimate_label_noise`: as many among rows that are easy to tell
         as among doubtful ones ("class"), as after a slip of the hand, or the doubtful ones above
-        all ("instance"), as people err. "auto" looks at whether sure rows are contradicted.
+        all ("instance"), as people err. "auto" lies between the two, by how many of the
+        contradicted labels slips explain.
     n_members : int, default=5
         How many networks are trained, with "out_of_sample".
     train_size : float, default=0.8
@@ -126,11 +134,12 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     noise_rate_ : float
         The estimated share of wrong labels.
     noise_rate_interval_ : tuple of float
-        What it may be, from one end of what `noise` may mean to the other.
+        What it may be, from slips alone to all doubt.
     noise_matrix_ : ndarray of shape (n_classes, n_classes)
-        Entry (k, j) is the probability that a row of true class k is given the label j.
+        Entry (k, j) is the probability that a row of true class k is given the label j by a slip.
     class_dependence_ : float
-        1 if rows that are easy to tell are mislabelled too, 0 if only doubtful ones are.
+        In [0, 1]: the share of the labels that are not the predicted class which slips explain,
+        errors that hit easy rows too. Near 0 only doubtful rows are contradicted.
     cuts_ : structured ndarray
         What dropping the rows above a cut on `error_probability_` finds: the fields of
         `noise_cuts`, with intervals. ``pandas.DataFrame(scorer.cuts_)`` is a table.
@@ -168,18 +177,17 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     .. math:: \frac{1}{2} \left( \frac{1}{E} \sum_e p_k^e(x) + v_k(x) \right)
 
     over the networks that were not trained on :math:`x`, but on other rows of its class. From them
-    `estimate_label_noise` computes the probability :math:`1 - P(y \mid x)` that the label :math:`y`
-    is wrong. It cannot be known without an assumption how many labels are wrong; the interval shows
-    by how much assumptions differ, and `review_plan` and `calibrate` replace them by a look at some
-    rows.
+    `estimate_label_noise` computes the order of the rows and the probability that a label is wrong.
+    It cannot be known without an assumption how many are; the interval shows by how much
+    assumptions differ, and `review_plan` and `calibrate` replace them by a look at some rows.
 
     Networks that were trained on a row do not doubt its label as they should: with "one_fit" and
     "neighbors" the ranking is good and the error probabilities are too low, by far if the network
     has memorised the labels. Drop a share of the rows then, or review some.
 
     `score_samples` asks all members as they were in the end, and the rows that they were trained
-    on. Its scale is learned from what the members said in the end of rows that they held out.
-    Without labels it returns the probability that the predicted class is wrong.
+    on. Its scale, that of the difficulty, is learned from what the members said in the end of rows
+    that they held out. Without labels it returns how far the predicted class is from certain.
 
     References
     ----------
@@ -356,18 +364,22 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         trained = getattr(self, "record_", getattr(self, "ensemble_", None))
         self._source = open_source(self.method_, trained, self.readout(), self.batch_size)
         self.probabilities_, as_unseen = self._source.of_training_rows(X, targets, progress)
-        known = ~np.isnan(self.probabilities_).any(axis=1)
+        # All or none of a row's probabilities are NaN, and a sum needs no memory of their size.
+        known = ~np.isnan(self.probabilities_.sum(axis=1))
         if not known.any():
             raise ValueError("No row was held out by any member; train more members.")
         noise, self._model = fit_noise_model(
-            self.probabilities_[known], targets[known], noise=self.noise
+            known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )
         if as_unseen is not self.probabilities_ and self._scores_unseen_rows:
-            self._model = fit_noise_model(as_unseen[known], targets[known], noise=self.noise)[1]
+            seen = known_rows(as_unseen, known), targets[known]
+            self._model = fit_noise_model(*seen, noise=self.noise)[1]
         self._keep_noise(noise, known, targets)
-        if self._is_calibrated:
-            return self.error_probability_
-        return 1 - self.probabilities_[np.arange(len(targets)), targets]
+        if not self._is_calibrated:
+            return 1 - self.probabilities_[np.arange(len(targets)), targets]
+        difficulty = np.full(len(targets), np.nan, dtype=np.float32)
+        difficulty[known] = noise.difficulty
+        return difficulty
 
     @property
     def _is_calibrated(self) -> bool:
@@ -381,13 +393,12 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         probabilities = self._source.of_unseen_rows(X)
-        known = ~np.isnan(probabilities).any(axis=1)
+        known = ~np.isnan(probabilities.sum(axis=1))
         labels = probabilities.argmax(axis=1) if targets is None else targets
         scores = 1 - probabilities[np.arange(len(labels)), labels]
         if self._is_calibrated and known.any():
             given = None if targets is None else targets[known]
-            log_q = log_probabilities(probabilities[known])
-            scores[known] = self._model.error_probability(log_q, given)
+            scores[known] = self._model.difficulty(known_rows(probabilities, known), given)
         return scores
 
     @property
