@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Load: processor time and peak memory of whole fits on many rows, many classes, many images.
+
+Every fit runs in a process of its own, on rows that are drawn around a centre per class. Processor
+seconds, not wall-clock: they hold on a machine that others use too. The model of the memory counts
+the arrays that a fit has to hold, beside the rows themselves and what the libraries take:
+
+- trajectories: five numbers of four bytes per row and epoch;
+- probabilities: four bytes per row, class and, where all logits are kept, epoch;
+- neighbours: scikit-learn's `working_memory`, set to 256 MiB here;
+- a fixed part, what the same fit takes with `FEW` rows.
+"""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import sklearn
+from report import argument_parser, parse, write_results
+from summaries import show
+from timing import added_mib, exponent, in_fresh_process, timed
+
+from sklearn_difficulty import LabelErrorScorer, PredictionDepthScorer, TrainingDynamicsScorer
+from sklearn_difficulty.training import default_network
+
+WORKING_MEMORY = 256
+EPOCHS, BATCH, FEW = 3, 256, 2_000
+BANK, POOL = 10_000, 4
+SCORERS = {
+    "dynamics": lambda net: TrainingDynamicsScorer(net, random_state=0),
+    "label errors": lambda net: LabelErrorScorer(net, n_neighbors=None, random_state=0),
+    "label errors, neighbours": lambda net: LabelErrorScorer(net, random_state=0),
+    "depth": lambda net: PredictionDepthScorer(net, random_state=0),
+    "depth, max_bank": lambda net: PredictionDepthScorer(
+        net, max_bank=BANK, pool=POOL, random_state=0
+    ),
+}
+QUADRATIC = ("label errors, neighbours", "depth")  # every row is compared with every other
+TABLE, CLASSES, IMAGES = "20 features, 10 classes", "20 features, 1,000 classes", "28 x 28, conv"
+SHAPES = {TABLE: ((20,), 10), CLASSES: ((20,), 1_000), IMAGES: ((1, 28, 28), 10)}
+
+
+def rows_around_centres(n, shape, n_classes):
+    """Return float32 rows and their labels, a third of which lie nearer to another centre."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(n) % n_classes
+    centres = rng.standard_normal((n_classes, *shape), dtype=np.float32)
+    return centres[y] + rng.standard_normal((n, *shape), dtype=np.float32), y
+
+
+def measure(name, kind, n, device):
+    """Return processor and wall-clock seconds, and the MiB that one fit adds to its rows."""
+    shape, n_classes = SHAPES[kind]
+    X, y = rows_around_centres(int(n), shape, n_classes)
+    net = default_network(X, y).set_params(max_epochs=EPOCHS, batch_size=BATCH, device=device)
+    found = {}
+
+    def fit():
+        found["wall_seconds"], found["processor_seconds"] = timed(
+            lambda: SCORERS[name](net).fit(X, y)
+        )
+
+    with warnings.catch_warnings(), sklearn.config_context(working_memory=WORKING_MEMORY):
+        warnings.filterwarnings("ignore", message=".*max_bank")
+        warnings.filterwarnings("ignore", message=".*pool")
+        found["added_mib"] = added_mib(fit, "cpu")
+    return found
+
+
+def model_mib(name, kind, n):
+    """Return the MiB of the arrays that a fit has to hold, without the fixed part."""
+    n_classes = SHAPES[kind][1]
+    trajectories = 20 * EPOCHS * n
+    probabilities = 4 * n_classes * n if name.startswith("label errors") else 0
+    neighbours = WORKING_MEMORY if name in (*QUADRATIC, "depth, max_bank") else 0
+    return (trajectories + probabilities) / 2**20 + neighbours
+
+
+def curve(args, name, kind, sizes):
+    """Return what one scorer takes at growing sizes, and the exponents between them."""
+    fixed = in_fresh_process(args, name, kind, FEW)
+    runs = [in_fresh_process(args, name, kind, n) for n in sizes]
+    seconds = [run["processor_seconds"] for run in runs]
+    added = [run["added_mib"] for run in runs]
+    model = [fixed["added_mib"] + model_mib(name, kind, n) for n in sizes]
+    return {
+        "rows": sizes,
+        "processor_seconds": seconds,
+        "wall_seconds": [run["wall_seconds"] for run in runs],
+        "exponents": [
+            exponent(pair, times)
+            for pair, times in zip(pairwise(sizes), pairwise(seconds), strict=True)
+        ],
+        "quadratic": name in QUADRATIC,
+        "added_mib": added,
+        "fixed_mib": fixed["added_mib"],
+        "added_over_model": [a / b for a, b in zip(added, model, strict=True)],
+    }
+
+
+def main():
+    parser = argument_parser(__doc__, name="load_cpu", quick=True)
+    args = parse(parser, measure)
+    few, some, many = (2_000, 4_000, 8_000) if args.quick else (30_000, 100_000, 300_000)
+    cells = [
+        *((name, TABLE, [few, some, many]) for name in SCORERS if name not in QUADRATIC),
+        *((name, TABLE, [few, some]) for name in QUADRATIC),
+        *((name, CLASSES, [few if args.quick else 20_000]) for name in SCORERS),
+        *(
+            (name, IMAGES, [few if args.quick else 60_000])
+            for name in SCORERS
+            if name not in QUADRATIC
+        ),
+    ]
+    settings = {
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "working_memory_mib": WORKING_MEMORY,
+        "max_bank": BANK,
+        "pool": POOL,
+    }
+    results = {}
+    for name, kind, sizes in cells:
+        results[f"{name}; {kind}"] = found = curve(args, name, kind, sizes)
+        show(f"{name}; {kind}", found)
+        write_results(args, results, settings=settings)
+
+
+if __name__ == "__main__":
+    main()
