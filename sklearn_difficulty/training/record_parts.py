@@ -6,11 +6,9 @@ A fit returns parts, files hold parts, and `TrainingRecord` is parts with method
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._arrays import as_labels, as_numbers
-from .._warnings import warn_caller
+from .._warnings import located, warn_caller
 from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
@@ -154,10 +152,6 @@ def module_and_checkpoints(
     epochs: Iterable[int] | None,
 ) -> tuple[nn.Module, list[Checkpoint]]:
     """Return a copy of a module with the last of some states, and all states as checkpoints."""
-    if isinstance(states, (Mapping, str, PathLike)):
-        raise TypeError(
-            "states is a single state dict or path; pass a list of them, one per checkpoint."
-        )
     module = copied_module(plain_module(module))
     layout = StateLayout.of(module)
     sources = _listed(states, "states")
@@ -182,7 +176,7 @@ def module_and_checkpoints(
             path = weights_file(source)
             digest = file_digest(path)
             held = read_file(path, digest)
-            with _named(path):
+            with located(f"in {path}"):
                 state, left_out = fitted_state(held, layout)
             checkpoints.append(Checkpoint(epoch, path=path, digest=digest, layout=layout))
         first = first or state
@@ -200,16 +194,6 @@ def module_and_checkpoints(
             "tensors?"
         )
     return module, checkpoints
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Add the path of the file to an error."""
-    try:
-        yield
-    except ValueError as error:
-        error.add_note(f"This happened in {path}.")
-        raise
 
 
 def usual_loss(outputs: OutputKind, classes: Any, criterion: nn.Module | None) -> nn.Module:
