@@ -26,8 +26,8 @@ from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import classes_of_columns, codes_of
 from .checkpoints import Checkpoint, copy_state, is_epoch
-from .files.states import StateLayout, fitted_state, read_file, weights_file
-from .files.tensors import file_digest
+from .files.states import StateLayout, fitted_state, held_in, weights_file
+from .files.tensors import content_digest, read_content
 from .recorder import RecordTraining, classes_seen, find_recorder
 from .skorch_net import head_of, is_regression
 from .trajectory import Trajectory
@@ -174,8 +174,9 @@ def module_and_checkpoints(
         else:
             # Files are read again when they are needed, so that memory does not grow with them.
             path = weights_file(source)
-            digest = file_digest(path)
-            held = read_file(path, digest)
+            content = read_content(path)
+            held, digest = held_in(content, path), content_digest(content)
+            del content  # files may be large
             with located(f"in {path}"):
                 state, left_out = fitted_state(held, layout)
             checkpoints.append(Checkpoint(epoch, path=path, digest=digest, layout=layout))
