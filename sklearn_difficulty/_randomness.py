@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 _GLOBAL_STATE = threading.RLock()
+_N_THREADS_BEFORE: dict[int, int] = {}  # torch's, of every thread that is in `one_thread`
 
 
 def _renew_lock() -> None:
@@ -26,6 +27,7 @@ def _renew_lock() -> None:
     global _GLOBAL_STATE
     if not is_alone():
         _GLOBAL_STATE = threading.RLock()
+        _N_THREADS_BEFORE.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -117,12 +119,19 @@ def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use a single thread, so that the number of workers changes no result."""
+    me = threading.get_ident()
     with _GLOBAL_STATE:
-        n_threads = torch.get_num_threads()
+        if me in _N_THREADS_BEFORE:
+            yield
+            return
+        # A thread that is in here, and lets this one work meanwhile, has already set it to 1.
+        n_threads = next(iter(_N_THREADS_BEFORE.values()), torch.get_num_threads())
+        _N_THREADS_BEFORE[me] = n_threads
         torch.set_num_threads(1)
         try:
             yield
         finally:
+            del _N_THREADS_BEFORE[me]
             torch.set_num_threads(n_threads)
 
 

@@ -5,13 +5,22 @@ import contextlib
 import random
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from sklearn_difficulty._randomness import draw_seed, isolated_rng, seed_generators, spawn_seeds
+from sklearn_difficulty._randomness import (
+    draw_seed,
+    isolated_rng,
+    one_thread,
+    others_may_work,
+    seed_generators,
+    spawn_seeds,
+)
 
 
 def states():
@@ -71,3 +80,34 @@ def test_cuda_is_not_woken_up_for_work_on_the_cpu():
         "assert not torch.cuda.is_initialized()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_threads_that_work_meanwhile_leave_the_number_of_threads_alone():
+    in_one, in_other, is_over = threading.Event(), threading.Event(), threading.Event()
+
+    def one():
+        with one_thread(), others_may_work():
+            in_one.set()
+            assert in_other.wait(60)
+        is_over.set()
+
+    def other():
+        assert in_one.wait(60)
+        with one_thread(), others_may_work():
+            in_other.set()
+            assert is_over.wait(60)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda work: work(), [one, other]))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+        with one_thread():
+            with one_thread():
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from instances import SCORERS
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from small_nets import TwoLayers, make_net
+from torch.utils.data import TensorDataset, default_collate
 
-from sklearn_difficulty import DifficultyScorer, LabelErrorScorer, MemorizationScorer
+from sklearn_difficulty import DifficultyScorer, LabelErrorScorer, MemorizationScorer, VoGScorer
 from sklearn_difficulty.training import ResampledEnsemble
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -110,3 +112,18 @@ def test_influence_on_rows_without_finite_outputs(spoiled_rows):
     assert np.isnan(found[bad]).all()
     assert np.isfinite(found[~bad]).all()
     assert not bad[scorer.high_influence_pairs(X, y).test_index].any()
+
+
+def smallest_sum_first(items):
+    return default_collate(sorted(items, key=lambda item: float(item[0].sum())))
+
+
+@pytest.mark.parametrize("n", [48, 60], ids=["whole blocks", "padded"])
+def test_rows_that_a_collate_fn_has_sorted(spoiled_rows, n):
+    X, y, bad = (values[:n] for values in spoiled_rows)
+    rows = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    scorer = on(ConstantNaN, VoGScorer())
+    scorer.estimator.set_params(iterator_train__collate_fn=smallest_sum_first)
+    with pytest.warns(UserWarning, match=r"row\(s\) have no defined difficulty"):
+        difficulty = scorer.fit(rows, y).difficulty_
+    assert_array_equal(np.isnan(difficulty), bad)

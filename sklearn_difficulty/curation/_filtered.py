@@ -153,7 +153,7 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         """
         self._validate_params()
         forget(self)
-        X, y = for_estimators(X), for_estimators(y)
+        X, y = for_estimators(X, "X"), for_estimators(y, "y")
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)

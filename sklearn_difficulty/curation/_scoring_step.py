@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -26,7 +25,8 @@ from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.rows import as_rows
 from ..scorers._trained_source import is_trained
 from ..training.config_hash import training_fingerprint
-from ..training.directories import check_writable, folder_of
+from ..training.files.folders import check_writable, folder_of
+from ..training.files.tensors import content_digest
 
 # Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
 _FOR_EXAMPLE = {
@@ -178,7 +178,7 @@ def _fit_and_seal(
         content = pickle.dumps(fitted)
     except Exception:  # joblib warns that it cannot be kept
         return fitted, None
-    return content, _digest(content)
+    return content, content_digest(content)
 
 
 def _is_whole(sealed: Any) -> bool:
@@ -186,12 +186,7 @@ def _is_whole(sealed: Any) -> bool:
     if not isinstance(sealed, tuple) or len(sealed) != 2:
         return False
     content, seal = sealed
-    return seal is None or (isinstance(content, bytes) and _digest(content) == seal)
-
-
-def _digest(content: bytes) -> str:
-    """Return a digest of a pickle."""
-    return hashlib.blake2b(content).hexdigest()
+    return seal is None or (isinstance(content, bytes) and content_digest(content) == seal)
 
 
 def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:

@@ -91,13 +91,13 @@ def column(y: Any) -> NDArray[Any]:
     return as_labels(y)
 
 
-def for_estimators(values: Any) -> Any:
+def for_estimators(values: Any, name: str) -> Any:
     """Return tensors without a graph, and objects that are numbers as such; few take the others."""
     if is_tensor(values):
         return values.detach()
     if getattr(getattr(values, "dtype", None), "kind", None) != "O":
         return values
-    array = as_array(values, "y")
+    array = as_array(values, name)
     return values if array.dtype == object else array
 
 

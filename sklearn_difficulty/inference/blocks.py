@@ -25,6 +25,7 @@ from ..networks.forward import (
     module_device,
     module_dtype,
     refuse_scripted,
+    token_errors_named,
 )
 from ..rows.collation import rows_in_order
 from ..rows.inputs import Inputs, map_inputs, n_rows, take_rows
@@ -163,13 +164,9 @@ def _read(
         if block_labels is None:
             with torch.no_grad():
                 block_labels = record.head.predicted(call_module(record.module, copied(block)))
-        read = reading(block, block_labels)
+        with token_errors_named(block):
+            read = reading(block, block_labels)
         result = Block(n, rows_in_order(block_labels, rows), rows_in_order(read, rows))
-    except IndexError as error:
-        raise ValueError(
-            f"The network does not take these rows of X: {error}. Token ids must lie from 0 to the "
-            "size of the embedding, less 1."
-        ) from error
     except torch.cuda.OutOfMemoryError:
         if n == multiple == 1:
             raise

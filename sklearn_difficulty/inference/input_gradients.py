@@ -65,9 +65,9 @@ class RunningVariance:
     def in_order(self, order: torch.Tensor) -> RunningVariance:
         """Return the same of rows in another order."""
         ordered = copy.copy(self)
-        for name in ("_mean", "_squares", "_magnitude"):
-            values = getattr(self, name)
-            setattr(ordered, name, values[order.to(values.device)])
+        for name, values in vars(self).items():
+            if isinstance(values, torch.Tensor):
+                setattr(ordered, name, values[order.to(values.device)])
         return ordered
 
     @property

@@ -20,7 +20,7 @@ State = dict[str, torch.Tensor]
 
 def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Tensor:
     """Return what the module predicts with the weights of a state; inputs are not written to."""
-    with _token_errors_named(inputs):
+    with token_errors_named(inputs):
         return first_output(functional_call(module, state, *as_arguments(copied(inputs))))
 
 
@@ -95,12 +95,12 @@ def module_dtype(module: nn.Module) -> torch.dtype:
 def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
     """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
     args, kwargs = as_arguments(inputs)
-    with _token_errors_named(inputs):
+    with token_errors_named(inputs):
         return first_output(module(*args, **kwargs))
 
 
 @contextmanager
-def _token_errors_named(inputs: Any) -> Iterator[None]:
+def token_errors_named(inputs: Any) -> Iterator[None]:
     """Say what the IndexError of an embedding is about."""
     try:
         yield

@@ -39,7 +39,7 @@ def refuse_no_steps(net: NeuralNet, n: int, of: str = "") -> None:
             f"max_epochs={net.max_epochs}: no epoch would run, and an untrained network would be "
             "scored. Set max_epochs to 1 or more."
         )
-    size = _rows_per_batch(net, n)
+    size = rows_per_batch(net, n)
     if size is not None and n < size and net.get_params_for("iterator_train").get("drop_last"):
         raise ValueError(
             f"With drop_last=True and batch_size={size} the {n} rows{of} make no batch, so no "
@@ -47,7 +47,7 @@ def refuse_no_steps(net: NeuralNet, n: int, of: str = "") -> None:
         )
 
 
-def _rows_per_batch(net: NeuralNet, n: int) -> int | None:
+def rows_per_batch(net: NeuralNet, n: int) -> int | None:
     """Return how many of n rows a batch has; None if a sampler or a loader decides that."""
     settings = net.get_params_for("iterator_train")
     if net.iterator_train is not DataLoader or set(_SAMPLERS) & set(settings):
@@ -61,7 +61,7 @@ def refuse_lone_row(net: NeuralNet, rows: Rows, n: int, of: str = "") -> None:
 
     Batch normalisation is not defined for it. `rows` are two or more, for a trial.
     """
-    size = _rows_per_batch(net, n)
+    size = rows_per_batch(net, n)
     if size is None or net.get_params_for("iterator_train").get("drop_last"):
         return
     if (n % size != 1 and size != 1) or len(rows) < 2:

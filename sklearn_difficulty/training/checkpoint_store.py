@@ -3,29 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from .checkpoints import WINDOW, Checkpoint, CheckpointPlan, _evenly_spaced, copy_state
+from .files.folders import write_atomically
 from .files.tensors import content_digest, packed
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then move it to `path`: readers see all or nothing."""
-    # Not tempfile, whose files only their owner may read.
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say where
-        raise
 
 
 class CheckpointStore:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from ..networks.forward import plain_module
-from .files.states import StateLayout, fitted_state, read_file
+from .files.states import StateLayout, fitted_state, held_in
 from .files.tensors import read_content, unpacked
 
 CheckpointSpec = int | Literal["early", "late", "all"] | Sequence[int]
@@ -156,7 +156,8 @@ class Checkpoint:
             return dict(self.tensors)
         assert self.path is not None
         if self.layout is not None:
-            return fitted_state(read_file(self.path, self.digest), self.layout).state
+            held = held_in(read_content(self.path, self.digest), self.path)
+            return fitted_state(held, self.layout).state
         return unpacked(read_content(self.path, self.digest), self.path)
 
 

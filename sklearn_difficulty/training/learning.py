@@ -21,6 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from .._warnings import warn_caller
 from ..networks.forward import module_device, plain_module
 from ..rows.labels import LISTED_ROWS
+from .batches import rows_per_batch
 from .skorch_net import head_of, like_outputs
 
 LEARNED, UNCHANGED, CONSTANT = range(3)  # verdicts
@@ -122,7 +123,9 @@ def _loss_of_constant(net: NeuralNet, targets: NDArray[Any], n_classes: int | No
 
     None where that is not comparable with a mean over batches, or the loss asks for more.
     """
-    if getattr(net.criterion_, "reduction", "mean") != "mean":
+    # A sampler of the user's may draw other shares of the classes than the targets have.
+    draws_otherwise = rows_per_batch(net, len(targets)) is None
+    if draws_otherwise or getattr(net.criterion_, "reduction", "mean") != "mean":
         return None
     head, device = head_of(net), module_device(net.module_)
     some = targets[

@@ -57,9 +57,9 @@ def _monitored(callback: Callback) -> Iterator[str]:
 
 
 def _strings(constants: Any) -> Iterator[str]:
-    """Yield the strings among the constants of a function."""
+    """Yield the names among the constants of a function."""
     for constant in constants:
-        if isinstance(constant, str):
+        if isinstance(constant, str) and constant.isidentifier():  # not what a function says
             yield constant
         elif isinstance(constant, tuple):
             yield from _strings(constant)

@@ -293,8 +293,6 @@ class TrainingRecord(RecordSources):
 
         Raises
         ------
-        TypeError
-            If the labels of the classes are neither strings, bytes, numbers, bools nor datetime64.
         ValueError
             If the trajectory contradicts itself, the classes or the number of epochs.
         """

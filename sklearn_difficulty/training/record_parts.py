@@ -6,11 +6,9 @@ A fit returns parts, files hold parts, and `TrainingRecord` is parts with method
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,15 +19,15 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._arrays import as_labels, as_numbers
-from .._warnings import warn_caller
+from .._warnings import located, warn_caller
 from ..networks.copying import copied_module
 from ..networks.forward import plain_module
 from ..networks.heads import OutputKind, head_named
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import classes_of_columns, codes_of
 from .checkpoints import Checkpoint, copy_state, is_epoch
-from .files.states import StateLayout, fitted_state, read_file, weights_file
-from .files.tensors import file_digest
+from .files.states import StateLayout, fitted_state, held_in, weights_file
+from .files.tensors import content_digest, read_content
 from .recorder import RecordTraining, classes_seen, find_recorder
 from .skorch_net import head_of, is_regression
 from .trajectory import Trajectory
@@ -154,10 +152,6 @@ def module_and_checkpoints(
     epochs: Iterable[int] | None,
 ) -> tuple[nn.Module, list[Checkpoint]]:
     """Return a copy of a module with the last of some states, and all states as checkpoints."""
-    if isinstance(states, (Mapping, str, PathLike)):
-        raise TypeError(
-            "states is a single state dict or path; pass a list of them, one per checkpoint."
-        )
     module = copied_module(plain_module(module))
     layout = StateLayout.of(module)
     sources = _listed(states, "states")
@@ -180,9 +174,10 @@ def module_and_checkpoints(
         else:
             # Files are read again when they are needed, so that memory does not grow with them.
             path = weights_file(source)
-            digest = file_digest(path)
-            held = read_file(path, digest)
-            with _named(path):
+            content = read_content(path)
+            held, digest = held_in(content, path), content_digest(content)
+            del content  # files may be large
+            with located(f"in {path}"):
                 state, left_out = fitted_state(held, layout)
             checkpoints.append(Checkpoint(epoch, path=path, digest=digest, layout=layout))
         first = first or state
@@ -200,16 +195,6 @@ def module_and_checkpoints(
             "tensors?"
         )
     return module, checkpoints
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Add the path of the file to an error."""
-    try:
-        yield
-    except ValueError as error:
-        error.add_note(f"This happened in {path}.")
-        raise
 
 
 def usual_loss(outputs: OutputKind, classes: Any, criterion: nn.Module | None) -> nn.Module:

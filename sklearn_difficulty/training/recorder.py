@@ -34,6 +34,7 @@ from ..rows.identity import RowsFingerprint
 from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
+from .files.folders import folder_of
 from .learning import weight_sums
 from .sampler_ids import RowIds
 from .skorch_net import collate_fn, head_of
@@ -337,7 +338,7 @@ class RecordTraining(Callback):
         """Make a folder for the checkpoints of this fit."""
         self.folder_: Path | None = None
         if self.checkpoint_dir is not None:
-            parent = Path(self.checkpoint_dir).expanduser().resolve()
+            parent = folder_of(self.checkpoint_dir).resolve()
             parent.mkdir(parents=True, exist_ok=True)
             # One folder a fit: clones of one net, in a grid search say, must not mix.
             self.folder_ = parent / f"fit-{secrets.token_hex(4)}"

@@ -87,12 +87,15 @@ class Trajectory:
             is_array = type(value) in (np.ndarray, np.memmap) and value.dtype.kind in kinds
             of_epochs = field.name != "targets"
             expected = shape if of_epochs else shape[1:]
-            if len(shape) != 2 or not is_array or value.shape[: len(expected)] != expected:
+            n_axes = {"targets": value.ndim, "logits": 3}.get(field.name, 2) if is_array else 0
+            is_shaped = len(shape) == 2 and is_array and value.ndim == n_axes
+            if not is_shaped or value.shape[: len(expected)] != expected:
                 raise ValueError(
                     f"{field.name} of a Trajectory must be an array of "
                     f"{'integers' if kinds == 'iu' else 'numbers'}, of shape "
                     f"{'(n_epochs, n_rows)' if of_epochs else '(n_rows,)'} = {expected}; got "
-                    f"{type(value).__name__} of shape {getattr(value, 'shape', ())}."
+                    f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')} and shape "
+                    f"{getattr(value, 'shape', ())}."
                 )
 
     @property

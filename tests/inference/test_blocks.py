@@ -272,6 +272,16 @@ def test_scores_do_not_depend_on_the_global_generators(data, source, given):
     assert_array_equal(fits[0], fits[1])
 
 
+def test_an_index_error_of_floats_is_not_about_tokens(data):
+    class Failing(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) if len(x) == 2 else [][0]
+
+    scorer = VoGScorer(record_of(Failing(4, C)))
+    with pytest.raises(IndexError, match="list index out of range"):
+        scorer.fit(*data)
+
+
 def test_generators_are_restored_after_a_failed_reading(data):
     before = torch.get_rng_state()
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_difficulty.training.checkpoint_store import CheckpointStore, write_atomically
+from sklearn_difficulty.training.checkpoint_store import CheckpointStore
 from sklearn_difficulty.training.checkpoints import CheckpointPlan, copy_state
+from sklearn_difficulty.training.files.folders import write_atomically
 
 MODULE = nn.Linear(1, 1)
 

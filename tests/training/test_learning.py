@@ -137,6 +137,16 @@ def test_short_trainings_that_learn_raise_no_alarm(make_net, flowers, max_epochs
     assert fit(make_net(max_epochs=max_epochs, lr=lr), *flowers) == []
 
 
+def test_a_balanced_sampler_raises_no_alarm(make_net):
+    # Where classes are drawn alike, no loss comes near that of a constant on all rows.
+    y = (np.arange(2000) >= 1960).astype(np.int64)
+    X = np.zeros((2000, 4), dtype=np.float32)
+    X[:10], X[1970:] = 1, 1  # of these 40 rows 10 are of class 0
+    drawn = [*range(40), *range(1960, 2000)]
+    settings = {"max_epochs": 100, "lr": 0.5, "batch_size": 80}
+    assert fit(make_net(iterator_train__sampler=drawn, **settings), X, y) == []
+
+
 def test_sums_see_any_change():
     module = nn.Linear(3, 2)
     module.phase = nn.Parameter(torch.tensor([1j, 2 - 1j]))

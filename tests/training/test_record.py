@@ -479,7 +479,7 @@ def test_lightning_files_are_read():
 
 def test_one_state_is_no_list_of_states():
     module = torch.nn.Linear(3, 2)
-    with pytest.raises(TypeError, match="pass a list"):
+    with pytest.raises(TypeError, match="states must be a list"):
         TrainingRecord.from_checkpoints(module, module.state_dict(), classes=[0, 1])
 
 

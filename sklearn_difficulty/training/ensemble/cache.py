@@ -14,9 +14,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from ..._warnings import warn_caller
-from ..checkpoint_store import write_atomically
 from ..config_hash import fingerprint
-from ..directories import check_writable
+from ..files.folders import check_writable, write_atomically
 
 _FORMAT = "1"
 Layout = tuple[tuple[int, ...], str]  # shape and type of an array

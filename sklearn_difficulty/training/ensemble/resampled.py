@@ -22,7 +22,7 @@ from ..._warnings import located, warn_caller
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
-from ..directories import folder_of
+from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
 from ..learning import warn_of_members
 from ..skorch_net import (

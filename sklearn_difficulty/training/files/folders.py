@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A folder that is there as a whole or not at all, and the removal of what killed writers left."""
+"""Files and folders that are there as a whole or not at all, or are found unusable early."""
 
 from __future__ import annotations
 
@@ -8,12 +8,55 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 if sys.platform != "win32":
     import fcntl
+
+
+def folder_of(path: Any) -> Path:
+    """Return a folder that the user named, ``~`` replaced by their home."""
+    return Path(path).expanduser()
+
+
+def check_writable(folder: Path, parameter: str, n_bytes: int = 1) -> None:
+    """Make a folder, and raise an OSError that names the parameter if no file of a size fits."""
+    part = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(bytes(n_bytes))
+                os.fsync(file.fileno())  # some file systems find room, or none, only now
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"{parameter}={str(folder)!r} cannot hold results: {error.strerror or error}. Name a "
+            f"folder that can be written to and has room, or set {parameter} to None."
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, then move it to `path`: readers see all or nothing."""
+    # A name of its own: threads may write the same file.
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        _name_target(error, path)
+        raise
+
+
+def _name_target(error: BaseException, target: Path) -> None:
+    """Say what was to be written where the system does not, as of a full disk."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(target)
 
 
 @contextmanager
@@ -35,8 +78,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         os.replace(part, target)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(target)  # a full disk does not say where
+        _name_target(error, target)
         raise
     finally:
         if lock is not None:

@@ -31,8 +31,8 @@ _FIELDS = {
 }  # fmt: skip
 _MEASURES = ("probability", "margin", "loss", "el2n")
 _ROUNDING = 1e-3
-# Types of labels whose values JSON can keep; object only of strings, numbers and bools.
-_LABEL_TYPE = re.compile(r"\|b1|[|<>][iu][1248]|[<>]f[248]|[|<>][SU]\d{1,8}|[<>][mM]8(\[\w+\])?")
+# Types of labels, as `as_labels` leaves them; objects are strings.
+_LABEL_TYPE = re.compile(r"\|b1|[|<>][iu][1248]|[<>]f[248]|[<>]U\d{1,8}|[<>]M8(\[\w+\])?|\|O")
 
 
 # ---------------------------------------------------------------------------------------- header
@@ -164,25 +164,9 @@ def epoch_file(epoch: int) -> str:
 
 
 def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
-    """Return labels for a JSON file, or raise a TypeError if it cannot keep them as they are."""
-    kind = classes.dtype.kind
-    is_kept = kind == "O" or _LABEL_TYPE.fullmatch(classes.dtype.str) is not None
-    values = classes.tolist()
-    if kind == "O":
-        values = [v.item() if isinstance(v, np.generic) else v for v in values]
-        is_kept = all(isinstance(v, (str, int, float)) for v in values)
-    elif kind in "mM":
-        values = classes.astype(classes.dtype.newbyteorder("=")).view(np.int64).tolist()
-    elif kind == "S":
-        values = [value.hex() for value in values]
-    is_kept = is_kept and all(math.isfinite(v) for v in values if isinstance(v, float))
-    if classes.ndim != 1 or not is_kept:
-        raise TypeError(
-            f"The labels of the classes cannot be saved: {classes.tolist()[:3]} ..., of type "
-            f"{classes.dtype}. Strings, bytes, numbers, bools and datetime64 can: make the record "
-            "with such labels, for example with classes=[str(label) for label in record.classes_]."
-        )
-    return {"dtype": classes.dtype.str, "values": values}
+    """Return labels, of a type that can be trained on, for a JSON file."""
+    values = classes.view(np.int64) if classes.dtype.kind == "M" else classes
+    return {"dtype": classes.dtype.str, "values": values.tolist()}
 
 
 def classes_from_json(field: Any) -> NDArray[Any] | None:
@@ -191,25 +175,18 @@ def classes_from_json(field: Any) -> NDArray[Any] | None:
         return None
     _need(_has(field, dtype=str, values=list), "classes", "null, or dtype and values", field)
     name, values = field["dtype"], field["values"]
-    is_known = name == "|O" or _LABEL_TYPE.fullmatch(name) is not None
-    _need(is_known, "classes.dtype", "a type of labels", name)
+    _need(_LABEL_TYPE.fullmatch(name) is not None, "classes.dtype", "a type of labels", name)
     try:
         dtype = np.dtype(name)
     except (TypeError, ValueError) as error:  # a unit of time that there is not
         raise ValueError(f"classes.dtype must be a type of labels: {error}") from error
     is_small = dtype.itemsize * len(values) <= _MAX_CLASS_BYTES
     _need(is_small, "classes.dtype", "as wide as its labels", name)
-    types: Any = {"b": bool, "U": str, "S": str, "f": float, "O": (str, int, float)}
-    kinds = types.get(dtype.kind, int)
-    is_of_type = all(
-        isinstance(v, kinds) and (not isinstance(v, bool) or dtype.kind in "bO") for v in values
-    )
-    _need(is_of_type, "classes.values", f"of type {name}", values)
+    kind = {"b": bool, "U": str, "f": float, "O": str}.get(dtype.kind, int)
+    _need(all(type(value) is kind for value in values), "classes.values", f"of type {name}", values)
     try:
-        if dtype.kind in "mM":
+        if dtype.kind == "M":
             return np.array(values, dtype=np.int64).astype(dtype.newbyteorder("=")).astype(dtype)
-        if dtype.kind == "S":
-            values = [bytes.fromhex(value) for value in values]
         classes = np.array(values, dtype=dtype)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"classes.values must be of type {name}: {error}") from error
@@ -222,19 +199,18 @@ def classes_from_json(field: Any) -> NDArray[Any] | None:
 
 def check_trajectory(trajectory: Trajectory, n_epochs: int, n_classes: int | None) -> None:
     """Raise if arrays of a trajectory do not go together, or with so many epochs and classes."""
-    shape = trajectory.count.shape
-    _need(len(shape) == 2, "trajectory.count", "of shape (n_epochs, n_rows)", shape)
+    shape = trajectory.count.shape  # with which all others agree, or there were no Trajectory
     _need(shape[0] <= n_epochs, "trajectory", f"of at most {n_epochs} epochs", shape[0])
-    targets, logits, rows = trajectory.targets, trajectory.logits, trajectory.rows
+    targets, rows = trajectory.targets, trajectory.rows
     label_kind, last_class = ("f", -1) if n_classes is None else ("i", n_classes - 1)
-    for name in _MEASURES:
-        _check_array(name, getattr(trajectory, name), "f", shape)
-    _check_array("predicted", trajectory.predicted, "i", shape)
-    _check_array("count", trajectory.count, "i", shape)
-    outputs = targets.shape[1:] if n_classes is None else ()
-    _check_array("targets", targets, label_kind, (shape[1], *outputs))
-    if logits is not None:
-        _check_array("logits", logits, "f", (*shape, *logits.shape[2:3]))
+    kinds = {**dict.fromkeys((*_MEASURES, "logits"), "f"), "count": "i", "predicted": "i"}
+    for name, kind in {**kinds, "targets": label_kind}.items():
+        array = getattr(trajectory, name)
+        wanted = {"f": "of floats", "i": "of integers"}[kind]
+        is_met = array is None or array.dtype.kind == kind
+        _need(is_met, f"trajectory.{name}", wanted, getattr(array, "dtype", None))
+    is_met = n_classes is None or targets.ndim == 1
+    _need(is_met, "trajectory.targets", f"of shape {shape[1:]}", targets.shape)
     if rows is not None:
         _need(rows.n == shape[1], "trajectory.rows.n", f"{shape[1]}, as the arrays say", rows.n)
     _check_range("probability", trajectory.probability, 0, 1 + _ROUNDING)
@@ -257,11 +233,3 @@ def _check_range(name: str, array: NDArray[Any], low: float, high: float) -> Non
     """Raise if an array leaves a range; NaN does not."""
     outside = array[(array < low) | (array > high)]
     _need(not outside.size, f"trajectory.{name}", f"from {low} to {high:.5g}", outside[:1].tolist())
-
-
-def _check_array(name: str, array: Any, kind: str, shape: tuple[int, ...]) -> None:
-    """Raise unless an array has a kind of numbers and a shape."""
-    field, wanted = f"trajectory.{name}", {"f": "of floats", "i": "of integers"}[kind]
-    _need(isinstance(array, np.ndarray), field, "an array", type(array).__name__)
-    _need(array.dtype.kind == kind, field, wanted, array.dtype)
-    _need(array.shape == shape, field, f"of shape {shape}", array.shape)

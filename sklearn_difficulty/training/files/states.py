@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..._randomness import alone
-from .tensors import read_content, unpacked
+from .tensors import unpacked
 
 State = dict[str, torch.Tensor]
 _LISTED = 3
@@ -138,9 +138,8 @@ def weights_file(source: Any) -> Path:
     )
 
 
-def read_file(path: Path, digest: str | None) -> Mapping[str, Any]:
-    """Return what a file of weights holds, or raise if it is not the one with this digest."""
-    content = read_content(path, digest)
+def held_in(content: bytes, path: Path) -> Mapping[str, Any]:
+    """Return what a file of weights holds, given its content."""
     if content[8:9] == b"{":  # behind the length of its header, a safetensors file has JSON
         return unpacked(content, path)
     try:

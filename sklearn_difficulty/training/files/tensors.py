@@ -33,16 +33,10 @@ def content_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the digest of a file's content, read piece by piece."""
-    _check_is_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-
-
-def read_content(path: Path, digest: str | None) -> bytes:
+def read_content(path: Path, digest: str | None = None) -> bytes:
     """Return the content of a file, or raise if it is not the one with this digest."""
-    _check_is_file(path)
+    if not path.is_file():  # a pipe or a device would never end
+        raise FileNotFoundError(f"{path} does not exist, or is not a file.")
     content = path.read_bytes()
     if digest is not None and content_digest(content) != digest:
         raise ValueError(
@@ -50,9 +44,3 @@ def read_content(path: Path, digest: str | None) -> bytes:
             "files that stay as they are."
         )
     return content
-
-
-def _check_is_file(path: Path) -> None:
-    """Raise unless there is a file; a pipe or a device would never end."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, or is not a file.")

@@ -12,9 +12,9 @@ import pytest
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
-from sklearn_difficulty.training.checkpoint_store import CheckpointStore, write_atomically
+from sklearn_difficulty.training.checkpoint_store import CheckpointStore
 from sklearn_difficulty.training.checkpoints import CheckpointPlan
-from sklearn_difficulty.training.files.folders import new_folder
+from sklearn_difficulty.training.files.folders import new_folder, write_atomically
 
 
 def abandoned(target, token="0123abcd"):
