@@ -53,12 +53,13 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     the share of wrong labels in the whole, and what a cut would drop. With ``method="one_fit"`` or
     "neighbors" the difficulty is one minus the confidence in the given label.
 
-    **What it finds.** Wrong labels. Over four data sets, six kinds of noise and networks that were
-    stopped early and that memorise, average precision is 0.89 and 0.84; the held-out probabilities
-    of the same networks in the end, which cleanlab ranks by, give 0.84 and 0.76; the F1 of the cut
-    at 0.5 is 0.76 and 0.72, that of cleanlab's 0.70 and 0.65. From a single training, "neighbors"
-    0.87 and 0.88, "one_fit" 0.87 and 0.82; the F1 of the cut there 0.67 and 0.23. The user guide
-    has the figures by kind of noise: errors on doubtful rows are found far worse than random ones.
+    **What it finds.** Wrong labels. On published held-out probabilities of CIFAR-10 with random
+    errors, with those of its annotators (9 and 40 % wrong), and of roman numerals, average
+    precision is 0.99, 0.88, 0.96 and 0.51; the F1 of the cut at 0.5 is 0.95, 0.78, 0.88 and 0.51,
+    that of cleanlab's 0.94, 0.67, 0.85 and 0.29. From a single training, over four data sets and
+    networks that were stopped early and that memorise, average precision is 0.87 and 0.88 with
+    "neighbors", 0.87 and 0.82 with "one_fit". Errors on doubtful rows are found far worse than
+    random ones: the user guide has the figures by kind of noise.
 
     Parameters
     ----------
