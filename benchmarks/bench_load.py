@@ -3,11 +3,13 @@
 
 Every fit runs in a process of its own, on rows that are drawn around a centre per class. Processor
 seconds, not wall-clock: they hold on a machine that others use too. The model of the memory counts
-the arrays that a fit has to hold, beside the rows themselves and what the libraries take:
+what a fit has to hold, beside the rows themselves and what the libraries take:
 
-- trajectories: five numbers of four bytes per row and epoch;
-- probabilities: four bytes per row, class and, where all logits are kept, epoch;
-- neighbours: scikit-learn's `working_memory`, set to 256 MiB here;
+- trajectories: six numbers of four bytes per row and epoch, and eight times the outputs of an epoch
+  (or of 64 MiB) while they are made of them;
+- probabilities: four bytes per row and class, three times;
+- neighbours: scikit-learn's `working_memory`, set to 256 MiB here, and 12 bytes per row, neighbour
+  and probe;
 - a fixed part, what the same fit takes with `FEW` rows.
 """
 
@@ -26,6 +28,7 @@ from sklearn_difficulty.training import default_network
 WORKING_MEMORY = 256
 EPOCHS, BATCH, FEW = 3, 256, 2_000
 BANK, POOL = 10_000, 4
+N_NEIGHBORS, N_PROBES = 30, 5  # the defaults, for the default networks
 SCORERS = {
     "dynamics": lambda net: TrainingDynamicsScorer(net, random_state=0),
     "label errors": lambda net: LabelErrorScorer(net, n_neighbors=None, random_state=0),
@@ -68,12 +71,17 @@ def measure(name, kind, n, device):
 
 
 def model_mib(name, kind, n):
-    """Return the MiB of the arrays that a fit has to hold, without the fixed part."""
-    n_classes = SHAPES[kind][1]
-    trajectories = 20 * EPOCHS * n
-    probabilities = 4 * n_classes * n if name.startswith("label errors") else 0
-    neighbours = WORKING_MEMORY if name in (*QUADRATIC, "depth, max_bank") else 0
-    return (trajectories + probabilities) / 2**20 + neighbours
+    """Return the MiB of what a fit has to hold, without the fixed part."""
+    of_classes = 4 * SHAPES[kind][1] * n
+    n_bytes = 0
+    if name.startswith("label errors"):
+        n_bytes += 3 * of_classes
+    else:
+        n_bytes += 24 * EPOCHS * n + 8 * min(2**26, of_classes)
+    if name not in ("dynamics", "label errors"):
+        n_queries = n / 5 if name.startswith("label errors") else n  # of one network
+        n_bytes += WORKING_MEMORY * 2**20 + 12 * N_NEIGHBORS * N_PROBES * n_queries
+    return n_bytes / 2**20
 
 
 def curve(args, name, kind, sizes):

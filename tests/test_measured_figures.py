@@ -187,6 +187,14 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
             assert quoted in text, quoted
 
 
+SETS = (
+    "synthetic_20pct_resnet18",
+    "human_9pct_resnet18",
+    "cifar10n_worst_resnet18",
+    "roman_resnet18",
+)
+
+
 def test_docstring_of_label_errors_quotes_the_measured_figures():
     text = " ".join(LabelErrorScorer.__doc__.split())
 
@@ -196,13 +204,17 @@ def test_docstring_of_label_errors_quotes_the_measured_figures():
             for regime in ("stopped early", "memorised")
         )
 
+    sets = tables.results("label_errors_sets_cpu")
+
+    def of_sets(who, measure):
+        *first, last = (f"{sets[name][who][measure]:.2f}" for name in SETS)
+        return f"{', '.join(first)} and {last}"
+
     for quoted in (
-        f"average precision is {both('ours', 'ap')}",
-        f"cleanlab ranks by, give {both('cleanlab', 'ap')}",
-        f"the F1 of the cut at 0.5 is {both('ours', 'f1')}, that of cleanlab's "
-        f"{both('cleanlab', 'f1')}",
-        f'"neighbors" {both("ours, neighbors", "ap")}',
-        f'"one_fit" {both("ours, one_fit", "ap")}',
-        f"F1 of the cut there {both('ours, neighbors', 'f1')}",
+        f"average precision is {of_sets('ours, auto', 'ap')}",
+        f"the F1 of the cut at 0.5 is {of_sets('ours, auto', 'f1')}, that of cleanlab's "
+        f"{of_sets('cleanlab', 'f1')}",
+        f'average precision is {both("ours, neighbors", "ap")} with "neighbors"',
+        f'{both("ours, one_fit", "ap")} with "one_fit"',
     ):
         assert quoted in text, quoted

@@ -135,8 +135,9 @@ class PredictionDepthScorer(BaseProbeScorer):
     the paper's MLP, 15 for VGG16, 11 for ResNet18.
 
     The cost is that of a matrix product of rows x bank x values at every probe. Memory stays within
-    scikit-learn's ``working_memory`` besides the data and the network's own activations: a layer
-    whose embeddings do not fit is embedded piece by piece, several times. Set more of it
+    scikit-learn's ``working_memory`` besides the data, the network's own activations and 12 bytes
+    per row, neighbour and probe: a layer whose embeddings do not fit is embedded piece by piece,
+    several times. Set more of it
     (``sklearn.set_config(working_memory=4096)``) if there is.
 
     References
