@@ -632,6 +632,29 @@ def ensemble_jobs():
     return grid("seconds over those of the stacks", for_each(states, template), cells)
 
 
+# ------------------------------------------------------------------------------------------ load
+
+
+@table
+def load():
+    def of_sizes(values, form):
+        return ", ".join(f"{value:{form}}" for value in values) or "—"
+
+    body = [
+        [
+            name,
+            of_sizes(cell["rows"], ","),
+            of_sizes(cell["processor_seconds"], ".0f"),
+            of_sizes(cell["exponents"], ".2f"),
+            of_sizes(cell["added_mib"], ".0f"),
+            of_sizes(cell["added_over_model"], ".2f"),
+        ]
+        for name, cell in results("load_cpu").items()
+    ]
+    header = ["fit", "rows", "processor seconds", "exponents", "MiB added", "over the model"]
+    return header, body
+
+
 # --------------------------------------------------------------------------- label errors, filters
 
 

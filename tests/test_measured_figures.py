@@ -187,14 +187,6 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
             assert quoted in text, quoted
 
 
-SETS = (
-    "synthetic_20pct_resnet18",
-    "human_9pct_resnet18",
-    "cifar10n_worst_resnet18",
-    "roman_resnet18",
-)
-
-
 def test_docstring_of_label_errors_quotes_the_measured_figures():
     text = " ".join(LabelErrorScorer.__doc__.split())
 
@@ -207,7 +199,9 @@ def test_docstring_of_label_errors_quotes_the_measured_figures():
     sets = tables.results("label_errors_sets_cpu")
 
     def of_sets(who, measure):
-        *first, last = (f"{sets[name][who][measure]:.2f}" for name in SETS)
+        *first, last = (
+            f"{sets[name][who][measure]:.2f}" for name in tables.LABEL_ERRORS_SETS.values()
+        )
         return f"{', '.join(first)} and {last}"
 
     for quoted in (
