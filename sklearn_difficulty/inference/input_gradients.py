@@ -68,6 +68,8 @@ class RunningVariance:
         for name in ("_mean", "_squares", "_magnitude"):
             values = getattr(self, name)
             setattr(ordered, name, values[order.to(values.device)])
+        if isinstance(self._undefined, torch.Tensor):
+            ordered._undefined = self._undefined[order.to(self._undefined.device)]
         return ordered
 
     @property

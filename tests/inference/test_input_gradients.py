@@ -193,6 +193,14 @@ def test_linear_network_depends_on_the_class_alone():
         np.testing.assert_allclose(found.variance, closed_form[labels], rtol=1e-5)
 
 
+def test_undefined_rows_follow_the_order():
+    running = RunningVariance(per_element=False)
+    for _ in range(2):
+        running.update(torch.randn(3, 4), torch.tensor([True, False, False]))
+    scores = running.in_order(torch.tensor([2, 0])).variance_of_gradients("rms")
+    assert scores.isnan().tolist() == [False, True]
+
+
 def test_channels_are_averaged_before_anything_else():
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 1, bias=False))
     g = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
