@@ -76,15 +76,24 @@ class Learning:
     @staticmethod
     def explain(error: Exception, net: NeuralNet) -> None:
         """Raise what torch means if it finds nothing to learn."""
+        module = plain_module(net.module_)
+        if "only for scalar outputs" in str(error):
+            raise ValueError(
+                f"The loss of {type(net.criterion_).__name__} is not one number for a batch: pass "
+                "criterion__reduction='mean', or average over the rows."
+            ) from error
         if "does not require grad" not in str(error):
             return
-        module = plain_module(net.module_)
         if not any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError(
                 f"No weight of {type(module).__name__} can learn: requires_grad is False for all. "
                 "Unfreeze a layer, or pass a record of the network as it is "
                 "(TrainingRecord.from_checkpoints)."
             ) from error
+        raise ValueError(
+            f"The loss does not depend on the weights of {type(module).__name__}. Is there a "
+            "no_grad or a detach in its forward, or in the criterion?"
+        ) from error
 
     def end(self) -> None:
         """Count no more steps."""

@@ -221,6 +221,8 @@ class RecordTraining(Callback):
         """Hand a batch to the collector, or note why that is not possible."""
         head = head_of(net)
         labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+        if isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf":  # skorch takes it, too
+            labels = torch.as_tensor(labels)
         if self.row_ids_.problem is None and not has_labels(head, outputs, labels):
             self.row_ids_.problem = "the labels of a batch are not one per row"
         if self.row_ids_.problem is not None:

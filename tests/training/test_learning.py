@@ -41,6 +41,11 @@ class Frozen(Tiny):
         self.requires_grad_(False)
 
 
+class Detached(Tiny):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
 NO_STEP = {
     "no epoch": ({"max_epochs": 0}, "max_epochs=0: no epoch would run"),
     "fewer than none": ({"max_epochs": -1}, "max_epochs=-1: no epoch would run"),
@@ -55,6 +60,8 @@ NO_STEP = {
     ),
     "accumulating": ({"cls": Accumulating}, "SGD was not asked for one in 12 batches"),
     "frozen": ({"module": Frozen}, "No weight of Frozen can learn: requires_grad is False"),
+    "detached": ({"module": Detached}, "does not depend on the weights of Detached"),
+    "a loss per row": ({"criterion__reduction": "none"}, "CrossEntropyLoss is not one number"),
 }
 
 
