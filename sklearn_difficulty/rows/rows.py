@@ -21,10 +21,16 @@ from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
 from .._warnings import located
 from .checked import checked_array, refuse_beyond
-from .collation import FollowedBatch, FollowedCollate, InputsInOrder, is_own
+from .collation import (
+    FollowedBatch,
+    FollowedCollate,
+    InputsInOrder,
+    is_own,
+    takes_labels_inside,
+)
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
-from .items import LabelledDataset, LocatedItems
+from .items import LabelledDataset, LocatedItems, item_of
 
 _LABEL_BLOCK = 512
 
@@ -255,7 +261,11 @@ class DatasetRows(Rows):
 
     def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
         """Return the Dataset with other labels."""
-        return LabelledDataset(self.data, targets)
+        inside = False
+        if is_own(self.collate_fn):
+            with isolated_rng(0):  # the item may be random
+                inside = takes_labels_inside(self.collate_fn, item_of(self.data, 0))
+        return LabelledDataset(self.data, targets, inside=inside)
 
     def _digest(self) -> str:
         """Return a digest of a few items."""

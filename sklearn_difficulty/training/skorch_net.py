@@ -197,11 +197,12 @@ def matched_to_module(
             with suppress(Exception):
                 net.get_loss(returned, y[: len(outputs)], X=inputs, training=False)
     if isinstance(X, LabelledDataset) and y is not None:
-        X = LabelledDataset(X.dataset, y)
+        X = X.with_labels(y)
     valid = predefined_validation_set(net)
     if valid is not None:
         labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
-        net.train_split = predefined_split(LabelledDataset(valid, labels))
+        rows = DatasetRows(valid, collate_fn(net))
+        net.train_split = predefined_split(rows.with_targets(labels))
     return X, y, classes
 
 
