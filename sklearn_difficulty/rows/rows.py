@@ -33,6 +33,7 @@ from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_
 from .items import LabelledDataset, LocatedItems, item_of
 
 _LABEL_BLOCK = 512
+_TRIED_ROWS = 16  # to see whether rows differ in shape
 
 
 class Rows(ABC):
@@ -73,6 +74,10 @@ class Rows(ABC):
             n = n_rows(inputs)
             yield slice(start, start + n), inputs
             start += n
+
+    def differing(self) -> Rows | None:
+        """Return rows that differ in shape, as a collate_fn that pads may take them, or None."""
+        return None
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -234,6 +239,16 @@ class DatasetRows(Rows):
             rows = slice(start, start + len(order)) if is_sorted else start + order
             yield rows, to_device(inputs, dtype, device)
             start += len(order)
+
+    def differing(self) -> DatasetRows | None:
+        """Return rows that differ in shape, None if some that are spread over all do not."""
+        if not is_own(self.collate_fn):
+            return None
+        few = self.take(np.unique(np.linspace(0, len(self) - 1, _TRIED_ROWS).astype(int)))
+        with isolated_rng(0):  # the items may be random
+            alone = list(few._batches(1))
+        shapes = {tuple(tuple(leaf.shape) for leaf in leaves(inputs)) for inputs in alone}
+        return few if len(shapes) > 1 else None
 
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
