@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import alone
@@ -31,6 +32,11 @@ from .probes import ProbeChoice, find_probes
 from .trace import INPUT, Probe
 
 _ROUNDING = 1e-4  # within which a probe is what the network returns
+
+
+def _is_linear(_name: str, module: nn.Module) -> bool:
+    """Tell whether a module is a linear layer."""
+    return isinstance(module, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,13 @@ class NeighborProbes:
         differing = X.differing()
         if differing is None:
             return probes
-        even = self.reader(record).even(differing, probes)
+        reader = self.reader(record)
+        even = reader.even(differing, probes)
         uneven = [probe.name for probe in probes if probe not in even]
         is_auto = isinstance(self.probes, str) and self.probes == "auto"
+        if is_auto and len(even) < 2:  # blocks of a transformer: what is behind them remains
+            linear = find_probes(record, X, _is_linear, include_input=False)
+            even = reader.even(differing, linear)
         if len(even) < 2 or not (is_auto or set(uneven) <= {INPUT}):
             raise ValueError(
                 f"Embeddings at {uneven} have more values for some rows than for others, so there "

@@ -15,19 +15,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
+from skorch.callbacks import LoadInitState
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from .._randomness import isolated_rng
 from .._warnings import warn_caller
-from ..networks.forward import module_device, plain_module
+from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
+from ..networks.heads import first_output
 from ..rows.labels import LISTED_ROWS
-from .skorch_net import head_of, like_outputs
+from ..rows.rows import Rows
+from .skorch_net import has_trained_its_module, head_of, like_outputs
 
 LEARNED, UNCHANGED, CONSTANT = range(3)  # verdicts
 
 _FEW_EPOCHS = 5  # fewer say little
 _STILL_FALLING = 0.01  # of the loss, in the second half of the epochs: it learns, if slowly
 _NOT_EVEN_FALLING = 0.001  # the same where epochs are few
+_FAR_BELOW = 0.5  # of the loss of a constant: fresh weights are not there
+_ROWS_OF_START = 512  # whose loss before the first step is computed, at most
 _ROWS_OF_CONSTANT = 4096  # whose loss as a constant prediction is computed, at most
 
 _SAID = {
@@ -54,13 +60,55 @@ def warn_of_members(verdicts: NDArray[Any]) -> None:
         )
 
 
+def warn_of_knowing(net: NeuralNet) -> None:
+    """Warn of weights that fit the rows before the first step, unless the net says so itself."""
+    if not has_trained_its_module(net):
+        warn_caller(
+            "Before its first step the network fits the rows far better than a constant does: its "
+            "weights come from these rows, or from others like them. If from these, rows that are "
+            "held out are none, and scores come out too easy: start from weights that have not "
+            "seen them, or pass a TrainingRecord to read the training that was."
+        )
+
+
+def knows_already(net: NeuralNet, X: Rows, targets: NDArray[Any], n_classes: int | None) -> bool:
+    """Tell whether an initialized net that was given weights fits rows before its first step."""
+    loads = [callback for _, callback in net.callbacks_ if isinstance(callback, LoadInitState)]
+    for callback in loads:
+        callback.on_train_begin(net)  # does it once
+    if not loads and not isinstance(net.module, nn.Module):
+        return False
+    constant = _loss_of_constant(net, targets, n_classes)
+    if constant is None:
+        return False
+    some = np.linspace(0, len(targets) - 1, min(len(targets), _ROWS_OF_START)).astype(int)
+    module, device, losses = net.module_, module_device(net.module_), []
+    blocks = X.take(some).blocks(_ROWS_OF_START, dtype=module_dtype(module), device=device)
+    with suppress(Exception):  # of a module or a loss of the user's, which training will raise
+        with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
+            for rows, inputs in blocks:
+                outputs = first_output(net.infer(inputs))
+                y = torch.as_tensor(like_outputs(targets[some][rows], net, outputs)).to(device)
+                losses.append(float(net.get_loss(outputs, y)))
+        return float(np.mean(losses)) < _FAR_BELOW * constant
+    return False
+
+
 class Learning:
     """Follows one training of a net: its steps, its losses, and whether its weights change."""
 
-    def __init__(self, losses: Sequence[float] = (), weights_changed: bool = True) -> None:
+    def __init__(
+        self,
+        losses: Sequence[float] = (),
+        weights_changed: bool = True,
+        *,
+        looks_first: bool = False,
+    ) -> None:
         self.n_steps = 0
         self.losses = list(losses)  # the mean of every epoch
         self.weights_changed = weights_changed
+        self.looks_first = looks_first
+        self.knew = False  # the labels before the first step; only found out if it looks first
         self._hook: Any = None
 
     def begin(self, net: NeuralNet) -> None:

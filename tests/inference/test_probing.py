@@ -212,6 +212,18 @@ class Mean(nn.Module):
         return self.output(hidden.sum(1) / is_token.sum(1))
 
 
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.output = nn.Embedding(4, 4), nn.Linear(4, 3)
+        layer = nn.TransformerEncoderLayer(4, 1, 4, batch_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, ids):
+        hidden = self.blocks(self.tokens(ids), src_key_padding_mask=ids == 0)
+        return {"logits": self.output(hidden[:, 0])}
+
+
 def test_layers_that_grow_with_a_row_are_left_out_unless_named(record_of):
     record = record_of(Mean())
     rows, codes = as_rows(Tokens(), collate_fn=to_the_longest), np.arange(24) % 3
@@ -220,6 +232,9 @@ def test_layers_that_grow_with_a_row_are_left_out_unless_named(record_of):
     assert [probe.name for probe in bank.probes] == ["output", OUTPUT]
     votes = readout.votes(bank, rows.take(slice(12, None)))
     assert_array_equal(votes.argmax(axis=1), codes[12:])
+    # Of blocks that attend nothing has one width but what is behind them.
+    found = NeighborProbes().find(record_of(Attending()), rows)
+    assert [probe.name for probe in found] == ["output", OUTPUT]
     assert len(NeighborProbes(probes=["output"]).find(record, rows)) == 2
     with pytest.raises(ValueError, match=r"at \['input', 'each'\] have more values for some rows"):
         NeighborProbes(probes=["each"]).rehearse(record, rows)
