@@ -261,6 +261,25 @@ class DatasetRows(Rows):
 
     def labels(self) -> NDArray[Any]:
         """Read the labels in one ordered pass."""
+        try:
+            return self._read_labels()
+        except (TypeError, RuntimeError) as error:  # of torch's default_collate
+            if not is_own(self.collate_fn):
+                self._refuse_labels(error)
+            raise
+
+    def _refuse_labels(self, error: Exception) -> None:
+        """Raise if labels, and not inputs, are what cannot be joined, and say which."""
+        with isolated_rng(0):
+            items = [item_of(self.data, i) for i in range(len(self))]
+        if all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items):
+            try:
+                as_labels([item[1] for item in items], "y of the Dataset")
+            except ValueError as problem:
+                raise problem from error
+
+    def _read_labels(self) -> NDArray[Any]:
+        """Read the labels, block by block."""
         parts = []
         with isolated_rng(0):  # the items may be random
             for batch in self._joined(_LABEL_BLOCK, FollowedCollate):
@@ -309,6 +328,10 @@ def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: 
         raise TypeError(
             "X is an IterableDataset, whose rows have no index to score them by. Pass a "
             "map-style Dataset (with __len__ and __getitem__) or an array."
+        )
+    if hasattr(type(X), "collect") and hasattr(type(X), "columns"):
+        raise TypeError(
+            f"X is a {type(X).__name__}, whose rows are not there yet; pass X.collect()."
         )
     if isinstance(X, DataLoader):
         raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")
