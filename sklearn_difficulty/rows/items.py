@@ -18,6 +18,9 @@ def item_of(dataset: Any, index: int) -> Any:
         dataset, index = dataset.dataset, dataset.indices[index]
     try:  # which costs nothing, unlike a context, and is done for every item
         return dataset[index]
+    except StopIteration as error:  # it would end the epoch, as if there were no more batches
+        name = type(dataset).__name__
+        raise RuntimeError(f"Item {index} of the {name} raised a StopIteration.") from error
     except Exception as error:
         locate(error, f"in item {index} of the {type(dataset).__name__}")
         raise

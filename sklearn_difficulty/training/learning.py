@@ -29,6 +29,7 @@ from .skorch_net import has_trained_its_module, head_of, like_outputs
 
 LEARNED, UNCHANGED, CONSTANT = range(3)  # verdicts
 
+_TOO_LARGE = 1e8  # for a loss before the first step
 _FEW_EPOCHS = 5  # fewer say little
 _STILL_FALLING = 0.01  # of the loss, in the second half of the epochs: it learns, if slowly
 _NOT_EVEN_FALLING = 0.001  # the same where epochs are few
@@ -58,6 +59,23 @@ def warn_of_members(verdicts: NDArray[Any]) -> None:
             f"{len(which)} of {len(verdicts)} members have learned nothing from their rows, first "
             f"{which[:LISTED_ROWS].tolist()}: {_SAID[verdict]}."
         )
+
+
+def divergence(loss: float, first: float, epoch: int, net: NeuralNet) -> ValueError:
+    """Return what to say of a loss that is not finite; `first` is that of the epoch's first batch.
+
+    That of the very first batch has nothing to do with steps.
+    """
+    if epoch == 1 and not first < _TOO_LARGE:
+        return ValueError(
+            f"The training loss was {first:.3g} in the first batch, before any step: values of X "
+            "or y are so large that it overflows, or the network returns NaN. Scale them, for "
+            "example by sklearn.preprocessing.StandardScaler."
+        )
+    return ValueError(
+        f"The training loss became {loss} in epoch {epoch}: training diverged. Lower the learning "
+        f"rate (lr={net.lr}) or clip the gradients."
+    )
 
 
 def warn_of_knowing(net: NeuralNet) -> None:

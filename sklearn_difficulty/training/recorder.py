@@ -34,7 +34,7 @@ from ..rows.identity import RowsFingerprint
 from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
-from .learning import weight_sums
+from .learning import divergence, weight_sums
 from .sampler_ids import RowIds
 from .skorch_net import collate_fn, head_of
 from .trajectory import Trajectory
@@ -270,10 +270,7 @@ class RecordTraining(Callback):
         losses = [b["train_loss"] for b in net.history[-1, "batches"] if "train_loss" in b]
         loss = losses[-1] if losses else 0.0
         if not math.isfinite(loss):
-            raise ValueError(
-                f"The training loss became {loss} in epoch {epoch}: training diverged. "
-                f"Lower the learning rate (lr={net.lr}) or clip the gradients."
-            )
+            raise divergence(loss, 0.0 if self.past_epochs_ else losses[0], epoch, net)
         self.store_.offer(epoch, net.module_)
         if self.mode == "evaluation":
             self._evaluate(net)

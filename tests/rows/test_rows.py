@@ -283,3 +283,17 @@ def test_labels_of_a_dataset_that_cannot_be_joined(labels, message):
 def test_frames_that_are_not_there_yet():
     with pytest.raises(TypeError, match=r"X is a LazyFrame.*pass X\.collect\(\)"):
         as_rows(pl.DataFrame(X).lazy())
+
+
+class Exhausted(Labelled):
+    def __getitem__(self, index):
+        return next(iter([])) if index == 3 else super().__getitem__(index)
+
+
+def test_item_that_ends_an_iterator_does_not_end_the_epoch():
+    rows = as_rows(Exhausted([0, 1, 1, 0]))
+    with pytest.raises(RuntimeError, match="Item 3 of the Exhausted raised a StopIteration"):
+        rows.labels()
+    relabelled = rows.with_targets(np.arange(4))
+    with pytest.raises(RuntimeError, match="Item 3 of the Exhausted"):
+        relabelled[3]

@@ -47,6 +47,11 @@ class Detached(Tiny):
         return super().forward(x).detach()
 
 
+class TwoLayersWithoutBounds(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.Linear(8, 3))
+
+
 NO_STEP = {
     "no epoch": ({"max_epochs": 0}, "max_epochs=0: no epoch would run"),
     "fewer than none": ({"max_epochs": -1}, "max_epochs=-1: no epoch would run"),
@@ -143,6 +148,22 @@ def test_loss_of_a_constant_regressor(make_net, data, max_epochs):
 @pytest.mark.parametrize("lr", [0.003, 0.03, 0.3])
 def test_short_trainings_that_learn_raise_no_alarm(make_net, flowers, max_epochs, lr):
     assert fit(make_net(max_epochs=max_epochs, lr=lr), *flowers) == []
+
+
+@pytest.mark.parametrize("backend", ["joblib", "stacked"])
+@pytest.mark.parametrize(
+    ("scale", "lr", "message"),
+    [
+        (1, 1e12, r"became .* in epoch \d+: training diverged"),
+        (1e37, 0.01, "in the first batch, before any step: values of X"),
+    ],
+)
+def test_values_that_overflow_are_no_divergence(make_net, data, backend, scale, lr, message):
+    net = make_net(module=TwoLayersWithoutBounds, lr=lr, max_epochs=8)
+    ensemble = ResampledEnsemble(net, n_members=2, train_size=0.5, backend=backend)
+    for estimator in (TrainingDynamicsScorer(net), ensemble):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(scale * data[0], data[1])
 
 
 def warned_of_knowing(estimator, X, y):
