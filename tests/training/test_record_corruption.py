@@ -181,7 +181,10 @@ def put(name, value, at=(0, 1)):
         (lambda t: {**t, "targets": t["targets"][:-1]}, r"targets.* of shape"),
         (lambda t: {**t, "logits": t["logits"][:-1]}, r"logits.* of shape"),
         (lambda t: {**t, "targets": t["targets"].float()}, r"targets must be of integers"),
-        (lambda t: {**t, "predicted": t["predicted"].float()}, r"predicted must be of integers"),
+        (
+            lambda t: {**t, "predicted": t["predicted"].float()},
+            "predicted of a Trajectory must be .* integers",
+        ),
         (lambda t: {**t, "loss": t["loss"].bfloat16()}, "holds no arrays of NumPy"),
         (lambda t: {**t, "logits": t["logits"][..., None]}, r"logits.* of shape"),
         (
