@@ -43,6 +43,12 @@ class EmbeddingReader:
         """Return the number of values per row at every probe."""
         return [e.shape[1] for e in self.embed(X.take(slice(2)), probes, batch_size=2)]
 
+    def even(self, X: Rows, probes: Sequence[Probe]) -> list[Probe]:
+        """Return the probes that have as many values for one of the rows as for every other."""
+        rows = [X.take(slice(i, i + 1)) for i in range(len(X))]
+        widths = zip(*(self.widths(row, probes) for row in rows), strict=True)
+        return [p for p, found in zip(probes, widths, strict=True) if len(set(found)) == 1]
+
     def embed(
         self, X: Rows, probes: Sequence[Probe], *, batch_size: int, progress: Task = SILENT
     ) -> list[torch.Tensor]:
@@ -64,12 +70,7 @@ class EmbeddingReader:
                     size = len(codes), value.shape[1]
                     embeddings.append(torch.empty(size, dtype=torch.float32, device=device))
             for probe, embedding, value in zip(probes, embeddings, block.result, strict=True):
-                if value.shape[1] != embedding.shape[1]:
-                    raise ValueError(
-                        f"The embeddings at {probe.name!r} have {value.shape[1]} values for some "
-                        f"rows and {embedding.shape[1]} for others, so there is no distance "
-                        "between them. Pad the rows to one length."
-                    )
+                refuse_other_width(probe, value, embedding.shape[1])
                 embedding[start : start + block.n] = value[: block.n]
             start += block.n
 
@@ -139,6 +140,16 @@ class EmbeddingReader:
             value = _pooled(value, self.pool)
         value = value.flatten(1) if value.ndim > 1 else value[:, None]
         return nn.functional.normalize(value, dim=1) if self.unit_length else value
+
+
+def refuse_other_width(probe: Probe, values: torch.Tensor, width: int) -> None:
+    """Raise if embeddings at a probe have another width than those of other rows."""
+    if values.shape[1] != width:
+        raise ValueError(
+            f"The embeddings at {probe.name!r} have {values.shape[1]} values for some rows and "
+            f"{width} for others, so there is no distance between them. Pad the rows to one "
+            "length, or name other modules as probes."
+        )
 
 
 def _joined_floats(inputs: Inputs) -> torch.Tensor:

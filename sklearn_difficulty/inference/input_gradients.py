@@ -169,6 +169,8 @@ def gradient_variance(
         return reader.moments(inputs, block_labels, per_element=formula != "rms")
 
     variances, magnitudes, used = [], [], []
+    if X.differing() is not None:
+        batch_size = 1  # the longest row of a batch would decide how many inputs the others have
 
     def keep(block: Block) -> None:
         n, block_labels, running = block

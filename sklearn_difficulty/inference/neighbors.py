@@ -20,7 +20,7 @@ from sklearn import get_config
 
 from .._progress import SILENT, Task
 from ..rows.rows import Rows
-from .embeddings import EmbeddingReader
+from .embeddings import EmbeddingReader, refuse_other_width
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
 from .trace import Probe
 
@@ -135,7 +135,8 @@ class NeighborBank:
                     else:
                         part = rows.take(chunk)
                         embedded = self.reader.embed(part, group, batch_size=batch_size)
-                        for values, piece in zip(embedded, pieces, strict=True):
+                        for values, piece, probe in zip(embedded, pieces, group, strict=True):
+                            refuse_other_width(probe, values, piece.matrix.shape[1])
                             values -= piece.centre
                     own_in_piece = None if own is None else own[chunk] - start
                     for values, piece, search in zip(embedded, pieces, searches, strict=True):

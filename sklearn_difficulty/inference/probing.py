@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .._progress import SILENT, Task
 from .._randomness import alone
@@ -28,9 +29,14 @@ from .nearest import count_votes, full_precision, majority
 from .neighbors import NeighborBank, positions_in
 from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
-from .trace import Probe
+from .trace import INPUT, Probe
 
 _ROUNDING = 1e-4  # within which a probe is what the network returns
+
+
+def _is_linear(_name: str, module: nn.Module) -> bool:
+    """Tell whether a module is a linear layer."""
+    return isinstance(module, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,25 @@ class NeighborProbes:
             object.__setattr__(self, "probes", list(self.probes))
 
     def find(self, record: TrainingRecord, X: Rows) -> list[Probe]:
-        """Return the probes of a network."""
-        return find_probes(record, X, self.probes, include_input=self.include_input)
+        """Return the probes of a network, but for those nobody named where rows differ in width."""
+        probes = find_probes(record, X, self.probes, include_input=self.include_input)
+        differing = X.differing()
+        if differing is None:
+            return probes
+        reader = self.reader(record)
+        even = reader.even(differing, probes)
+        uneven = [probe.name for probe in probes if probe not in even]
+        is_auto = isinstance(self.probes, str) and self.probes == "auto"
+        if is_auto and len(even) < 2:  # blocks of a transformer: what is behind them remains
+            linear = find_probes(record, X, _is_linear, include_input=False)
+            even = reader.even(differing, linear)
+        if len(even) < 2 or not (is_auto or set(uneven) <= {INPUT}):
+            raise ValueError(
+                f"Embeddings at {uneven} have more values for some rows than for others, so there "
+                "is no distance between them. Let collate_fn pad all rows to one length, or name "
+                "other modules as probes."
+            )
+        return even
 
     def last_hidden(self, record: TrainingRecord, X: Rows) -> Probe:
         """Return the last of the probes that is before what the network returns."""

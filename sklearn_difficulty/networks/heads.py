@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -28,6 +29,9 @@ def first_output(outputs: Any) -> Any:
     for part in (logits, *parts):
         if getattr(part, "ndim", 0):  # a loss may come first
             return part
+        if isinstance(part, (tuple, list)):  # ((logits, attention), hidden)
+            with suppress(ValueError):
+                return first_output(part)
     held = f" with {[str(name) for name in outputs]}" if is_dict else ""
     raise ValueError(
         f"The network returns {type(outputs).__name__}{held}, in which predictions cannot be "

@@ -19,7 +19,7 @@ from torch.utils.data import default_collate, default_convert
 
 from .._randomness import generator_states, restore_generators
 from .._warnings import located
-from .inputs import input_of
+from .inputs import input_of, label_key, with_label_inside
 
 CollateFn = Callable[[list[Any]], Any]
 
@@ -70,14 +70,15 @@ class FollowedCollate:
     ) -> tuple[NDArray[np.int64] | None, str | None]:
         """Return the order of a batch's rows, or what the problem is."""
         restore_generators(before)
-        marked = _marked(self.collate_fn, items) if all(map(_is_pair, items)) else None
+        has_labels = all(_is_pair(item) or label_key(item) is not None for item in items)
+        marked = _marked(self.collate_fn, items) if has_labels else None
         if marked is None:
             restore_generators(before)
             order = _kept_order(self.collate_fn, items, batch)
             return order, None if order is not None else _UNKNOWN
         inputs, order = marked
         # Sorting by label is seen here: positions come out in another order than labels do.
-        if not _are_labels(batch[1], [items[i][1] for i in order]):
+        if not _are_labels(batch[1], [_label_of(items[i]) for i in order]):
             return None, (
                 "the labels of a batch are not those of its rows: collate_fn changes them, or "
                 "orders the rows by them"
@@ -134,20 +135,40 @@ def _is_pair(item: Any) -> bool:
 
 def _marked(collate_fn: CollateFn, items: list[Any]) -> tuple[Any, NDArray[np.int64]] | None:
     """Return the inputs, and the order of their rows, None if labels cannot be positions."""
-    marked = [(input_of(item), _mark(item, i)) for i, item in enumerate(items)]
+    marked = [[(input_of(item), _mark(item, i)) for i, item in enumerate(items)]]
+    if all(label_key(item) is not None for item in items):
+        inside = [with_label_inside(item, _mark(item, i)) for i, item in enumerate(items)]
+        marked.insert(0, inside)
+    for given in marked:
+        try:
+            inputs, marks = collate_fn(given)
+            order = torch.as_tensor(marks).double().reshape(len(items), -1).numpy()[:, 0]
+        except Exception:  # labels of its own kind only; with these it raises again if it has to
+            continue
+        if np.array_equal(np.sort(order), np.arange(len(items))):
+            return inputs, order.astype(np.int64)
+    return None
+
+
+def takes_labels_inside(collate_fn: Any, item: Any) -> bool:
+    """Tell whether a collate_fn makes (X, y) of items that are dicts and hold their labels."""
+    if not is_own(collate_fn) or label_key(item) is None:
+        return False
     try:
-        inputs, marks = collate_fn(marked)
-        order = torch.as_tensor(marks).double().reshape(len(items), -1).numpy()[:, 0]
-    except Exception:  # labels of its own kind only; with these it raises again if it has to
-        return None
-    if not np.array_equal(np.sort(order), np.arange(len(items))):
-        return None
-    return inputs, order.astype(np.int64)
+        batch = collate_fn([item, item])
+    except Exception:  # it expects the pairs that skorch makes of an item and y
+        return False
+    return type(batch) in (tuple, list) and len(batch) == 2
+
+
+def _label_of(item: Any) -> Any:
+    """Return the label of an item, a pair or a dict that holds it."""
+    return item[1] if _is_pair(item) else item[label_key(item)]
 
 
 def _mark(item: Any, position: int) -> Any:
     """Return a position in the form of the item's label."""
-    label = item[1] if _is_pair(item) else None
+    label = _label_of(item) if _is_pair(item) or label_key(item) is not None else None
     if isinstance(label, torch.Tensor) and label.dtype != torch.bool:
         return torch.full_like(label, position)
     if isinstance(label, (np.ndarray, np.generic)) and label.dtype.kind in "iuf":

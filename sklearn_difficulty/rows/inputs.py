@@ -15,6 +15,8 @@ import torch
 
 Inputs = Any  # a tensor; a dict of these for keyword arguments; tuples, lists and dicts of these
 
+_LABEL_KEYS = ("labels", "label", "target", "targets", "y")
+
 
 def input_of(item: Any) -> Any:
     """Return x of an item, or of a batch, that is x or (x, y)."""
@@ -26,6 +28,17 @@ def input_of(item: Any) -> Any:
             "inputs make one: ((a, b), y), or ({'a': a, 'b': b}, y) for keyword arguments."
         )
     return item[0]
+
+
+def label_key(item: Any) -> Any:
+    """Return under which key an item holds its label, None unless it is a dict that does."""
+    known = _LABEL_KEYS if isinstance(item, Mapping) else ()
+    return next((key for key in known if key in item), None)
+
+
+def with_label_inside(item: Any, label: Any) -> Any:
+    """Return an item, a dict that holds its label, with another one."""
+    return {**item, label_key(item): label}
 
 
 def map_inputs(function: Callable[[Any], Any], inputs: Any) -> Any:

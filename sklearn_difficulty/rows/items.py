@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Subset
 
 from .._warnings import locate, located
-from .inputs import input_of
+from .inputs import input_of, with_label_inside
 
 
 def item_of(dataset: Any, index: int) -> Any:
@@ -18,6 +18,9 @@ def item_of(dataset: Any, index: int) -> Any:
         dataset, index = dataset.dataset, dataset.indices[index]
     try:  # which costs nothing, unlike a context, and is done for every item
         return dataset[index]
+    except StopIteration as error:  # it would end the epoch, as if there were no more batches
+        name = type(dataset).__name__
+        raise RuntimeError(f"Item {index} of the {name} raised a StopIteration.") from error
     except Exception as error:
         locate(error, f"in item {index} of the {type(dataset).__name__}")
         raise
@@ -51,16 +54,29 @@ class LocatedItems(Dataset[Any]):
 
 
 class LabelledDataset(Dataset[Any]):
-    """A Dataset of (x, y) pairs whose labels are replaced by given ones."""
+    """A Dataset of (x, y) pairs whose labels are replaced by given ones.
 
-    def __init__(self, dataset: Dataset[Any], labels: NDArray[Any]) -> None:
+    `inside`: its items are dicts that hold their labels, and reach collate_fn as such.
+    """
+
+    def __init__(
+        self, dataset: Dataset[Any], labels: NDArray[Any], *, inside: bool = False
+    ) -> None:
         self.dataset = dataset
         self.labels = labels
+        self.inside = inside
+
+    def with_labels(self, labels: NDArray[Any]) -> LabelledDataset:
+        """Return the same with other labels."""
+        return LabelledDataset(self.dataset, labels, inside=self.inside)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> Any:
         """Return row `index` with its given label."""
-        return input_of(item_of(self.dataset, index)), self.labels[index]
+        item = item_of(self.dataset, index)
+        if self.inside:
+            return with_label_inside(item, self.labels[index])
+        return input_of(item), self.labels[index]

@@ -21,12 +21,19 @@ from .._arrays import as_array, as_labels
 from .._randomness import isolated_rng
 from .._warnings import located
 from .checked import checked_array, refuse_beyond
-from .collation import FollowedBatch, FollowedCollate, InputsInOrder, is_own
+from .collation import (
+    FollowedBatch,
+    FollowedCollate,
+    InputsInOrder,
+    is_own,
+    takes_labels_inside,
+)
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
-from .items import LabelledDataset, LocatedItems
+from .items import LabelledDataset, LocatedItems, item_of
 
 _LABEL_BLOCK = 512
+_TRIED_ROWS = 16  # to see whether rows differ in shape
 
 
 class Rows(ABC):
@@ -67,6 +74,10 @@ class Rows(ABC):
             n = n_rows(inputs)
             yield slice(start, start + n), inputs
             start += n
+
+    def differing(self) -> Rows | None:
+        """Return rows that differ in shape, as a collate_fn that pads may take them, or None."""
+        return None
 
     @property
     def arrays(self) -> list[NDArray[Any]]:
@@ -229,6 +240,16 @@ class DatasetRows(Rows):
             yield rows, to_device(inputs, dtype, device)
             start += len(order)
 
+    def differing(self) -> DatasetRows | None:
+        """Return rows that differ in shape, None if some that are spread over all do not."""
+        if not is_own(self.collate_fn):
+            return None
+        few = self.take(np.unique(np.linspace(0, len(self) - 1, _TRIED_ROWS).astype(int)))
+        with isolated_rng(0):  # the items may be random
+            alone = list(few._batches(1))
+        shapes = {tuple(tuple(leaf.shape) for leaf in leaves(inputs)) for inputs in alone}
+        return few if len(shapes) > 1 else None
+
     def _batches(self, batch_size: int) -> Iterator[Any]:
         """Yield the inputs of batches."""
         return map(input_of, self._joined(batch_size, InputsInOrder))
@@ -240,6 +261,25 @@ class DatasetRows(Rows):
 
     def labels(self) -> NDArray[Any]:
         """Read the labels in one ordered pass."""
+        try:
+            return self._read_labels()
+        except (TypeError, RuntimeError) as error:  # of torch's default_collate
+            if not is_own(self.collate_fn):
+                self._refuse_labels(error)
+            raise
+
+    def _refuse_labels(self, error: Exception) -> None:
+        """Raise if labels, and not inputs, are what cannot be joined, and say which."""
+        with isolated_rng(0):
+            items = [item_of(self.data, i) for i in range(len(self))]
+        if all(isinstance(item, (tuple, list)) and len(item) == 2 for item in items):
+            try:
+                as_labels([item[1] for item in items], "y of the Dataset")
+            except ValueError as problem:
+                raise problem from error
+
+    def _read_labels(self) -> NDArray[Any]:
+        """Read the labels, block by block."""
         parts = []
         with isolated_rng(0):  # the items may be random
             for batch in self._joined(_LABEL_BLOCK, FollowedCollate):
@@ -255,7 +295,11 @@ class DatasetRows(Rows):
 
     def with_targets(self, targets: NDArray[Any]) -> LabelledDataset:
         """Return the Dataset with other labels."""
-        return LabelledDataset(self.data, targets)
+        inside = False
+        if is_own(self.collate_fn):
+            with isolated_rng(0):  # the item may be random
+                inside = takes_labels_inside(self.collate_fn, item_of(self.data, 0))
+        return LabelledDataset(self.data, targets, inside=inside)
 
     def _digest(self) -> str:
         """Return a digest of a few items."""
@@ -284,6 +328,10 @@ def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: 
         raise TypeError(
             "X is an IterableDataset, whose rows have no index to score them by. Pass a "
             "map-style Dataset (with __len__ and __getitem__) or an array."
+        )
+    if hasattr(type(X), "collect") and hasattr(type(X), "columns"):
+        raise TypeError(
+            f"X is a {type(X).__name__}, whose rows are not there yet; pass X.collect()."
         )
     if isinstance(X, DataLoader):
         raise TypeError("X is a DataLoader; pass its dataset, and the network's iterators load it.")

@@ -46,7 +46,8 @@ class PredictionDepthScorer(BaseProbeScorer):
         the rule in Notes. A list names modules; another string is a regular expression that must
         match the whole name of a module; a callable gets the name and the module. What a chosen
         module returns is read, every call of it by itself if it is called several times, in the
-        order of the forward pass.
+        order of the forward pass. Where a collate_fn pads rows to the longest of a batch, "auto"
+        and the input leave out layers that have more values for some rows than for others.
     include_input : bool, default=True
         Whether the input is the first probe. For the networks of this library that is the input
         after standardisation; where rows are token ids, the output of the first embedding.

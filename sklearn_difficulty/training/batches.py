@@ -27,6 +27,7 @@ from torch.utils.data import (
 
 from .._randomness import isolated_rng
 from ..networks.forward import module_device, module_dtype, plain_module
+from ..networks.heads import first_output
 from ..rows.rows import Rows
 
 _SAMPLERS = ("sampler", "batch_sampler")
@@ -86,7 +87,9 @@ def _problem_in_training(net: NeuralNet, rows: Rows) -> str | None:
         [(_, inputs)] = rows.blocks(2, dtype=module_dtype(module), device=device)
         try:
             module.train()
-            net.infer(inputs)
+            outputs = first_output(net.infer(inputs))
+            if outputs.shape[:1] != (len(rows),):  # of .squeeze(), for example
+                return f"it returns outputs of shape {tuple(outputs.shape)} for {len(rows)} row(s)"
         except Exception as error:  # whatever a module says
             return str(error).partition("\n")[0].rstrip(" .")
         finally:

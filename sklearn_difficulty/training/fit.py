@@ -24,11 +24,11 @@ from .._warnings import locate, warn_caller
 from ..networks.copying import copied_module
 from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
-from ..rows.labels import encode_among, encode_labels, float_targets
+from ..rows.labels import among_columns, encode_among, encode_labels, float_targets
 from ..rows.rows import Rows
 from .batches import refuse_lone_row, refuse_no_steps, refuse_other_sampler
 from .interruptions import is_early_stop, watched_signals
-from .learning import Learning, warn_of_network
+from .learning import Learning, knows_already, warn_of_knowing, warn_of_network
 from .record_parts import RecordParts, recorded_parts, untrained_parts
 from .recorder import RecordTraining, find_recorder
 from .requirements import RecordNeeds
@@ -78,7 +78,7 @@ def fit_network(
     callback that stops training ends it well. A training that taught nothing is warned of, unless
     `learning` is given, which tells the caller.
     """
-    net = training_clone(net, verbose=verbose)
+    given, net = net, training_clone(net, verbose=verbose)
     refuse_no_steps(net, len(X))
     refuse_other_sampler(net, len(X))
     recorder = find_recorder(net.callbacks) or recorder
@@ -86,13 +86,15 @@ def fit_network(
     if needs.mode is not None:
         callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
     seed = draw_seed(random_state)
-    follower = Learning() if learning is None else learning
+    follower = Learning(looks_first=True) if learning is None else learning
     classes = _train(
         net, X, targets, classes, recorder, seed, rehearse, callbacks, progress, follower
     )
     if learning is None:
         n_classes = None if classes is None else len(classes)
         warn_of_network(follower.verdict(net, targets, n_classes))
+        if follower.knew:
+            warn_of_knowing(given)
     return recorded_parts(net, recorder, classes)
 
 
@@ -143,6 +145,12 @@ def _train(
                 recorder.given_ = (recorder.given_[0], y)
                 first_targets = y[:2]
             rehearse(untrained_parts(net, columns), first_rows, first_targets)
+            if learning.looks_first:
+                codes = targets
+                if classes is not None and columns is not None:
+                    _, codes = among_columns(classes, targets, len(columns))
+                n_classes = None if columns is None else len(columns)
+                learning.knew = knows_already(net, all_rows, codes, n_classes)
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             learning.begin(net)
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())

@@ -15,20 +15,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
+from skorch.callbacks import LoadInitState
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from .._randomness import isolated_rng
 from .._warnings import warn_caller
-from ..networks.forward import module_device, plain_module
+from ..networks.forward import evaluation_mode, module_device, module_dtype, plain_module
+from ..networks.heads import first_output
 from ..rows.labels import LISTED_ROWS
+from ..rows.rows import Rows
 from .batches import rows_per_batch
-from .skorch_net import head_of, like_outputs
+from .skorch_net import has_trained_its_module, head_of, like_outputs
 
 LEARNED, UNCHANGED, CONSTANT = range(3)  # verdicts
 
+_TOO_LARGE = 1e8  # for a loss before the first step
 _FEW_EPOCHS = 5  # fewer say little
 _STILL_FALLING = 0.01  # of the loss, in the second half of the epochs: it learns, if slowly
 _NOT_EVEN_FALLING = 0.001  # the same where epochs are few
+_FAR_BELOW = 0.5  # of the loss of a constant: fresh weights are not there
+_ROWS_OF_START = 512  # whose loss before the first step is computed, at most
 _ROWS_OF_CONSTANT = 4096  # whose loss as a constant prediction is computed, at most
 
 _SAID = {
@@ -55,13 +62,72 @@ def warn_of_members(verdicts: NDArray[Any]) -> None:
         )
 
 
+def divergence(loss: float, first: float, epoch: int, net: NeuralNet) -> ValueError:
+    """Return what to say of a loss that is not finite; `first` is that of the epoch's first batch.
+
+    That of the very first batch has nothing to do with steps.
+    """
+    if epoch == 1 and not first < _TOO_LARGE:
+        return ValueError(
+            f"The training loss was {first:.3g} in the first batch, before any step: values of X "
+            "or y are so large that it overflows, or the network returns NaN. Scale them, for "
+            "example by sklearn.preprocessing.StandardScaler."
+        )
+    return ValueError(
+        f"The training loss became {loss} in epoch {epoch}: training diverged. Lower the learning "
+        f"rate (lr={net.lr}) or clip the gradients."
+    )
+
+
+def warn_of_knowing(net: NeuralNet) -> None:
+    """Warn of weights that fit the rows before the first step, unless the net says so itself."""
+    if not has_trained_its_module(net):
+        warn_caller(
+            "Before its first step the network fits the rows far better than a constant does: its "
+            "weights come from these rows, or from others like them. If from these, rows that are "
+            "held out are none, and scores come out too easy: start from weights that have not "
+            "seen them, or pass a TrainingRecord to read the training that was."
+        )
+
+
+def knows_already(net: NeuralNet, X: Rows, targets: NDArray[Any], n_classes: int | None) -> bool:
+    """Tell whether an initialized net that was given weights fits rows before its first step."""
+    loads = [callback for _, callback in net.callbacks_ if isinstance(callback, LoadInitState)]
+    for callback in loads:
+        callback.on_train_begin(net)  # does it once
+    if not loads and not isinstance(net.module, nn.Module):
+        return False
+    constant = _loss_of_constant(net, targets, n_classes)
+    if constant is None:
+        return False
+    some = np.linspace(0, len(targets) - 1, min(len(targets), _ROWS_OF_START)).astype(int)
+    module, device, losses = net.module_, module_device(net.module_), []
+    blocks = X.take(some).blocks(_ROWS_OF_START, dtype=module_dtype(module), device=device)
+    with suppress(Exception):  # of a module or a loss of the user's, which training will raise
+        with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
+            for rows, inputs in blocks:
+                outputs = first_output(net.infer(inputs))
+                y = torch.as_tensor(like_outputs(targets[some][rows], net, outputs)).to(device)
+                losses.append(float(net.get_loss(outputs, y)))
+        return float(np.mean(losses)) < _FAR_BELOW * constant
+    return False
+
+
 class Learning:
     """Follows one training of a net: its steps, its losses, and whether its weights change."""
 
-    def __init__(self, losses: Sequence[float] = (), weights_changed: bool = True) -> None:
+    def __init__(
+        self,
+        losses: Sequence[float] = (),
+        weights_changed: bool = True,
+        *,
+        looks_first: bool = False,
+    ) -> None:
         self.n_steps = 0
         self.losses = list(losses)  # the mean of every epoch
         self.weights_changed = weights_changed
+        self.looks_first = looks_first
+        self.knew = False  # the labels before the first step; only found out if it looks first
         self._hook: Any = None
 
     def begin(self, net: NeuralNet) -> None:
@@ -77,15 +143,24 @@ class Learning:
     @staticmethod
     def explain(error: Exception, net: NeuralNet) -> None:
         """Raise what torch means if it finds nothing to learn."""
+        module = plain_module(net.module_)
+        if "only for scalar outputs" in str(error):
+            raise ValueError(
+                f"The loss of {type(net.criterion_).__name__} is not one number for a batch: pass "
+                "criterion__reduction='mean', or average over the rows."
+            ) from error
         if "does not require grad" not in str(error):
             return
-        module = plain_module(net.module_)
         if not any(parameter.requires_grad for parameter in module.parameters()):
             raise ValueError(
                 f"No weight of {type(module).__name__} can learn: requires_grad is False for all. "
                 "Unfreeze a layer, or pass a record of the network as it is "
                 "(TrainingRecord.from_checkpoints)."
             ) from error
+        raise ValueError(
+            f"The loss does not depend on the weights of {type(module).__name__}. Is there a "
+            "no_grad or a detach in its forward, or in the criterion?"
+        ) from error
 
     def end(self) -> None:
         """Count no more steps."""

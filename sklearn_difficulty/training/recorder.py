@@ -35,7 +35,7 @@ from ..rows.rows import DatasetRows, as_rows
 from .checkpoint_store import CheckpointStore
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
 from .files.folders import folder_of
-from .learning import weight_sums
+from .learning import divergence, weight_sums
 from .sampler_ids import RowIds
 from .skorch_net import collate_fn, head_of
 from .trajectory import Trajectory
@@ -222,6 +222,8 @@ class RecordTraining(Callback):
         """Hand a batch to the collector, or note why that is not possible."""
         head = head_of(net)
         labels = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+        if isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf":  # skorch takes it, too
+            labels = torch.as_tensor(labels)
         if self.row_ids_.problem is None and not has_labels(head, outputs, labels):
             self.row_ids_.problem = "the labels of a batch are not one per row"
         if self.row_ids_.problem is not None:
@@ -269,10 +271,7 @@ class RecordTraining(Callback):
         losses = [b["train_loss"] for b in net.history[-1, "batches"] if "train_loss" in b]
         loss = losses[-1] if losses else 0.0
         if not math.isfinite(loss):
-            raise ValueError(
-                f"The training loss became {loss} in epoch {epoch}: training diverged. "
-                f"Lower the learning rate (lr={net.lr}) or clip the gradients."
-            )
+            raise divergence(loss, 0.0 if self.past_epochs_ else losses[0], epoch, net)
         self.store_.offer(epoch, net.module_)
         if self.mode == "evaluation":
             self._evaluate(net)

@@ -76,7 +76,7 @@ def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:
 
 def warn_of_seen_rows(net: NeuralNet) -> None:
     """Warn if a net's module is an instance that the net has trained before: clones go on there."""
-    if _has_trained_its_module(net):
+    if has_trained_its_module(net):
         warn_caller(
             "The network was fitted before and its module is an instance, so training starts from "
             "weights that have seen rows, and rows that are held out are none: scores come out too "
@@ -87,11 +87,11 @@ def warn_of_seen_rows(net: NeuralNet) -> None:
 
 def keep_trace(net: Any, copy: Any) -> None:
     """Let an unfitted clone of a net know of the weights that it starts from."""
-    if isinstance(net, NeuralNet) and _has_trained_its_module(net):
+    if isinstance(net, NeuralNet) and has_trained_its_module(net):
         copy._has_trained_its_module = True
 
 
-def _has_trained_its_module(net: NeuralNet) -> bool:
+def has_trained_its_module(net: NeuralNet) -> bool:
     """Tell whether the module instance that a net was given holds what the net has learned."""
     if getattr(net, "_has_trained_its_module", False):
         return True
@@ -197,11 +197,12 @@ def matched_to_module(
             with suppress(Exception):
                 net.get_loss(returned, y[: len(outputs)], X=inputs, training=False)
     if isinstance(X, LabelledDataset) and y is not None:
-        X = LabelledDataset(X.dataset, y)
+        X = X.with_labels(y)
     valid = predefined_validation_set(net)
     if valid is not None:
         labels = like_outputs(_validation_targets(net, valid, classes), net, outputs)
-        net.train_split = predefined_split(LabelledDataset(valid, labels))
+        rows = DatasetRows(valid, collate_fn(net))
+        net.train_split = predefined_split(rows.with_targets(labels))
     return X, y, classes
 
 

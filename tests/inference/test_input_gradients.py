@@ -9,6 +9,7 @@ import torch
 from sklearn import config_context
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty.inference.input_gradients import (
@@ -193,6 +194,14 @@ def test_linear_network_depends_on_the_class_alone():
         np.testing.assert_allclose(found.variance, closed_form[labels], rtol=1e-5)
 
 
+def test_undefined_rows_follow_the_order():
+    running = RunningVariance(per_element=False)
+    for _ in range(2):
+        running.update(torch.randn(3, 4), torch.tensor([True, False, False]))
+    scores = running.in_order(torch.tensor([2, 0])).variance_of_gradients("rms")
+    assert scores.isnan().tolist() == [False, True]
+
+
 def test_channels_are_averaged_before_anything_else():
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 1, bias=False))
     g = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
@@ -338,6 +347,45 @@ def test_block_size_and_repetition_change_nothing():
             reader_of(record), as_rows(X), None, formula="rms", batch_size=batch_size
         )
         np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
+
+
+class Padded(Dataset):
+    """Rows of one to five numbers."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return torch.arange(1.0, 2 + index % 5) * (-1) ** index
+
+
+def to_the_longest(items):
+    return nn.utils.rnn.pad_sequence(list(items), batch_first=True)
+
+
+class Summed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, C))
+
+    def forward(self, x):
+        return (self.layers(x[:, :, None]) * (x != 0)[:, :, None]).sum(1)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_padding_is_no_input(formula):
+    module = Summed()
+    record = make_record(module, random_states(module, 3))
+    rows = as_rows(Padded(), collate_fn=to_the_longest)
+    codes = np.arange(10) % C
+
+    def variance(rows, codes, batch_size):
+        reader = reader_of(record, "loss")
+        found = gradient_variance(reader, rows, codes, formula=formula, batch_size=batch_size)
+        return found.variance
+
+    alone = [variance(rows.take([i]), codes[i : i + 1], 1)[0] for i in range(10)]
+    np.testing.assert_allclose(variance(rows, codes, 10), alone, rtol=1e-5)
 
 
 def test_checkpoints_that_exceed_the_memory_budget_are_read_one_by_one():

@@ -6,11 +6,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
+from torch.utils.data import Dataset, Subset
 
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.neighbors import positions_in
 from sklearn_difficulty.inference.probes import find_probes
 from sklearn_difficulty.inference.probing import DepthReadout, NeighborProbes, VotesReadout
+from sklearn_difficulty.inference.trace import OUTPUT
 from sklearn_difficulty.rows.rows import as_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -180,3 +182,63 @@ def test_equal_settings_are_equal_readouts():
     assert VotesReadout(n_neighbors=5) != VotesReadout(n_neighbors=6)
     assert VotesReadout() != DepthReadout()
     assert VotesReadout(probes=["0"]) != VotesReadout(probes=["1"])
+
+
+class Tokens(Dataset):
+    """Rows of token ids, of two to six tokens."""
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return torch.full((2 + index // 5,), 1 + index % 3), index % 3
+
+
+def to_the_longest(items):
+    ids, labels = zip(*items, strict=True)
+    return nn.utils.rnn.pad_sequence(list(ids), batch_first=True), torch.tensor(labels)
+
+
+class Mean(nn.Module):
+    """Embeds tokens, and averages what lies behind a layer over them, without the padding."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.each, self.output = nn.Embedding(4, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, ids):
+        is_token = (ids > 0)[:, :, None]
+        hidden = self.each(self.tokens(ids)).tanh() * is_token
+        return self.output(hidden.sum(1) / is_token.sum(1))
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.output = nn.Embedding(4, 4), nn.Linear(4, 3)
+        layer = nn.TransformerEncoderLayer(4, 1, 4, batch_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, ids):
+        hidden = self.blocks(self.tokens(ids), src_key_padding_mask=ids == 0)
+        return {"logits": self.output(hidden[:, 0])}
+
+
+def test_layers_that_grow_with_a_row_are_left_out_unless_named(record_of):
+    record = record_of(Mean())
+    rows, codes = as_rows(Tokens(), collate_fn=to_the_longest), np.arange(24) % 3
+    readout = VotesReadout(n_neighbors=3, batch_size=4)
+    bank = readout.bank(record, rows, codes, np.arange(24) < 12)
+    assert [probe.name for probe in bank.probes] == ["output", OUTPUT]
+    votes = readout.votes(bank, rows.take(slice(12, None)))
+    assert_array_equal(votes.argmax(axis=1), codes[12:])
+    # Of blocks that attend nothing has one width but what is behind them.
+    found = NeighborProbes().find(record_of(Attending()), rows)
+    assert [probe.name for probe in found] == ["output", OUTPUT]
+    assert len(NeighborProbes(probes=["output"]).find(record, rows)) == 2
+    with pytest.raises(ValueError, match=r"at \['input', 'each'\] have more values for some rows"):
+        NeighborProbes(probes=["each"]).rehearse(record, rows)
+    same_length = as_rows(Subset(Tokens(), range(5)), collate_fn=to_the_longest)
+    bank = readout.bank(record, same_length, codes[:5], np.ones(5, dtype=bool))
+    with pytest.raises(ValueError, match="have 30 values for some rows and 25 for others"):
+        readout.votes(bank, rows.take(slice(12, None)))

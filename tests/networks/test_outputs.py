@@ -49,6 +49,7 @@ STRUCTURES = {
     "tuple after None": lambda logits, hidden: (None, logits, hidden),
     "tuple after a loss": lambda logits, hidden: (hidden.sum(), logits),
     "named tuple with logits": lambda logits, hidden: WithLoss(hidden.sum(), logits, hidden),
+    "nested tuple": lambda logits, hidden: ((logits, hidden), hidden),
     "dict": lambda logits, hidden: {"hidden": hidden, "logits": logits},
     "dataclass": lambda logits, hidden: Output(hidden, logits),
     "model output": lambda logits, hidden: ModelOutput(hidden=hidden, logits=logits),

@@ -64,6 +64,12 @@ def shuffled(items):
     return pad(random.sample(items, len(items)))
 
 
+def of_dicts(items):
+    """Join dicts of token ids and a label, as tokenised data sets yield them, longest first."""
+    items = sorted(items, key=lambda item: -len(item["ids"]))
+    return pad([(item["ids"], item["label"]) for item in items])
+
+
 def first(x):
     return -float(x[0])
 
@@ -197,3 +203,19 @@ def test_collate_fn_that_fails_raises_its_own_error():
     for wrapper in (FollowedCollate, InputsInOrder):
         with pytest.raises(LookupError, match="no such file"):
             wrapper(fails)(ITEMS)
+
+
+def test_dicts_that_hold_their_labels():
+    items = [{"ids": x, "label": y} for x, y in ITEMS]
+    rows = DatasetRows(Items(items), of_dicts)
+    assert rows.labels().tolist() == LABELS
+    relabelled = rows.with_targets(np.arange(6))
+    batch = FollowedCollate(of_dicts)([relabelled[i] for i in range(6)])
+    assert batch.order.tolist() == batch[1].tolist() == LONGEST_FIRST
+    read = np.full(6, np.nan)
+    for positions, inputs in rows.blocks(4, **CPU):
+        read[positions] = inputs[:, 0]
+    assert read.tolist() == IN_ORDER
+    assert DatasetRows(Items(items)).with_targets(np.arange(6))[0] == (items[0], 0)
+    of_pairs = DatasetRows(Items(items), lambda pairs: pad([(x["ids"], y) for x, y in pairs]))
+    assert of_pairs.with_targets(np.arange(6))[1] == (items[1], 1)  # as skorch makes them of y

@@ -6,11 +6,12 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from torch.utils.data import IterableDataset, Subset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from sklearn_difficulty._arrays import to_numpy
 from sklearn_difficulty.rows.checked import nonfinite_rows
@@ -253,3 +254,46 @@ def test_a_data_loader_is_not_a_dataset():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(3, 2)))
     with pytest.raises(TypeError, match="pass its dataset"):
         as_rows(loader)
+
+
+class Labelled(Dataset):
+    def __init__(self, labels):
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return torch.zeros(2), self.labels[index]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, None, 0], r"Input y of the Dataset contains no label .* first \[2\]"),
+        (["a", "b", None, "a"], r"contains no label .* first \[2\]"),
+        ([0, 1, "b", 0], "y of the Dataset mixes strings and other labels"),
+    ],
+)
+def test_labels_of_a_dataset_that_cannot_be_joined(labels, message):
+    with pytest.raises(ValueError, match=message):
+        as_rows(Labelled(labels)).labels()
+
+
+def test_frames_that_are_not_there_yet():
+    with pytest.raises(TypeError, match=r"X is a LazyFrame.*pass X\.collect\(\)"):
+        as_rows(pl.DataFrame(X).lazy())
+
+
+class Exhausted(Labelled):
+    def __getitem__(self, index):
+        return next(iter([])) if index == 3 else super().__getitem__(index)
+
+
+def test_item_that_ends_an_iterator_does_not_end_the_epoch():
+    rows = as_rows(Exhausted([0, 1, 1, 0]))
+    with pytest.raises(RuntimeError, match="Item 3 of the Exhausted raised a StopIteration"):
+        rows.labels()
+    relabelled = rows.with_targets(np.arange(4))
+    with pytest.raises(RuntimeError, match="Item 3 of the Exhausted"):
+        relabelled[3]

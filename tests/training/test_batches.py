@@ -154,6 +154,18 @@ def test_lone_row_that_cannot_be_normed(make_net, data, n, batch_size, which):
     MarginScorer(make_net(batch_size=batch_size)).fit(X, y)  # without norm it is a row like others
 
 
+class Squeezed(Tiny):
+    def forward(self, x):
+        return super().forward(x).squeeze()
+
+
+def test_lone_row_that_loses_its_axis(make_net, data):
+    net = make_net(Squeezed, batch_size=47, callbacks=[NeverTrain()])
+    message = r"last batch of the 48 rows .* Squeezed does not take .* shape \(3,\) for 1 row"
+    with pytest.raises(ValueError, match=message):
+        MarginScorer(net).fit(*data)
+
+
 @BACKENDS
 def test_lone_row_of_members(make_net, data, backend):
     net = make_net(Normed, batch_size=23, callbacks=[NeverTrain()])

@@ -6,13 +6,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint, LoadInitState
 from small_nets import NeverTrain, Tiny
 from torch import nn
 
-from sklearn_difficulty import TrainingRecord
-from sklearn_difficulty.training import RecordTraining
+from sklearn_difficulty import TrainingDynamicsScorer, TrainingRecord
+from sklearn_difficulty.training import RecordTraining, ResampledEnsemble
 from sklearn_difficulty.training.learning import weight_sums
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -41,6 +42,16 @@ class Frozen(Tiny):
         self.requires_grad_(False)
 
 
+class Detached(Tiny):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class TwoLayersWithoutBounds(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.Linear(8, 3))
+
+
 NO_STEP = {
     "no epoch": ({"max_epochs": 0}, "max_epochs=0: no epoch would run"),
     "fewer than none": ({"max_epochs": -1}, "max_epochs=-1: no epoch would run"),
@@ -55,6 +66,8 @@ NO_STEP = {
     ),
     "accumulating": ({"cls": Accumulating}, "SGD was not asked for one in 12 batches"),
     "frozen": ({"module": Frozen}, "No weight of Frozen can learn: requires_grad is False"),
+    "detached": ({"module": Detached}, "does not depend on the weights of Detached"),
+    "a loss per row": ({"criterion__reduction": "none"}, "CrossEntropyLoss is not one number"),
 }
 
 
@@ -145,6 +158,61 @@ def test_a_balanced_sampler_raises_no_alarm(make_net):
     drawn = [*range(40), *range(1960, 2000)]
     settings = {"max_epochs": 100, "lr": 0.5, "batch_size": 80}
     assert fit(make_net(iterator_train__sampler=drawn, **settings), X, y) == []
+
+
+@pytest.mark.parametrize("backend", ["joblib", "stacked"])
+@pytest.mark.parametrize(
+    ("scale", "lr", "message"),
+    [
+        (1, 1e12, r"became .* in epoch \d+: training diverged"),
+        (1e37, 0.01, "in the first batch, before any step: values of X"),
+    ],
+)
+def test_values_that_overflow_are_no_divergence(make_net, data, backend, scale, lr, message):
+    net = make_net(module=TwoLayersWithoutBounds, lr=lr, max_epochs=8)
+    ensemble = ResampledEnsemble(net, n_members=2, train_size=0.5, backend=backend)
+    for estimator in (TrainingDynamicsScorer(net), ensemble):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(scale * data[0], data[1])
+
+
+def warned_of_knowing(estimator, X, y):
+    """Return how often a fit warns of weights that come from its rows."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(X, y)
+    return sum("weights come from these rows" in str(w.message) for w in caught)
+
+
+def test_weights_that_fit_before_the_first_step(make_net, flowers, tmp_path):
+    X, y = flowers[0] - flowers[0].mean(axis=0), np.unique(flowers[1], return_inverse=True)[1]
+    fitted = make_net(module=Tiny(), max_epochs=60, lr=0.3).fit(X, y)
+    saved = Checkpoint(dirname=tmp_path, monitor=None)
+    make_net(max_epochs=60, lr=0.3, callbacks=[saved]).fit(X, y)
+    nets = {
+        "clone": clone(fitted),
+        "handed on": make_net(module=fitted.module_),
+        "loaded": make_net(callbacks=[LoadInitState(saved)]),
+    }
+    for net in nets.values():
+        net.set_params(max_epochs=1)
+        assert warned_of_knowing(TrainingDynamicsScorer(net), X, y) == 1
+        assert warned_of_knowing(ResampledEnsemble(net, n_members=2, train_size=0.5), X, y) == 1
+    for net in (fitted, make_net(module=Tiny()), make_net()):  # said in other words; fresh weights
+        assert warned_of_knowing(TrainingDynamicsScorer(net), X, y) == 0
+    other_labels = np.random.default_rng(0).permutation(y)
+    assert warned_of_knowing(TrainingDynamicsScorer(nets["clone"]), X, other_labels) == 0
+
+
+def test_regressor_that_fits_before_the_first_step(make_net, data):
+    X = data[0]
+    settings = {"cls": NeuralNetRegressor, "criterion": nn.MSELoss}
+    targets = X[:, :3] @ np.eye(3, dtype=np.float32)
+    fitted = make_net(module=Tiny(), max_epochs=300, lr=0.3, **settings).fit(X, targets)
+    net = make_net(module=fitted.module_, **settings)
+    assert warned_of_knowing(TrainingDynamicsScorer(net, measure="loss"), X, targets) == 1
+    net = make_net(module=Tiny(), **settings)
+    assert warned_of_knowing(TrainingDynamicsScorer(net, measure="loss"), X, targets) == 0
 
 
 def test_sums_see_any_change():

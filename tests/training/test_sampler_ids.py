@@ -506,6 +506,16 @@ def test_collate_fn_that_sorts_its_rows_is_followed(echo, marked, mode, settings
     assert_own(trajectory_of(net.fit(Pairs(*marked), None)), *marked)
 
 
+def with_array(items):
+    inputs, labels = default_collate(items)
+    return inputs, labels.numpy()
+
+
+def test_labels_may_come_as_an_array(echo, marked):
+    net = echo(recorder=RecordTraining(keep_logits=True), iterator_train__collate_fn=with_array)
+    assert_own(trajectory_of(net.fit(Pairs(*marked), None)), *marked)
+
+
 class Named(NamedTuple):
     inputs: torch.Tensor
     labels: torch.Tensor

@@ -24,7 +24,7 @@ from ...rows.rows import Rows, as_rows, as_view
 from ..default import default_network_for
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
-from ..learning import warn_of_members
+from ..learning import knows_already, warn_of_knowing, warn_of_members
 from ..skorch_net import (
     collate_fn,
     is_regression,
@@ -295,6 +295,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         untrained = untrained_record(initialized, classes, view)
         assert untrained.classes_ is not None
         classes, targets = among_columns(classes, targets, len(untrained.classes_))
+        if knows_already(initialized, rows, targets, len(classes)):
+            warn_of_knowing(net)
         if isinstance(net.module, nn.Module):
             warn_caller(
                 "The network's module is an instance, so every member starts from its weights: "

@@ -13,7 +13,7 @@ from skorch import NeuralNet
 
 from ..._randomness import isolated_rng
 from ..._warnings import locate, located
-from ..learning import Learning, member_sums
+from ..learning import Learning, divergence, member_sums
 from ..record import TrainingRecord
 from .member import Arrays, Pool, read_member
 from .stack import Positions, Stack, initialized, quiet_vmap
@@ -50,7 +50,7 @@ def train_stack(
         for n_epochs in range(1, stack.net.max_epochs + 1):
             with located(f"in epoch {n_epochs}, {members}"):
                 losses = _train_epoch(stack, rows, loaders, optimizer, schedules)
-            _refuse_divergence(losses[-1][0], n_epochs, stack.net, numbers)
+            _refuse_divergence(losses[-1][0], losses[0][0], n_epochs, stack.net, numbers)
             epoch_losses.append(_mean(losses))
             _step(schedules, "epoch")
             total = total + stack.probabilities(held_out).astype(np.float64)
@@ -113,15 +113,12 @@ def _step(schedules: Sequence[tuple[str, Any]], moment: str) -> None:
 
 
 def _refuse_divergence(
-    losses: torch.Tensor, epoch: int, net: NeuralNet, numbers: Sequence[int]
+    losses: torch.Tensor, first: torch.Tensor, epoch: int, net: NeuralNet, numbers: Sequence[int]
 ) -> None:
     """Raise if a loss is not finite, and name the members."""
     bad = torch.nonzero(~torch.isfinite(losses))[:, 0].tolist()
     if bad:
-        error = ValueError(
-            f"The training loss became {float(losses[bad[0]])} in epoch {epoch}: training "
-            f"diverged. Lower the learning rate (lr={net.lr}) or clip the gradients."
-        )
+        error = divergence(float(losses[bad[0]]), float(first[bad[0]]), epoch, net)
         which = f"member{'s' * (len(bad) > 1)} {_listed([numbers[k] for k in bad])}"
         locate(error, f"in epoch {epoch}, in {which} of the ensemble")
         raise error

