@@ -7,12 +7,13 @@ what a fit has to hold, beside the rows themselves and what the libraries take:
 
 - trajectories: six numbers of four bytes per row and epoch, and eight times the outputs of an epoch
   (or of 64 MiB) while they are made of them;
-- probabilities: four bytes per row and class, three times;
+- members: a copy of their rows, and probabilities, four bytes per row and class, three times;
 - neighbours: scikit-learn's `working_memory`, set to 256 MiB here, and 12 bytes per row, neighbour
   and probe;
 - a fixed part, what the same fit takes with `FEW` rows.
 """
 
+import math
 import warnings
 from itertools import pairwise
 
@@ -75,7 +76,7 @@ def model_mib(name, kind, n):
     of_classes = 4 * SHAPES[kind][1] * n
     n_bytes = 0
     if name.startswith("label errors"):
-        n_bytes += 3 * of_classes
+        n_bytes += 3 * of_classes + 4 * math.prod(SHAPES[kind][0]) * n
     else:
         n_bytes += 24 * EPOCHS * n + 8 * min(2**26, of_classes)
     if name not in ("dynamics", "label errors"):

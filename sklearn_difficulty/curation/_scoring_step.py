@@ -24,9 +24,9 @@ from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.rows import as_rows
 from ..scorers._trained_source import is_trained
-from ..training.config_hash import training_fingerprint
 from ..training.files.folders import check_writable, folder_of
 from ..training.files.tensors import content_digest
+from ..training.fingerprints.config_hash import training_fingerprint
 
 # Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
 _FOR_EXAMPLE = {

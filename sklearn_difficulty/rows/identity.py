@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """RowsFingerprint: by which a record tells whether it is given the rows that it was trained on.
 
-Quick, and deaf to the floating type of a copy; `training.config_hash.fingerprint` reads every byte.
+Quick, and deaf to the floating type of a copy; `training.fingerprints` read every byte.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from ..._warnings import warn_caller
-from ..config_hash import fingerprint
 from ..files.folders import check_writable, write_atomically
+from ..fingerprints.config_hash import fingerprint
 
 _FORMAT = "1"
 Layout = tuple[tuple[int, ...], str]  # shape and type of an array

@@ -27,7 +27,7 @@ from skorch import NeuralNet
 from ..._progress import Task
 from ..._randomness import is_alone, one_thread
 from ..._warnings import located
-from ..config_hash import fingerprint, training_fingerprint
+from ..fingerprints.config_hash import fingerprint, training_fingerprint
 from .cache import Layout, MemberStore
 from .member import Arrays, Pool, train_member
 from .stack_training import train_stack

@@ -18,10 +18,10 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from sklearn_difficulty.training import code_reading
-from sklearn_difficulty.training.config_hash import fingerprint, training_fingerprint
+from sklearn_difficulty.training.fingerprints import code_reading
+from sklearn_difficulty.training.fingerprints.config_hash import fingerprint, training_fingerprint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 SERVER = """
 import contextvars, dataclasses, enum, functools, json, os, sys, threading, types, weakref
@@ -34,7 +34,7 @@ from skorch.callbacks import Callback, LRScheduler
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
-from sklearn_difficulty.training.config_hash import training_fingerprint
+from sklearn_difficulty.training.fingerprints.config_hash import training_fingerprint
 
 names = dict(globals())
 numbers = [int(n) for n in sys.argv[1:]]

@@ -22,9 +22,9 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from sklearn_difficulty.training.config_hash import fingerprint, training_fingerprint
+from sklearn_difficulty.training.fingerprints.config_hash import fingerprint, training_fingerprint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 USER_CODE = """
 from functools import wraps
@@ -84,7 +84,7 @@ import torch
 from torch import nn
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, LRScheduler
-from sklearn_difficulty.training.config_hash import fingerprint, training_fingerprint
+from sklearn_difficulty.training.fingerprints.config_hash import fingerprint, training_fingerprint
 
 def digests(folder):
     sys.modules.pop("user_code", None), sys.modules.pop("helpers", None)

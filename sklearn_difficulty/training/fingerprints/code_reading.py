@@ -25,7 +25,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 _OURS = __name__.partition(".")[0]
-_OUR_FOLDER = str(Path(__file__).resolve().parents[1])
+_OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 # Whoever calls these can depend on files, or on code, that no name shows: as methods ...
 _METHODS_THAT_READ = frozenset(
     "open fdopen load_file load_from_checkpoint load_state_dict_from_url loadmat loadtxt "

@@ -28,8 +28,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 from torch.utils.hooks import RemovableHandle
 
-from .._randomness import isolated_rng
-from ..networks.forward import plain_module
+from ..._randomness import isolated_rng
+from ...networks.forward import plain_module
 from .code_reading import is_own
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
