@@ -172,4 +172,4 @@ def _check_scores_and_groups(
             f"groups must lie in 0, ..., {n_groups - 1}, got values from {groups.min()} to "
             f"{groups.max()}."
         )
-    return scores, groups
+    return scores, groups.astype(np.intp, copy=False)
