@@ -170,7 +170,7 @@ def test_blocks_name_their_rows(n_workers):
     rows = DatasetRows(Items(ITEMS), longest_first)
     read = np.full(6, np.nan)
     for positions, inputs in rows.blocks(4, **CPU):
-        read[positions] = inputs["x"][:, 0]
+        read[positions] = inputs["x"][:, 0].numpy()
     assert read.tolist() == IN_ORDER
     assert rows.labels().tolist() == LABELS
     loader = DataLoader(
@@ -214,7 +214,7 @@ def test_dicts_that_hold_their_labels():
     assert batch.order.tolist() == batch[1].tolist() == LONGEST_FIRST
     read = np.full(6, np.nan)
     for positions, inputs in rows.blocks(4, **CPU):
-        read[positions] = inputs[:, 0]
+        read[positions] = inputs[:, 0].numpy()
     assert read.tolist() == IN_ORDER
     assert DatasetRows(Items(items)).with_targets(np.arange(6))[0] == (items[0], 0)
     of_pairs = DatasetRows(Items(items), lambda pairs: pad([(x["ids"], y) for x, y in pairs]))
