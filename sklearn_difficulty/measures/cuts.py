@@ -93,7 +93,8 @@ def noise_cuts(
         for total in (n_dropped, wrong):
             shares = np.divide(n_found, total, out=np.full_like(n_found, np.nan), where=total > 0)
             # A rounded sum may be larger than its number of terms.
-            half = Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
+            with np.errstate(over="ignore"):  # of totals next to nothing
+                half = Z * np.sqrt(np.maximum(0, shares * (1 - shares)) / total)
             low, high = np.fmin.reduce(shares - half), np.fmax.reduce(shares + half)
             values += [shares[0], np.maximum(0, low), np.minimum(1, high)]
         table[i] = tuple(values)

@@ -115,9 +115,11 @@ def epoch_statistics(logits: ArrayLike, labels: ArrayLike) -> EpochStatistics:
     np.put_along_axis(others, given, -np.inf, axis=2)
     error = p.copy()
     np.put_along_axis(error, given, p_given[:, :, None] - 1, axis=2)
+    with np.errstate(invalid="ignore"):
+        margin = np.take_along_axis(z, given, axis=2)[:, :, 0] - others.max(axis=2)
     statistics = EpochStatistics(
         probability=p_given,
-        margin=np.take_along_axis(z, given, axis=2)[:, :, 0] - others.max(axis=2),
+        margin=margin,
         loss=-np.take_along_axis(log_p, given, axis=2)[:, :, 0],
         el2n=np.linalg.norm(error, axis=2),
         entropy=entr(p).sum(axis=2),
@@ -168,6 +170,8 @@ def mean_over_epochs(values: ArrayLike, counts: ArrayLike | None = None) -> NDAr
     weights = np.ones_like(x) if counts is None else as_floats(counts, "counts")
     if weights.shape != x.shape:
         raise ValueError(f"values and counts differ in shape: {x.shape} and {weights.shape}.")
+    if (weights < 0).any():
+        raise ValueError(f"counts must not be negative; the smallest is {np.nanmin(weights):g}.")
     seen = ~np.isnan(x)
     weights = np.where(seen, weights, 0.0)
     total = weights.sum(axis=0)

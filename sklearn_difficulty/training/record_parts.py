@@ -110,7 +110,8 @@ def parts_of_net(net: NeuralNet, classes: Any) -> RecordParts:
 
 def trajectory_of_logits(history: Any, y: Any, classes: Any) -> tuple[Trajectory, Any]:
     """Return the trajectory of logits (n_epochs, n_rows, n_classes), and the columns' classes."""
-    logits = as_numbers(history, "history").astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what becomes infinite is undefined
+        logits = as_numbers(history, "history").astype(np.float32, copy=False)
     y = as_labels(y)
     is_history = logits.ndim == 3 and logits.shape[2] > 1 and 0 not in logits.shape
     if not is_history or y.shape != logits.shape[1:2]:
