@@ -36,6 +36,7 @@ from .value_digest import UnreadableError, ValueDigest, refusal
 
 _OURS = __name__.partition(".")[0]
 # These are seeded anew for every training, so that their state does not matter.
+# Bound methods, which their stubs call functions.
 _SEEDED = (np.random.random.__self__, random.random.__self__)  # type: ignore[attr-defined]
 # Python's own notes, such as the number of the line where a class begins.
 _NOTES = frozenset(
