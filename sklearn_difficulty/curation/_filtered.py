@@ -21,6 +21,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._reprs import ShowsFindings
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -45,7 +46,7 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
+class BaseFiltered(ShowsFindings, MetaEstimatorMixin, BaseEstimator, ABC):
     """Base of the estimators that train another one on the rows that a scorer leaves.
 
     Subclasses say what None stands for, which rows are suspect, and how they are acted upon.
@@ -251,6 +252,9 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")
+
+    def _found(self) -> str:
+        return f"{len(self.dropped_indices_)} of {len(self.difficulty_)} rows dropped"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from .._reprs import ShowsFindings
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -31,7 +32,7 @@ from ._selection import column, rows_to_drop, take
 __all__ = ["DifficultyFilter"]
 
 
-class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
+class DifficultyFilter(ShowsFindings, MetaEstimatorMixin, BaseEstimator):
     """Leave out the rows that a scorer finds hard: a sampler for imbalanced-learn's Pipeline.
 
     Such a pipeline resamples rows while it is fitted, and passes rows through when it predicts, so
@@ -196,6 +197,12 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         with suppress(ValueError):  # known to scikit-learn once imbalanced-learn is imported
             mapping.add(caller="fit_resample", callee="fit")
         return MetadataRouter(owner=self).add(scorer=self.scorer, method_mapping=mapping)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "sample_indices_")
+
+    def _found(self) -> str:
+        return f"{len(self.dropped_indices_)} of {len(self.difficulty_)} rows left out"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

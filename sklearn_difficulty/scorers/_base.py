@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._randomness import alone
+from .._reprs import ShowsFindings
 from .._warnings import warn_caller
 from ..rows.rows import Rows, as_view
 from ..training.record import TrainingRecord
@@ -23,7 +24,7 @@ from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_t
 from ._unseen_rows import ScoresUnseenRows
 
 
-class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator):
+class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows, BaseEstimator):
     """Base of the scorers: larger = harder, one training, the rows' order kept.
 
     A scorer has a source of trained networks (`_trained_source`) and turns what comes from there
@@ -160,6 +161,11 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "difficulty_")
+
+    def _found(self) -> str:
+        hardest = np.argsort(-self.difficulty_, kind="stable")[:3].tolist()
+        undefined = f", {self.n_undefined_} undefined" if self.n_undefined_ else ""
+        return f"{len(self.difficulty_)} rows{undefined}, the hardest are {hardest}"
 
     def __sklearn_clone__(self) -> BaseDifficultyScorer:
         copy = super().__sklearn_clone__()

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
+from ..._reprs import ShowsFindings
 from ..._warnings import located, warn_caller
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
@@ -51,7 +52,7 @@ __all__ = ["ResampledEnsemble"]
 _STACK_TO_LOSE = 10  # members, if the process is killed
 
 
-class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
+class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, BaseEstimator):
     r"""Train many networks, each on a random part of the rows, and ask each about all rows.
 
     What every network says about rows that it was, and was not, trained on is the material of
@@ -372,6 +373,13 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")
+
+    def _found(self) -> str:
+        n_members, n = self.masks_.shape
+        return (
+            f"{n_members} members on parts of {n} rows, right about {self.train_accuracy_:.1%} of "
+            "those that they were trained on"
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
