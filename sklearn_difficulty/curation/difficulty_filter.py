@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
 from ._scoring_step import (
     CONSTRAINTS,
@@ -32,7 +33,7 @@ from ._selection import column, rows_to_drop, take
 __all__ = ["DifficultyFilter"]
 
 
-class DifficultyFilter(ShowsFindings, MetaEstimatorMixin, BaseEstimator):
+class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Leave out the rows that a scorer finds hard: a sampler for imbalanced-learn's Pipeline.
 
     Such a pipeline resamples rows while it is fitted, and passes rows through when it predicts, so
@@ -122,6 +123,7 @@ class DifficultyFilter(ShowsFindings, MetaEstimatorMixin, BaseEstimator):
         self.threshold = threshold
         self.quadrants = quadrants
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, **params: Any) -> DifficultyFilter:
         """Score the rows and decide which to keep.
 
@@ -147,7 +149,8 @@ class DifficultyFilter(ShowsFindings, MetaEstimatorMixin, BaseEstimator):
         check_scorer(self.scorer, needed, quadrants)
         if _routing_enabled():
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
-        self.scorer_ = fitted_scorer(self.scorer, X, y, params)
+        with root_task(self, 1) as progress:
+            self.scorer_ = fitted_scorer(self.scorer, X, y, params, progress=progress)
         warn_of_single_training(self.scorer_, needed)
         self.difficulty_ = self.scorer_.difficulty_
         has_classes = getattr(self.scorer_, "classes_", None) is not None

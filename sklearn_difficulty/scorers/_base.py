@@ -107,6 +107,8 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
             targets = self._train(rows, y, view, groups, progress)
             with alone():
                 self._read_training_rows(view, targets, progress)
+        if self.verbose:
+            print(f"{type(self).__name__}: {self._found()}")
         return self
 
     def set_params(self, **params: Any) -> BaseDifficultyScorer:

@@ -153,8 +153,7 @@ class EnsembleTraining:
             targets = self._targets_of_its_rows(ensemble, X, y)
         else:
             ensemble = self.untrained()
-            with progress.subtask("train", ensemble.n_members) as training:
-                targets = ensemble._train(X, y, view, groups, training)
+            targets = ensemble._train(X, y, view, groups, progress)
         kept = {
             "ensemble_": ensemble,
             "estimator_": ensemble.estimator_,

@@ -271,7 +271,7 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         # A fit that fails half-way leaves nothing of the one before it.
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
-        with root_task(self, self.n_members) as progress:
+        with root_task(self, 1) as progress:
             joined_by = collate_fn(self.estimator)
             rows = as_rows(X, collate_fn=joined_by, estimator=self)
             if rows.has_columns:
