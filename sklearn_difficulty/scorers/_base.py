@@ -16,10 +16,10 @@ from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._randomness import alone
 from .._reprs import ShowsFindings
 from .._warnings import warn_caller
-from ..rows.rows import Rows, as_view
+from ..rows.rows import DatasetRows, Rows, as_view
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES, keep_trace
+from ..training.skorch_net import NET_TYPES, keep_trace, refuse_other_estimators
 from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_tuning
 from ._unseen_rows import ScoresUnseenRows
 
@@ -98,6 +98,7 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         self : object
             With `difficulty_`, one score per row of X.
         """
+        refuse_other_estimators(self)
         self._validate_params()
         self._forget()
         with root_task(self, 2) as progress:
@@ -143,6 +144,11 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         """Keep what the source has trained or taken, and return the rows' targets."""
+        if y is None and not isinstance(X, DatasetRows):
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Only a "
+                "Dataset that yields (x, y) can do without."
+            )
         self._check_size(len(X))
         trained = self._trained_source().obtain(X, y, view, groups, progress)
         for name, value in trained.attributes.items():

@@ -30,6 +30,7 @@ from ..skorch_net import (
     collate_fn,
     is_regression,
     keep_trace,
+    refuse_other_estimators,
     refuse_values_out_of_range,
     warn_of_seen_rows,
 )
@@ -267,6 +268,7 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         self : object
             Fitted.
         """
+        refuse_other_estimators(self)
         self._validate_params()
         # A fit that fails half-way leaves nothing of the one before it.
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
