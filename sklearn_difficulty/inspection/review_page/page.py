@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _num_samples
 
+from ..._arrays import to_numpy
 from ..._parameters import check_parameters
 from ...measures.review import ReviewPlan
-from ..displays._checks import as_array
 from ..review import report_fingerprint
 from .content import Content, content_of, nearest_rows
 from .findings import findings_of
@@ -78,13 +77,13 @@ class ReviewPage:
     title : str, default=None
         What stands at the top.
     random_state : int, RandomState instance or None, default=None
-        Draws the plan, and the order of its rows.
+        Draws the plan.
 
     Attributes
     ----------
     plan_ : ReviewPlan or None
-        The rows of the plan and their weights, in the order in which the page shows them: a random
-        one, so that those reviewed first are a random part. None without error probabilities.
+        The rows of the plan and their weights, in the order in which the page shows them. None
+        without error probabilities.
 
     See Also
     --------
@@ -236,15 +235,13 @@ class ReviewPage:
         return content_of(show, self._findings.given, n_classes, **settings)
 
     def _drawn_plan(self, scorer: Any, plan: Any, random_state: Any) -> ReviewPlan | None:
-        """Return the plan with its rows in random order."""
-        random = check_random_state(random_state)
-        if isinstance(plan, Integral):
-            if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
-                return None
-            plan = scorer.review_plan(int(plan), random_state=random)
-        rows, weight = as_array(plan.rows), as_array(plan.weight)
-        order = random.permutation(len(rows))
-        return ReviewPlan(rows[order], weight[order])
+        """Return the plan, if there can be one, in the order in which its rows are shown."""
+        if isinstance(plan, ReviewPlan):
+            return plan
+        if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
+            return None
+        drawn: ReviewPlan = scorer.review_plan(int(plan), random_state=random_state)
+        return drawn
 
     def _worth_a_look(self, max_rows: int) -> NDArray[np.int64]:
         """Return the rows that are shown with more than numbers: the plan, then the hardest."""
@@ -276,7 +273,7 @@ def _names_of(classes: NDArray[Any], names: Any) -> list[str]:
 
 def _ids(ids: Any, n: int) -> list[str]:
     """Return what rows are called as texts."""
-    called = [str(name) for name in as_array(ids).tolist()]
+    called = [str(name) for name in np.asarray(to_numpy(ids)).tolist()]
     if len(called) != n:
         raise ValueError(f"ids holds {len(called)} names, and there are {n} rows.")
     return called
