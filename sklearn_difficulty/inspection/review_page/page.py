@@ -101,13 +101,16 @@ class ReviewPage:
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import cross_val_predict
+    >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sklearn_difficulty import LabelErrorScorer
     >>> from sklearn_difficulty.datasets import make_label_noise
     >>> from sklearn_difficulty.inspection import ReviewPage
     >>> X, y = load_digits(return_X_y=True)
     >>> y_noisy, _ = make_label_noise(y, rate=0.1, random_state=0)
-    >>> scorer = LabelErrorScorer(random_state=0).fit(X, y_noisy)
-    >>> page = ReviewPage(scorer, X, y_noisy, show=X.reshape(-1, 8, 8), random_state=0)
+    >>> P = cross_val_predict(KNeighborsClassifier(), X, y_noisy, method="predict_proba")
+    >>> scorer = LabelErrorScorer("precomputed").fit(P, y_noisy)
+    >>> page = ReviewPage(scorer, P, y_noisy, show=X.reshape(-1, 8, 8), random_state=0)
     >>> len(page.plan_.rows)
     100
 

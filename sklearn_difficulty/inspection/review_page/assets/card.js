@@ -140,7 +140,7 @@ function findings(report, decisions, position, isHidden) {
   const { suggested, confidence, error, difficulty } = report.columns;
   const lines = [["given label", givenName(report, position)]];
   if (isHidden) {
-    lines.push(["found", "hidden until you have decided, so that it is your judgement"]);
+    lines.push(["suggested", "hidden until you have decided, so that the judgement is yours"]);
   } else {
     if (suggested) {
       const better = betterClass(report, position);

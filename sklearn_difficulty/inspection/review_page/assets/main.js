@@ -33,7 +33,12 @@ async function start() {
       const n = queued(report, decisions, name, view.cut).length;
       byId(`count-${name}`).textContent = n.toLocaleString("en");
     }
-    byId("expected").textContent = readable(expectation(report, view.cut));
+    const isBlind = report.plan.listed.some((position) => decisions.isHidden(position));
+    byId("expected").textContent =
+      expectation(report, view.cut) +
+      (isBlind
+        ? " Rows of the plan that are still to be judged are left out of the suspects."
+        : "");
     drawPairs(report, pairCounts(report, decisions, view.cut), view.pair, (pair) => {
       view.pair = pair;
       if (pair !== null) {
@@ -244,6 +249,9 @@ async function start() {
   showProgress();
   recount();
   relist();
+  if (window === window.parent) {
+    list.box.focus({ preventScroll: true });
+  }
   if (restored) {
     say(`${counted(restored, "decision")} from before, kept by this browser.`);
   }
