@@ -33,6 +33,9 @@ class Content(Protocol):
     def of(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         """Return it for some rows, in their order."""
 
+    def details(self, rows: NDArray[np.int64], n_bytes: int) -> dict[str, Any]:
+        """Return more of the first of some rows, as much as fits into so many bytes."""
+
 
 def content_of(
     show: Any, given: NDArray[np.int64], n_classes: int, *, size: int, names: Any

@@ -74,6 +74,10 @@ def findings_of(scorer: Any, X: Any, y: Any) -> Findings:
             "ReviewPage needs a fitted scorer with difficulty_, such as LabelErrorScorer; "
             f"{type(scorer).__name__} has none."
         )
+    if getattr(scorer, "classes_", ()) is None:
+        raise ValueError(
+            f"This {type(scorer).__name__} was fitted with a regressor, and a page reviews classes."
+        )
     differs = difference(scorer, X, y)
     if differs is not None:
         raise ValueError(
@@ -86,10 +90,6 @@ def findings_of(scorer: Any, X: Any, y: Any) -> Findings:
         raise ValueError(f"y has {len(labels)} labels, and there are {len(difficulty)} rows.")
     classes = getattr(scorer, "classes_", None)
     if classes is None:
-        if hasattr(scorer, "classes_"):
-            raise ValueError(
-                f"{type(scorer).__name__} was fitted with a regressor, and a page reviews classes."
-            )
         classes = np.unique(labels)
     suggested = getattr(scorer, "suggested_label_", None)
     names = getattr(scorer, "quadrant_names_", None)

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 from ..._arrays import to_numpy
 from ..._parameters import check_parameters
 from ...measures.review import ReviewPlan
+from ..displays import _checks as checks
 from ..review import report_fingerprint
 from .content import Content, content_of, nearest_rows
 from .findings import findings_of
@@ -62,7 +63,8 @@ class ReviewPage:
         Of how many of the hardest rows the file holds more than numbers, besides the plan and the
         neighbours of both.
     thumbnail_size : int, default=64
-        Longest side of pictures, in pixels. Larger ones show details, and take space.
+        Longest side of pictures, in pixels. The selected row is shown up to four times as large,
+        as long as `max_bytes` has room.
     class_names : sequence of str, or dict, default=None
         What classes are called: in the order of `classes_`, or by class.
     blind : bool, default=True
@@ -211,7 +213,7 @@ class ReviewPage:
         in_plan = self._planned[:_NOTEBOOK_ROWS]
         rest = order[~np.isin(order, in_plan)][: _NOTEBOOK_ROWS - len(in_plan)]
         listed = order[np.isin(order, np.concatenate([in_plan, rest]))]
-        page = escape(self._writer.document(listed).decode("utf-8"))
+        page = escape(self._writer.document(listed, with_details=False).decode("utf-8"))
         said = " ".join(self._findings.sentences())
         if len(listed) < len(order):
             said += f" Here are {len(listed)} of them; page.write(path) has all."
@@ -240,6 +242,7 @@ class ReviewPage:
     def _drawn_plan(self, scorer: Any, plan: Any, random_state: Any) -> ReviewPlan | None:
         """Return the plan, if there can be one, in the order in which its rows are shown."""
         if isinstance(plan, ReviewPlan):
+            checks.positions(plan.rows, "plan.rows", len(self._findings.given))
             return plan
         if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
             return None

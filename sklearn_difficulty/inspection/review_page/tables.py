@@ -54,13 +54,20 @@ class Table:
         ]
         return {"table": {"numbers": numbers, "categories": categories}}
 
-    def space(self) -> NDArray[np.float32]:
+    def details(self, rows: NDArray[np.int64], n_bytes: int) -> dict[str, Any]:
+        """Return nothing: the values are all there is."""
+        return {}
+
+    def space(self) -> NDArray[np.float32] | None:
         """Return standardised numbers, and an indicator for each level of a category."""
-        parts = [np.nan_to_num(StandardScaler().fit_transform(self._matrix))]
+        known = ~np.isnan(self._matrix).all(axis=0)
+        parts = []
+        if known.any():
+            parts.append(np.nan_to_num(StandardScaler().fit_transform(self._matrix[:, known])))
         for _, levels, codes in self._categories:
             if len(levels) <= _MOST_LEVELS:
-                parts.append(np.eye(len(levels))[codes])
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+                parts.append(np.eye(len(levels), dtype=np.float32)[codes])
+        return np.concatenate(parts, axis=1, dtype=np.float32) if parts else None
 
     def _usual(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the median of every number in every class, and how far values lie from it."""

@@ -25,6 +25,10 @@ class Texts:
         """Return what the page holds of some rows."""
         return {"texts": [self._shortened(item_of(self._show, row)) for row in rows.tolist()]}
 
+    def details(self, rows: NDArray[np.int64], n_bytes: int) -> dict[str, Any]:
+        """Return nothing: the texts are all there is."""
+        return {}
+
     def _shortened(self, item: Any) -> str:
         """Return a text, and how much of it is left out."""
         text = str(item)

@@ -36,8 +36,8 @@ class PageWriter:
     neighbors: NDArray[np.int64] | None  # (n_base, n_neighbors), the rows that are most like them
     max_bytes: int
 
-    def document(self, listed: NDArray[np.int64]) -> bytes:
-        """Return a page of some rows, in this order."""
+    def document(self, listed: NDArray[np.int64], *, with_details: bool = True) -> bytes:
+        """Return a page of some rows, in this order; details take what room is left."""
         n = len(self.findings.given)
         positions = np.full(n, -1)
         positions[listed] = np.arange(len(listed))
@@ -60,20 +60,23 @@ class PageWriter:
             others = others[(positions[others] >= 0) & ~np.isin(others, base)]
             rows = np.concatenate([base, others])
 
-        def with_content_of(n_rows: int) -> bytes:
+        def with_content_of(n_rows: int, n_left: int = 0) -> bytes:
             """Return the page with something to look at for the first rows."""
             n_base = min(n_rows, len(base))
             shown = content_report(self.content, rows[:n_rows], n_base, near, positions)
+            shown.update(self.content.details(base[:n_base], n_left))
             missing = len(rows) - n_rows
             return document({**report, "content": shown, "n_without_content": missing})
 
-        return self._fitting(with_content_of, len(rows))
+        page, n_kept = self._fitting(with_content_of, len(rows))
+        n_left = self.max_bytes - len(page)
+        return with_content_of(n_kept, n_left) if with_details and n_left > 0 else page
 
-    def _fitting(self, page_of: Any, n_rows: int) -> bytes:
-        """Return the page with as many of the rows as `max_bytes` allows."""
+    def _fitting(self, page_of: Any, n_rows: int) -> tuple[bytes, int]:
+        """Return the page with as many of the rows as fit, and how many these are."""
         page: bytes = page_of(n_rows)
         if len(page) <= self.max_bytes:
-            return page
+            return page, n_rows
         bare = len(page_of(0))
         if bare > LARGEST_FILE:
             raise ValueError(
@@ -90,4 +93,4 @@ class PageWriter:
             f"a look, {n_kept:,} have their {self.content.kind} in it. Set a larger max_bytes, or "
             "a smaller max_rows, neighbors or thumbnail_size."
         )
-        return page
+        return page, n_kept

@@ -20,7 +20,9 @@ from PIL import Image
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from skorch import NeuralNetRegressor
 from small_nets import make_net
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_difficulty import (
@@ -29,11 +31,13 @@ from sklearn_difficulty import (
     LabelErrorScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
+    VoGScorer,
 )
 from sklearn_difficulty.inspection import ReviewPage
 from sklearn_difficulty.inspection.review import report_fingerprint
 from sklearn_difficulty.inspection.review_page import document, writer
 from sklearn_difficulty.inspection.review_page.packing import json_in_html
+from sklearn_difficulty.measures.review import ReviewPlan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no defined difficulty:UserWarning")
 
@@ -158,6 +162,53 @@ def test_pictures_are_made_smaller_and_stretched_to_all_greys(precomputed, tmp_p
         grey = np.asarray(picture.convert("L"))
         assert grey.min() < 15
         assert grey.max() > 240
+
+
+def test_larger_pictures_take_the_room_that_is_left(precomputed, tmp_path):
+    rng = np.random.default_rng(0)
+    show = [rng.integers(256, size=(50 + i, 60), dtype=np.uint8) for i in range(200)]
+    settings = {"show": show, "plan": 3, "max_rows": 7, "thumbnail_size": 20, "neighbors": 1}
+    page = ReviewPage(*precomputed, **settings, random_state=0)
+    report = report_of(page, tmp_path)
+    rows = unpacked(report["columns"]["row"])[unpacked(report["content"]["rows"])]
+    larger = [Image.open(BytesIO(b64decode(p))) for p in report["content"]["larger"]]
+    for row, picture in zip(rows.tolist(), larger, strict=False):
+        assert max(picture.size) == min(80, max(60, 50 + row))
+    assert len(larger) == 10
+    n_bytes = (tmp_path / "page.html").stat().st_size - 5_000
+    page = ReviewPage(*precomputed, **settings, random_state=0, max_bytes=n_bytes)
+    some = report_of(page, tmp_path)["content"]["larger"]
+    assert some == report["content"]["larger"][: len(some)]
+    assert 0 < len(some) < 10
+    assert (tmp_path / "page.html").stat().st_size <= n_bytes
+    assert "&quot;larger&quot;" not in page._repr_html_()
+    small = ReviewPage(*precomputed, show=rng.random((200, 8, 8)))
+    assert "larger" not in report_of(small, tmp_path)["content"]
+
+
+def test_photographs_are_turned_upright(precomputed, tmp_path):
+    files = []
+    for i in range(200):
+        picture = Image.new("RGB", (40, 20), "red")
+        exif = picture.getexif()
+        exif[0x0112] = 6  # taken with the camera on its side
+        files.append(tmp_path / f"{i}.jpg")
+        picture.save(files[-1], exif=exif)
+    page = ReviewPage(*precomputed, show=files, plan=0, max_rows=1, neighbors=0)
+    assert pictures(report_of(page, tmp_path))[0].size == (20, 40)
+
+
+def test_columns_without_numbers_are_a_table_too(precomputed, tmp_path):
+    names = pd.DataFrame({"name": [f"animal {i}" for i in range(200)]})
+    report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
+    assert report["content"]["table"]["numbers"]["names"] == []
+    assert "neighbors" not in report["content"]
+    names["kind"], names["nothing"] = precomputed[2], np.nan
+    report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
+    rows = unpacked(report["columns"]["row"])
+    near = rows[unpacked(report["content"]["neighbors"])].reshape(200, 5)
+    at = unpacked(report["content"]["rows"])
+    assert (precomputed[2][near] == precomputed[2][rows[at], None]).all()
 
 
 def test_tables_stand_beside_what_is_usual_in_the_class(precomputed, tmp_path):
@@ -312,6 +363,7 @@ def test_numbers_that_are_too_many_are_refused(precomputed, texts, tmp_path, mon
         ({"ids": [1, 2]}, "ids holds 2 names, and there are 200 rows"),
         ({"class_names": ["a"]}, "class_names holds 1 names, and there are 3"),
         ({"class_names": {"cat": "Katze"}}, "no name for 'dog'"),
+        ({"plan": ReviewPlan(np.array([200]), np.ones(1))}, r"plan.rows holds \[200\]"),
         ({"plan": -1}, "'plan' parameter of ReviewPage"),
         ({"max_bytes": 10**9}, "'max_bytes' parameter of ReviewPage"),
         ({"thumbnail_size": 4}, "'thumbnail_size' parameter of ReviewPage"),
@@ -330,6 +382,10 @@ def test_other_rows_scorers_and_things_are_refused(flowers, precomputed):
     for rows, labels in ((X[::-1], y), (X, y[::-1]), (X[:100], y[:100])):
         with pytest.raises(ValueError, match="ReviewPage shows the rows that the scorer was"):
             ReviewPage(scorer, rows, labels)
+    regressor = VoGScorer(make_net(NeuralNetRegressor, criterion=nn.MSELoss), target="loss")
+    targets = X[:, [0, 1, 2]]
+    with pytest.raises(ValueError, match="was fitted with a regressor"):
+        ReviewPage(regressor.fit(X, targets), X, targets)
     with pytest.raises(NotFittedError):
         ReviewPage(TrainingDynamicsScorer(), X, y)
     with pytest.raises(TypeError, match=r"pass show=texts"):

@@ -119,7 +119,7 @@ function content(report, position) {
       element("div", { class: "text", tabindex: "0", role: "group", "aria-label": "text" }, text),
     ];
   }
-  const source = pictureOf(report, position);
+  const source = pictureOf(report, position, { isLarge: true });
   if (source !== null) {
     const label = `row ${idOf(report, position)}, given label ${givenName(report, position)}`;
     const picture = element("img", { class: "picture", src: source, alt: label });

@@ -93,8 +93,8 @@ class Decisions {
       if (!Object.hasOwn(WORDS, decision) || (label !== null && !isLabel)) {
         throw new Error("A decision in this file is damaged; nothing was loaded.");
       }
-      const position = this.report.positionOf.get(row);
-      if (position === undefined) {
+      const position = this.report.positionOf[row] ?? -1;
+      if (position < 0) {
         throw new Error(`Row ${row} is not in this page; nothing was loaded.`);
       }
       return [position, { decision, label: needsLabel ? label : null }];

@@ -22,7 +22,7 @@ function csvCell(value) {
 function decisionTable(report, decisions) {
   const lines = [["row", "id", "given", "decision", "label"]];
   for (const { row, decision, label } of decisions.toJSON().decisions) {
-    const position = report.positionOf.get(row);
+    const position = report.positionOf[row];
     lines.push([
       row,
       report.ids ? report.ids[position] : "",

@@ -35,10 +35,7 @@ async function start() {
     }
     const isBlind = report.plan.listed.some((position) => decisions.isHidden(position));
     byId("expected").textContent =
-      expectation(report, view.cut) +
-      (isBlind
-        ? " Rows of the plan that are still to be judged are left out of the suspects."
-        : "");
+      expectation(report, view.cut) + (isBlind ? " Undecided rows of the plan are left out." : "");
     drawPairs(report, pairCounts(report, decisions, view.cut), view.pair, (pair) => {
       view.pair = pair;
       if (pair !== null) {

@@ -50,8 +50,10 @@ async function loadReport() {
       report.contentAt[position] = i;
     }
   });
-  report.positionOf = new Map();
-  columns.row.forEach((row, position) => report.positionOf.set(row, position));
+  report.positionOf = new Int32Array(report.n_rows).fill(-1); // by row
+  columns.row.forEach((row, position) => {
+    report.positionOf[row] = position;
+  });
   return report;
 }
 
@@ -90,10 +92,12 @@ function textOf(report, position) {
   return i >= 0 && report.content.texts ? report.content.texts[i] : null;
 }
 
-/** Return the address of a row's picture, if the file holds one. */
-function pictureOf(report, position) {
+/** Return the address of a row's picture, the larger one if asked, if the file holds one. */
+function pictureOf(report, position, { isLarge = false } = {}) {
   const i = report.contentAt[position];
-  return i >= 0 && report.content.pictures
-    ? `data:image/webp;base64,${report.content.pictures[i]}`
-    : null;
+  const { pictures, larger } = report.content;
+  if (i < 0 || !pictures) {
+    return null;
+  }
+  return `data:image/webp;base64,${(isLarge && larger?.[i]) || pictures[i]}`;
 }
