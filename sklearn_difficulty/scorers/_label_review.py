@@ -125,6 +125,14 @@ class EstimatesNoise:
             )
         return review.rows, review.verdicts
 
+    def _found(self) -> str:
+        n, low, high = len(self.error_probability_), *self.noise_rate_interval_
+        n_wrong = int((self.error_probability_ > 0.5).sum())
+        return (
+            f"{n} rows, {self.noise_rate_:.1%} of the labels are wrong ({low:.1%} to {high:.1%}), "
+            f"{n_wrong} rows more likely than not"
+        )
+
     def _keep_noise(self, noise: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
         """Set the attributes that tell of the noise, which was estimated from the known rows."""
         self.noise_rate_ = noise.noise_rate

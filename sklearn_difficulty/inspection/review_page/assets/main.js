@@ -35,7 +35,7 @@ async function start() {
     }
     const isBlind = report.plan.listed.some((position) => decisions.isHidden(position));
     byId("expected").textContent =
-      expectation(report, view.cut) + (isBlind ? " Undecided rows of the plan are left out." : "");
+      expectation(report, view.cut) + (isBlind ? " Undecided plan rows are left out." : "");
     drawPairs(report, pairCounts(report, decisions, view.cut), view.pair, (pair) => {
       view.pair = pair;
       if (pair !== null) {
