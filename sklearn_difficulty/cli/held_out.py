@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Held-out class probabilities of tables with categories or missing values, and of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Memory
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.decomposition import TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from .data import Data
+from .messages import UserError
+
+_CATEGORIES = 200  # of a column, the most frequent; gradient boosting takes 255
+_ONE_HOT = 30
+_TEXT_FEATURES = 100
+
+
+def needs_other_models(data: Data) -> bool:
+    """Tell whether rows are not plain numbers, as the networks take them."""
+    return data.array is None and (data.texts is not None or not _is_plain(data.columns))
+
+
+def numbers_of(data: Data, seed: int) -> NDArray[Any]:
+    """Return rows as numbers for a network; what is learned for that, is learned without labels."""
+    if data.array is not None:
+        return data.array
+    if data.texts is not None:
+        words = _tfidf().fit_transform(data.texts)
+        n_features = min(_TEXT_FEATURES, words.shape[1] - 1)
+        if n_features < 2:
+            raise UserError("the texts have too few different words to judge rows by.")
+        svd = TruncatedSVD(n_features, random_state=seed)
+        return svd.fit_transform(words).astype(np.float32)
+    if _is_plain(data.columns):
+        return data.columns.to_numpy(dtype=np.float32)
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    categories = OneHotEncoder(
+        max_categories=_ONE_HOT, handle_unknown="infrequent_if_exist", sparse_output=False
+    )
+    encoder = ColumnTransformer(
+        [
+            ("numbers", numbers, make_column_selector(dtype_include="number")),
+            ("categories", categories, make_column_selector(dtype_exclude="number")),
+        ]
+    )
+    return encoder.fit_transform(data.columns).astype(np.float32)
+
+
+def held_out_probabilities(
+    data: Data,
+    codes: NDArray[np.int64],
+    *,
+    n_folds: int,
+    seed: int,
+    cache: Path | None,
+    tell: Callable[[str], object],
+) -> NDArray[np.float64]:
+    """Return (n, n_classes) from models that did not see the row; NaN where none knows its class.
+
+    A finished fold is kept in the cache.
+    """
+    if data.texts is not None:
+        rows: Any = np.array(data.texts, dtype=object)
+        model: Any = make_pipeline(_tfidf(), LogisticRegression(C=10, max_iter=1000))
+    else:
+        rows = _categorical(data.columns)
+        model = HistGradientBoostingClassifier(random_state=seed)
+    fold_of = _folds(codes, data.groups, n_folds, seed)
+    predict = Memory(cache, verbose=0).cache(_predict)
+    n_classes = int(codes.max()) + 1
+    probabilities = np.full((len(codes), n_classes), np.nan)
+    for k in range(n_folds):
+        held_out = fold_of == k
+        predicted, known = predict(model, rows, codes, held_out)
+        of_fold = np.zeros((len(predicted), n_classes))
+        of_fold[:, known] = predicted
+        of_fold[~np.isin(codes[held_out], known)] = np.nan
+        probabilities[held_out] = of_fold
+        tell(f"{k + 1} of {n_folds} models are trained")
+    return probabilities
+
+
+def _predict(
+    model: Any, rows: Any, codes: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Train on the other rows; return probabilities of the held-out ones, and whose they are."""
+    trained = clone(model).fit(rows[~held_out], codes[~held_out])
+    return trained.predict_proba(rows[held_out]), trained.classes_
+
+
+def _folds(
+    codes: NDArray[np.int64], groups: NDArray[Any] | None, n_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Return for every row the fold that holds it out; classes are spread over all folds."""
+    n_parts = len(codes) if groups is None else len(np.unique(groups))
+    if n_parts < n_folds:
+        what = "rows" if groups is None else "groups"
+        raise UserError(f"{n_parts} {what} cannot be held out in {n_folds} parts: fewer --members.")
+    fold_of = np.empty(len(codes), dtype=np.int64)
+    if groups is None and np.bincount(codes).max() < n_folds:
+        order = np.lexsort((np.random.RandomState(seed).rand(len(codes)), codes))
+        fold_of[order] = np.arange(len(codes)) % n_folds
+        return fold_of
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splits = splitter(n_folds, shuffle=True, random_state=seed).split(codes, codes, groups)
+    for k, (_, held_out) in enumerate(splits):
+        fold_of[held_out] = k
+    return fold_of
+
+
+def _is_plain(columns: Any) -> bool:
+    """Tell whether all columns hold numbers, and all are there."""
+    return all(kind == np.float64 for kind in columns.dtypes) and not columns.isna().any(axis=None)
+
+
+def _tfidf() -> TfidfVectorizer:
+    """Return words and pairs of words, weighted; without rare words where there are many texts."""
+    return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=200_000)
+
+
+def _categorical(columns: Any) -> Any:
+    """Return columns whose texts are categories, rare ones joined."""
+    columns = columns.copy()
+    for name in columns.columns:
+        if columns[name].dtype != np.float64:
+            values = columns[name]
+            frequent = values.value_counts().index[:_CATEGORIES]
+            joined = values.where(values.isin(frequent) | values.isna(), "(other)")
+            columns[name] = joined.astype("category")
+    return columns

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scorer that judges labels, fitted to DATA: what `find`, `review` and `compare` share."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Data
+from .held_out import held_out_probabilities, needs_other_models, numbers_of
+from .messages import UserError, progress_on_stderr, say
+from .reading import read_probabilities
+
+_NEIGHBORS = 30
+
+
+def fit_label_errors(data: Data, args: Namespace) -> Any:
+    """Return a fitted LabelErrorScorer."""
+    from ..scorers import LabelErrorScorer
+
+    if args.probabilities is not None:
+        given = read_probabilities(args.probabilities.expanduser(), data.y)
+        return LabelErrorScorer("precomputed", noise=args.noise).fit(given, data.y)
+    if needs_other_models(data):
+        return _fit_other_models(data, data.y, args, args.noise)
+    X = numbers_of(data, args.seed)
+    scorer = unfitted(X, data.y, args).set_params(noise=args.noise)
+    with progress_on_stderr():
+        return scorer.fit(X, data.y, groups=data.groups)
+
+
+def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
+    """Return the LabelErrorScorer that trains networks as the arguments say."""
+    from ..scorers import LabelErrorScorer
+
+    n, n_members = len(y), args.members
+    if n < 2 * n_members:
+        raise UserError(f"{n} rows are too few for --members {n_members}.")
+    train_size = min(0.8, 1 - 1 / n_members)  # every row is held out once
+    return LabelErrorScorer(
+        network(X, y, args),
+        n_members=n_members,
+        train_size=train_size,
+        n_neighbors=min(_NEIGHBORS, max(1, int(n * train_size) // 2)),
+        n_jobs=args.jobs,
+        cache_dir=None if args.cache is None else args.cache.expanduser(),
+        random_state=args.seed,
+        verbose=0 if args.quiet else 1,
+    )
+
+
+def network(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
+    """Return the default network with as many epochs as the arguments say."""
+    from ..training import default_network
+
+    net = default_network(X, y)
+    return net if args.epochs is None else net.set_params(max_epochs=args.epochs)
+
+
+def _fit_other_models(data: Data, y: NDArray[Any], args: Namespace, noise: str) -> Any:
+    """Return a LabelErrorScorer fitted to held-out probabilities of models that are no networks."""
+    from ..scorers import LabelErrorScorer
+
+    classes, codes = np.unique(y, return_inverse=True)
+
+    def tell(message: str) -> None:
+        if not args.quiet:
+            say(message, kind="progress")
+
+    probabilities = held_out_probabilities(
+        data,
+        codes,
+        n_folds=args.members,
+        seed=args.seed,
+        cache=None if args.cache is None else args.cache.expanduser(),
+        tell=tell,
+    )
+    return LabelErrorScorer("precomputed", noise=noise).fit(probabilities, y)
