@@ -120,6 +120,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if "scores" in args:
         args.scores = _split(args.scores)
+    # A page shows the rows whose probabilities are given; the others need them for nothing.
+    args.labels_only = args.command == "find" and args.probabilities is not None
     return args
 
 

@@ -35,7 +35,7 @@ def read_folder(path: Path, args: Namespace) -> Data:
     files = images_in(path)
     names = [file.relative_to(path).as_posix() for file in files]
     y = labels_of([name.partition("/")[0] for name in names], path.name)
-    pixels = None if getattr(args, "probabilities", None) else _pixels(files, args.image_size)
+    pixels = None if args.labels_only else _pixels(files, args.image_size)
     return Data(
         path,
         "folder",

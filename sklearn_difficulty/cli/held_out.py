@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .data import Data
-from .messages import UserError
+from .messages import UserError, listed, note
 
 _CATEGORIES = 200  # of a column, the most frequent; gradient boosting takes 255
 _ONE_HOT = 30
@@ -69,9 +70,9 @@ def held_out_probabilities(
     cache: Path | None,
     tell: Callable[[str], object],
 ) -> NDArray[np.float64]:
-    """Return (n, n_classes) from models that did not see the row; NaN where none knows its class.
+    """Return (n, n_classes) from models that did not see the row; a finished fold is kept.
 
-    A finished fold is kept in the cache.
+    Of rows whose class no such model knows, the given label is believed, and a note tells so.
     """
     if data.texts is not None:
         rows: Any = np.array(data.texts, dtype=object)
@@ -82,15 +83,21 @@ def held_out_probabilities(
     fold_of = _folds(codes, data.groups, n_folds, seed)
     predict = Memory(cache, verbose=0).cache(_predict)
     n_classes = int(codes.max()) + 1
-    probabilities = np.full((len(codes), n_classes), np.nan)
+    probabilities = np.zeros((len(codes), n_classes))
+    is_new = np.zeros(len(codes), dtype=bool)
     for k in range(n_folds):
         held_out = fold_of == k
         predicted, known = predict(model, rows, codes, held_out)
-        of_fold = np.zeros((len(predicted), n_classes))
-        of_fold[:, known] = predicted
-        of_fold[~np.isin(codes[held_out], known)] = np.nan
-        probabilities[held_out] = of_fold
+        probabilities[np.ix_(held_out, known)] = predicted
+        is_new |= held_out & ~np.isin(codes, known)
         tell(f"{k + 1} of {n_folds} models are trained")
+    if is_new.any():
+        rows_of_new = np.flatnonzero(is_new)
+        probabilities[rows_of_new] = np.eye(n_classes)[codes[rows_of_new]]
+        note(
+            f"nothing can be said of {len(rows_of_new)} row(s), since there is none, or hardly "
+            f"any, of the same label beside them: {listed(rows_of_new)}."
+        )
     return probabilities
 
 
@@ -106,10 +113,6 @@ def _folds(
     codes: NDArray[np.int64], groups: NDArray[Any] | None, n_folds: int, seed: int
 ) -> NDArray[np.int64]:
     """Return for every row the fold that holds it out; classes are spread over all folds."""
-    n_parts = len(codes) if groups is None else len(np.unique(groups))
-    if n_parts < n_folds:
-        what = "rows" if groups is None else "groups"
-        raise UserError(f"{n_parts} {what} cannot be held out in {n_folds} parts: fewer --members.")
     fold_of = np.empty(len(codes), dtype=np.int64)
     if groups is None and np.bincount(codes).max() < n_folds:
         order = np.lexsort((np.random.RandomState(seed).rand(len(codes)), codes))
@@ -117,8 +120,10 @@ def _folds(
         return fold_of
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     splits = splitter(n_folds, shuffle=True, random_state=seed).split(codes, codes, groups)
-    for k, (_, held_out) in enumerate(splits):
-        fold_of[held_out] = k
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # told of its rows above
+        for k, (_, held_out) in enumerate(splits):
+            fold_of[held_out] = k
     return fold_of
 
 

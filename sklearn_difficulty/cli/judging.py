@@ -21,15 +21,26 @@ def fit_label_errors(data: Data, args: Namespace) -> Any:
     """Return a fitted LabelErrorScorer."""
     from ..scorers import LabelErrorScorer
 
-    if args.probabilities is not None:
-        given = read_probabilities(args.probabilities.expanduser(), data.y)
-        return LabelErrorScorer("precomputed", noise=args.noise).fit(given, data.y)
+    noise, probabilities = getattr(args, "noise", "auto"), getattr(args, "probabilities", None)
+    if probabilities is not None:
+        given = read_probabilities(probabilities.expanduser(), data.y)
+        return LabelErrorScorer("precomputed", noise=noise).fit(given, data.y)
+    check_parts(data, args.members)
     if needs_other_models(data):
-        return _fit_other_models(data, data.y, args, args.noise)
+        return fit_other_models(data, args, noise, data.y)
     X = numbers_of(data, args.seed)
-    scorer = unfitted(X, data.y, args).set_params(noise=args.noise)
+    scorer = unfitted(X, data.y, args).set_params(noise=noise)
     with progress_on_stderr():
         return scorer.fit(X, data.y, groups=data.groups)
+
+
+def check_parts(data: Data, n_members: int) -> None:
+    """Raise if there are too few rows, or groups, for every one to be held out."""
+    if len(data.y) < 2 * n_members:
+        raise UserError(f"{len(data.y)} rows are too few for --members {n_members}.")
+    n_groups = n_members if data.groups is None else len(np.unique(data.groups))
+    if n_groups < n_members:
+        raise UserError(f"{n_groups} groups are too few for --members {n_members}.")
 
 
 def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
@@ -37,8 +48,6 @@ def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
     from ..scorers import LabelErrorScorer
 
     n, n_members = len(y), args.members
-    if n < 2 * n_members:
-        raise UserError(f"{n} rows are too few for --members {n_members}.")
     train_size = min(0.8, 1 - 1 / n_members)  # every row is held out once
     return LabelErrorScorer(
         network(X, y, args),
@@ -60,7 +69,7 @@ def network(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
     return net if args.epochs is None else net.set_params(max_epochs=args.epochs)
 
 
-def _fit_other_models(data: Data, y: NDArray[Any], args: Namespace, noise: str) -> Any:
+def fit_other_models(data: Data, args: Namespace, noise: str, y: NDArray[Any]) -> Any:
     """Return a LabelErrorScorer fitted to held-out probabilities of models that are no networks."""
     from ..scorers import LabelErrorScorer
 

@@ -51,7 +51,7 @@ def read_table(path: Path, args: Namespace) -> Data:
     if args.text is not None:
         values = frame[column(names, args.text, "--text")]
         texts = values.astype(object).where(values.notna(), "").map(str).tolist()
-    else:
+    elif not args.labels_only:
         columns = _features(frame[[name for name in names if name not in taken]], y)
 
     def rewrite(target: Path, y_new: NDArray[Any], keep: NDArray[np.bool_]) -> None:
