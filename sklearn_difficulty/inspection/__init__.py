@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .displays.scorer_comparison import ScorerComparisonDisplay
     from .displays.trajectory import TrajectoryDisplay
     from .review import Review, read_review
+    from .review_page.page import ReviewPage
 else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -38,6 +39,7 @@ else:  # type checkers see the imports above
             ".displays.scorer_comparison": ["ScorerComparisonDisplay"],
             ".displays.trajectory": ["TrajectoryDisplay"],
             ".review": ["Review", "read_review"],
+            ".review_page.page": ["ReviewPage"],
         },
     )
 
@@ -54,6 +56,7 @@ __all__ = [
     "NoiseCutsDisplay",
     "ProbePathDisplay",
     "Review",
+    "ReviewPage",
     "ScorerComparisonDisplay",
     "TrajectoryDisplay",
     "read_review",

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ReviewPage: rows and what was found, in one file that a browser opens."""
+
+from __future__ import annotations
+
+import tempfile
+import webbrowser
+from collections.abc import Mapping, Sequence
+from html import escape
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _num_samples
+
+from ..._parameters import check_parameters
+from ..._warnings import warn_caller
+from ...measures.review import ReviewPlan
+from ..displays._checks import as_array
+from ..review import report_fingerprint
+from .content import Content, content_of, nearest_rows
+from .document import document
+from .findings import Findings, findings_of
+from .report import columns_report, content_report, plan_report
+
+__all__ = ["ReviewPage"]
+
+_LARGEST_FILE = 100_000_000  # bytes, beyond which browsers become slow
+_NOTEBOOK_ROWS = 300
+_NOTEBOOK_HEIGHT = 720  # pixels
+
+
+class ReviewPage:
+    """Make one offline HTML file in which a person reviews labels, hardest rows first.
+
+    The file holds the numbers of all rows, and pictures, texts or values of those worth a look. It
+    needs no server, no network and no Python: mail it to whoever knows the data. The decisions are
+    saved as a JSON file, which `read_review` takes back.
+
+    Parameters
+    ----------
+    scorer : estimator
+        A fitted scorer with `difficulty_`. Of a `LabelErrorScorer` the page shows suggestions,
+        error probabilities and what cuts find, and offers a plan of rows whose review tells how
+        many labels are wrong. Of others it shows what they have; with `difficulty_` alone, the
+        order.
+    X : array-like of shape (n_samples, ...), DataFrame, dict of arrays, or Dataset
+        The rows that it was fitted on.
+    y : array-like of shape (n_samples,)
+        Their labels, as they were in that fit. None for a Dataset that yields (x, y).
+    show : array-like or sequence of length n_samples, default=None
+        What is to be seen of every row in place of X: pictures (arrays of shape (height, width),
+        with colours last or first, tensors, PIL images, or ``pathlib.Path`` of files), texts, or a
+        DataFrame. Pictures need Pillow.
+    ids : array-like of shape (n_samples,), default=None
+        What rows are called; None shows their positions.
+    plan : int or ReviewPlan, default=100
+        How many rows `LabelErrorScorer.review_plan` draws, or what it has returned; 0 for none.
+        There is no plan without error probabilities.
+    max_rows : int, default=2000
+        Of how many of the hardest rows the file holds more than numbers, besides the plan and the
+        neighbours of both.
+    thumbnail_size : int, default=64
+        Longest side of pictures, in pixels. Larger ones show details, and take space.
+    class_names : sequence of str, or dict, default=None
+        What classes are called: in the order of `classes_`, or by class.
+    blind : bool, default=True
+        Whether suggestion and scores of a row of the plan are hidden until it is decided, so that
+        verdicts are of the reviewer and not of the network.
+    neighbors : int, default=5
+        How many of the nearest rows a row is shown beside: in the last hidden layer of the network
+        where there is a single one, otherwise in X, or in the table that is shown.
+    max_bytes : int, default=25_000_000
+        Size of the file, at most 100 MB. If more is needed, fewer rows have pictures, texts or
+        values; a warning and the page say of how many. The numbers of all rows stay.
+    title : str, default=None
+        What stands at the top.
+    random_state : int, RandomState instance or None, default=None
+        Draws the plan, and the order of its rows.
+
+    Attributes
+    ----------
+    plan_ : ReviewPlan or None
+        The rows of the plan and their weights, in the order in which the page shows them: a random
+        one, so that those reviewed first are a random part. None without error probabilities.
+
+    See Also
+    --------
+    read_review : Reads the decisions that the page has saved.
+    sklearn_difficulty.LabelErrorScorer.calibrate : What the decisions on the plan say of the rate.
+    HardestRowsDisplay : The hardest rows as a figure.
+
+    Notes
+    -----
+    The file loads nothing and sends nothing: its content security policy allows its own script and
+    style only. Names and texts are shown as they are, never as markup, with control characters
+    spelled out. What the reviewer decides is kept by the browser, where it allows that, and in the
+    file that is saved with "e".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_difficulty import LabelErrorScorer
+    >>> from sklearn_difficulty.datasets import make_label_noise
+    >>> from sklearn_difficulty.inspection import ReviewPage
+    >>> X, y = load_digits(return_X_y=True)
+    >>> y_noisy, _ = make_label_noise(y, rate=0.1, random_state=0)
+    >>> scorer = LabelErrorScorer(random_state=0).fit(X, y_noisy)
+    >>> page = ReviewPage(scorer, X, y_noisy, show=X.reshape(-1, 8, 8), random_state=0)
+    >>> len(page.plan_.rows)
+    100
+
+    ``page.write("review.html")`` writes the file, ``page.open()`` opens it in a browser, and as
+    the last line of a notebook's cell ``page`` shows the summary and the first rows.
+    """
+
+    def __init__(
+        self,
+        scorer: Any,
+        X: Any,
+        y: Any,
+        *,
+        show: Any = None,
+        ids: ArrayLike | None = None,
+        plan: int | ReviewPlan = 100,
+        max_rows: int = 2000,
+        thumbnail_size: int = 64,
+        class_names: Sequence[str] | Mapping[Any, str] | None = None,
+        blind: bool = True,
+        neighbors: int = 5,
+        max_bytes: int = 25_000_000,
+        title: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        check_parameters(
+            "ReviewPage",
+            plan=(plan, [Interval(Integral, 0, None, closed="left"), ReviewPlan]),
+            max_rows=(max_rows, [Interval(Integral, 0, None, closed="left")]),
+            thumbnail_size=(thumbnail_size, [Interval(Integral, 8, 1024, closed="both")]),
+            blind=(blind, ["boolean"]),
+            neighbors=(neighbors, [Interval(Integral, 0, 50, closed="both")]),
+            max_bytes=(max_bytes, [Interval(Integral, 1, _LARGEST_FILE, closed="both")]),
+            title=(title, [str, None]),
+            random_state=(random_state, ["random_state"]),
+        )
+        self._findings = findings_of(scorer, X, y)
+        n = len(self._findings.given)
+        self._fingerprint = report_fingerprint(scorer)
+        self._class_names = _names_of(self._findings.classes, class_names)
+        self._ids = None if ids is None else _ids(ids, n)
+        self._content = self._content_of(X if show is None else show, n, thumbnail_size, scorer)
+        self._max_rows, self._max_bytes, self._blind = max_rows, max_bytes, blind
+        default_title = "Which rows are hard?" if self._findings.error is None else None
+        self._title = title or default_title or "Which labels are wrong?"
+        self.plan_ = self._drawn_plan(scorer, plan, random_state)
+        self._base = self._worth_a_look(max_rows)
+        self._neighbors = nearest_rows(scorer, X, self._content, self._base, neighbors)
+
+    def write(self, path: str | PathLike[str]) -> Path:
+        """Write the page.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is overwritten if it exists.
+
+        Returns
+        -------
+        path : Path
+            Where it is.
+        """
+        file = Path(path).expanduser()
+        file.write_bytes(self._document(self._findings.order))
+        return file
+
+    def open(self) -> Path:
+        """Write the page to a temporary file and open it in the browser.
+
+        Returns
+        -------
+        path : Path
+            Where the file is.
+        """
+        with tempfile.NamedTemporaryFile(
+            prefix="review-", suffix=".html", delete=False
+        ) as temporary:
+            path = self.write(temporary.name)
+        webbrowser.open(path.as_uri())
+        return path
+
+    def _repr_html_(self) -> str:
+        """Return a summary and the first rows, in a frame that can do nothing to the notebook."""
+        order = self._findings.order
+        in_plan = [] if self.plan_ is None else self.plan_.rows[:_NOTEBOOK_ROWS]
+        rest = order[~np.isin(order, in_plan)][: _NOTEBOOK_ROWS - len(in_plan)]
+        listed = order[np.isin(order, np.concatenate([in_plan, rest]))]
+        page = escape(self._document(listed).decode("utf-8"))
+        said = " ".join(self._findings.sentences())
+        if len(listed) < len(order):
+            said += f" Here are {len(listed)} of them; page.write(path) has all."
+        return (
+            f"<p>{escape(said)}</p>"
+            f'<iframe sandbox="allow-scripts allow-downloads" title="{escape(self._title)}" '
+            f'style="width: 100%; height: {_NOTEBOOK_HEIGHT}px; border: 1px solid" '
+            f'srcdoc="{page}"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        n_plan = 0 if self.plan_ is None else len(self.plan_.rows)
+        return f"<ReviewPage of {len(self._findings.given):,} rows, {n_plan} in the plan>"
+
+    # ----------------------------------------------------------------------------- what is shown
+
+    def _content_of(self, show: Any, n: int, size: int, scorer: Any) -> Content:
+        """Return what is to be seen of the rows, after counting them."""
+        n_shown = len(show) if not hasattr(show, "shape") else _num_samples(show)
+        if n_shown != n and not isinstance(show, Mapping):
+            raise ValueError(f"show holds {n_shown} rows, and there are {n}.")
+        names = getattr(scorer, "feature_names_in_", None)
+        given, n_classes = self._findings.given, len(self._class_names)
+        return content_of(show, given, n_classes, size=size, names=names)
+
+    def _drawn_plan(self, scorer: Any, plan: Any, random_state: Any) -> ReviewPlan | None:
+        """Return the plan with its rows in random order."""
+        random = check_random_state(random_state)
+        if isinstance(plan, Integral):
+            if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
+                return None
+            plan = scorer.review_plan(int(plan), random_state=random)
+        rows, weight = as_array(plan.rows), as_array(plan.weight)
+        order = random.permutation(len(rows))
+        return ReviewPlan(rows[order], weight[order])
+
+    def _worth_a_look(self, max_rows: int) -> NDArray[np.int64]:
+        """Return the rows that are shown with more than numbers: the plan, then the hardest."""
+        in_plan = np.empty(0, dtype=np.int64) if self.plan_ is None else self.plan_.rows
+        hardest = self._findings.order
+        return np.concatenate([in_plan, hardest[~np.isin(hardest, in_plan)][:max_rows]])
+
+    # ----------------------------------------------------------------------------- what is written
+
+    def _document(self, listed: NDArray[np.int64]) -> bytes:
+        """Return a page with some rows, of which as many have content as fit into the file."""
+        findings = self._findings
+        positions = np.full(len(findings.given), -1)
+        positions[listed] = np.arange(len(listed))
+        report = {
+            "title": self._title,
+            "fingerprint": self._fingerprint,
+            "n_rows": len(findings.given),
+            "sentences": findings.sentences(),
+            "rate": findings.rate,
+            "rate_interval": findings.rate_interval,
+            "blind": self._blind,
+            "ids": None if self._ids is None else [self._ids[row] for row in listed.tolist()],
+            "plan": plan_report(self.plan_, positions),
+            **columns_report(findings, listed, self._class_names),
+        }
+        rows, n_base = self._rows_with_content(positions)
+        n_wanted = n_kept = len(rows)
+        bare = len(self._finished(report, rows, 0, n_wanted, n_base, positions))
+        if bare > _LARGEST_FILE:
+            raise ValueError(
+                f"The numbers of {len(listed):,} rows alone take {bare / 1e6:.0f} MB, and no more "
+                "than 100 MB can be shown. Make pages of parts of the rows."
+            )
+        while True:
+            page = self._finished(report, rows, n_kept, n_wanted, n_base, positions)
+            if len(page) <= self._max_bytes or n_kept == 0:
+                break
+            fit = (self._max_bytes - bare) / max(1, len(page) - bare)
+            n_kept = int(n_kept * min(0.97, max(0.0, fit)))
+        if n_kept < n_wanted:
+            warn_caller(
+                f"The page would be larger than max_bytes={self._max_bytes:,}: of {n_wanted:,} "
+                f"rows worth a look {n_kept:,} are in it with their {self._content.kind}. Set a "
+                "larger max_bytes, or a smaller max_rows or thumbnail_size."
+            )
+        return page
+
+    def _rows_with_content(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """Return the rows of the page that are worth a look, then neighbours; how many the former.
+
+        Neighbours need not be listed.
+        """
+        base = self._base[positions[self._base] >= 0]
+        if self._neighbors is None:
+            return base, len(base)
+        near = np.unique(self._neighbors[positions[self._base] >= 0])
+        near = near[(positions[near] >= 0) & ~np.isin(near, base)]
+        return np.concatenate([base, near]), len(base)
+
+    def _finished(
+        self,
+        report: dict[str, Any],
+        rows: NDArray[np.int64],
+        n_kept: int,
+        n_wanted: int,
+        n_base: int,
+        positions: NDArray[np.int64],
+    ) -> bytes:
+        """Return the page with content of the first rows."""
+        neighbors = self._neighbors
+        if neighbors is not None:
+            neighbors = neighbors[positions[self._base] >= 0]
+        n_base = min(n_kept, n_base)
+        shown = content_report(self._content, rows[:n_kept], n_base, neighbors, positions)
+        return document({**report, "content": shown, "n_without_content": n_wanted - n_kept})
+
+
+def _names_of(classes: NDArray[Any], names: Any) -> list[str]:
+    """Return the names of classes as texts."""
+    labels = classes.tolist()
+    if names is None:
+        return [str(label) for label in labels]
+    if isinstance(names, Mapping):
+        missing = [label for label in labels if label not in names]
+        if missing:
+            raise ValueError(f"class_names has no name for {missing[0]!r}, one of the classes.")
+        return [str(names[label]) for label in labels]
+    given = [str(name) for name in names]
+    if len(given) != len(labels):
+        raise ValueError(f"class_names holds {len(given)} names, and there are {len(labels)}.")
+    return given
+
+
+def _ids(ids: Any, n: int) -> list[str]:
+    """Return what rows are called as texts."""
+    called = [str(name) for name in as_array(ids).tolist()]
+    if len(called) != n:
+        raise ValueError(f"ids holds {len(called)} names, and there are {n} rows.")
+    return called
