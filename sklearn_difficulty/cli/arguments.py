@@ -120,8 +120,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if "scores" in args:
         args.scores = _split(args.scores)
-    # A page shows the rows whose probabilities are given; the others need them for nothing.
-    args.labels_only = args.command == "find" and args.probabilities is not None
+    args.labels_only = getattr(args, "probabilities", None) is not None  # nothing is trained
     return args
 
 

@@ -33,6 +33,7 @@ class Data:
     y: NDArray[Any]
     digest: str  # of all that was read
     rewrite: Callable[[Path, NDArray[Any], NDArray[np.bool_]], None]  # labels, and rows to keep
+    table: Any = None  # the DataFrame of all columns as they were read
     columns: Any = None
     array: NDArray[Any] | None = None
     texts: list[str] | None = None

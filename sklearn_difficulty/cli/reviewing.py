@@ -10,11 +10,13 @@ from typing import Any
 
 from .data import Data
 from .finding import is_above, sentences, suspects_of, summary_of
+from .held_out import numbers_of
 from .judging import fit_label_errors
 from .messages import note
 from .output import check_output
 from .reading import read
 from .reports import report_beside, write_report
+from .tables import to_show
 
 
 def run(args: Namespace) -> bool:
@@ -38,13 +40,13 @@ def _page(data: Data, scorer: Any, args: Namespace) -> Any:
     """Return the page of DATA."""
     from ..inspection import ReviewPage
 
-    rows, show = data.array, None
-    if data.texts is not None:
-        rows, show = scorer.probabilities_, data.texts
-    elif data.pictures is not None:
-        rows, show = scorer.probabilities_, data.pictures
-    elif data.columns is not None:
-        rows = data.columns
+    is_precomputed = scorer.estimator == "precomputed"
+    rows = scorer.probabilities_ if is_precomputed else numbers_of(data, args.seed)
+    show: Any = data.texts or data.pictures
+    if show is None and data.table is not None:
+        show = to_show(data.table.drop(columns=[data.label, args.id or data.label]))
+    elif show is None:
+        show = data.array
     return ReviewPage(
         scorer,
         rows,

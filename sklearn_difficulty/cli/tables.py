@@ -71,8 +71,29 @@ def read_table(path: Path, args: Namespace) -> Data:
                 file.write(text.encode(args.encoding))
 
     return Data(
-        path, label, y, sha256(raw).hexdigest(), rewrite, columns, None, texts, None, ids, groups
+        path,
+        label,
+        y,
+        sha256(raw).hexdigest(),
+        rewrite,
+        table=frame,
+        columns=columns,
+        texts=texts,
+        ids=ids,
+        groups=groups,
     )
+
+
+def to_show(frame: Any) -> Any:
+    """Return columns as they are looked at: numbers where all values are numbers, or missing."""
+    shown = {}
+    for name in frame.columns:
+        values = frame[name].astype(object)
+        values = values.where(values.notna() & ~values.isin(_MISSING), None)
+        numbers = pandas().to_numeric(values, errors="coerce").astype(np.float64)
+        are_numbers = (numbers.notna() == values.notna()).all()
+        shown[name] = numbers if are_numbers else values.map(str, na_action="ignore")
+    return pandas().DataFrame(shown)
 
 
 def read_columns(path: Path) -> Any:
