@@ -42,7 +42,7 @@ def run(args: Namespace) -> bool:
     review = replace(review, classes=report.classes)
     y_new, keep = review.apply(data.y)
     _write(data, args.output, y_new, keep)
-    summary = {
+    summary: dict[str, Any] = {
         "output": str(args.output),
         "n_rows": len(keep),
         "n_decided": len(review.rows),
@@ -50,9 +50,18 @@ def run(args: Namespace) -> bool:
         "n_dropped": int((~keep).sum()),
         "n_unsure": int(np.isnan(review.verdicts).sum()),
     }
+    rate = report.reviewed_rate(review)
+    if rate is not None:
+        summary["noise_rate"], summary["noise_rate_interval"] = rate[1][:2]
     if args.json:
         sys.stdout.write(json_text({}, summary))
         return False
+    if rate is not None:
+        low, high = rate[1].noise_rate_interval
+        print(
+            f"By {rate[0]} rows of the plan, {rate[1].noise_rate:.1%} of all labels are wrong "
+            f"(95 %: {low:.1%} to {high:.1%})."
+        )
     print(
         f"{summary['n_decided']} of {len(keep)} rows decided: {summary['n_changed']} labels "
         f"changed, {summary['n_dropped']} rows dropped, {summary['n_unsure']} unsure and kept.\n"

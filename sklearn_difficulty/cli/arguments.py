@@ -39,7 +39,7 @@ Print the rows whose label is probably wrong, the most suspect first, and how ma
 
 Every row is judged by models that were not trained on it:
   numbers, images   small neural networks, each trained on a part of the rows, and the nearest rows
-  categories or missing values in a table   gradient boosting (--members folds)
+  categories or missing values in a table   a random forest (--members folds)
   --text COLUMN     words and pairs of words (TF-IDF), and logistic regression (--members folds)
   --probabilities   your own model: held-out class probabilities, one column per class
 Columns of texts that hardly repeat, columns that say the same as the label, and row numbers are

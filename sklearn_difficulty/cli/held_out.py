@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Memory
+from joblib import Memory, parallel_config
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -25,8 +25,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from .data import Data
 from .messages import UserError, listed, note
 
-_CATEGORIES = 200  # of a column, the most frequent; gradient boosting takes 255
-_ONE_HOT = 30
+_TREES = 100
+_ONE_HOT = 50  # columns for a category: of its most frequent values, and of all others together
 _TEXT_FEATURES = 100
 
 
@@ -48,16 +48,8 @@ def numbers_of(data: Data, seed: int) -> NDArray[Any]:
         return svd.fit_transform(words).astype(np.float32)
     if _is_plain(data.columns):
         return data.columns.to_numpy(dtype=np.float32)
-    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
-    categories = OneHotEncoder(
-        max_categories=_ONE_HOT, handle_unknown="infrequent_if_exist", sparse_output=False
-    )
-    encoder = ColumnTransformer(
-        [
-            ("numbers", numbers, make_column_selector(dtype_include="number")),
-            ("categories", categories, make_column_selector(dtype_exclude="number")),
-        ]
-    )
+    impute = SimpleImputer(strategy="median", add_indicator=True)
+    encoder = _encoder(make_pipeline(impute, StandardScaler()))
     return encoder.fit_transform(data.columns).astype(np.float32)
 
 
@@ -67,6 +59,7 @@ def held_out_probabilities(
     *,
     n_folds: int,
     seed: int,
+    n_jobs: int | None,
     cache: Path | None,
     tell: Callable[[str], object],
 ) -> NDArray[np.float64]:
@@ -78,8 +71,9 @@ def held_out_probabilities(
         rows: Any = np.array(data.texts, dtype=object)
         model: Any = make_pipeline(_tfidf(), LogisticRegression(C=10, max_iter=1000))
     else:
-        rows = _categorical(data.columns)
-        model = HistGradientBoostingClassifier(random_state=seed)
+        rows = data.columns
+        forest = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed)
+        model = make_pipeline(_encoder("passthrough"), forest)
     fold_of = _folds(codes, data.groups, n_folds, seed)
     predict = Memory(cache, verbose=0).cache(_predict)
     n_classes = int(codes.max()) + 1
@@ -87,7 +81,8 @@ def held_out_probabilities(
     is_new = np.zeros(len(codes), dtype=bool)
     for k in range(n_folds):
         held_out = fold_of == k
-        predicted, known = predict(model, rows, codes, held_out)
+        with parallel_config(n_jobs=n_jobs):
+            predicted, known = predict(model, rows, codes, held_out)
         probabilities[np.ix_(held_out, known)] = predicted
         is_new |= held_out & ~np.isin(codes, known)
         tell(f"{k + 1} of {n_folds} models are trained")
@@ -137,13 +132,14 @@ def _tfidf() -> TfidfVectorizer:
     return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=200_000)
 
 
-def _categorical(columns: Any) -> Any:
-    """Return columns whose texts are categories, rare ones joined."""
-    columns = columns.copy()
-    for name in columns.columns:
-        if columns[name].dtype != np.float64:
-            values = columns[name]
-            frequent = values.value_counts().index[:_CATEGORIES]
-            joined = values.where(values.isin(frequent) | values.isna(), "(other)")
-            columns[name] = joined.astype("category")
-    return columns
+def _encoder(of_numbers: Any) -> ColumnTransformer:
+    """Return what makes numbers of columns: one column per frequent value of a category."""
+    categories = OneHotEncoder(
+        max_categories=_ONE_HOT, handle_unknown="infrequent_if_exist", sparse_output=False
+    )
+    return ColumnTransformer(
+        [
+            ("numbers", of_numbers, make_column_selector(dtype_include="number")),
+            ("categories", categories, make_column_selector(dtype_exclude="number")),
+        ]
+    )

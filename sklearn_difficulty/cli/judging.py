@@ -84,6 +84,7 @@ def fit_other_models(data: Data, args: Namespace, noise: str, y: NDArray[Any]) -
         codes,
         n_folds=args.members,
         seed=args.seed,
+        n_jobs=args.jobs,
         cache=None if args.cache is None else args.cache.expanduser(),
         tell=tell,
     )

@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inspection.review import Review, report_fingerprint
+from ..measures import calibrate_with_review
+from ..measures._plan_parts import parts_of_plans
+from ..measures._review_estimates import NoiseReview
 from ..training.files.folders import write_atomically
 from .data import Data
 from .messages import UserError
 
+_FEWEST = 20  # reviewed rows of a plan from which a rate means something
 _ENDING = ".report.npz"
 _FORMAT = "sklearn_difficulty.report 1"
 
@@ -35,6 +40,16 @@ class Report:
     classes: NDArray[Any]
     error_probability: NDArray[Any]
 
+    def reviewed_rate(self, review: Review) -> tuple[int, NoiseReview] | None:
+        """Return how many rows of the plan count, and what they say; None if they are too few."""
+        parts = parts_of_plans(review.plans, review.rows, review.verdicts)
+        if len(parts.rows) < _FEWEST:
+            return None
+        known = ~np.isnan(self.error_probability)
+        rows = (np.cumsum(known) - 1)[parts.rows]
+        error = self.error_probability[known]
+        return len(rows), calibrate_with_review(error, rows, parts.weight, parts.wrong)
+
 
 def report_beside(page: Path) -> Path:
     """Return where the report of a page lies."""
@@ -43,8 +58,6 @@ def report_beside(page: Path) -> Path:
 
 def write_report(page: Path, data: Data, scorer: Any, encoding: str) -> None:
     """Write the report of a page."""
-    from ..inspection.review import report_fingerprint
-
     content = {
         "format": _FORMAT,
         "fingerprint": report_fingerprint(scorer),

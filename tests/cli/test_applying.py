@@ -74,6 +74,19 @@ def test_json_says_what_was_done(command, fruit, reviewed, tmp_path):
     assert (said["n_decided"], said["n_changed"], said["n_dropped"]) == (4, 1, 1)
 
 
+def test_the_plan_tells_how_many_labels_are_wrong(command, fruit, reviewed):
+    """All rows are planned, and all are decided as they are."""
+    content = json.loads(reviewed.read_text())
+    content["plan"] = {"rows": list(range(180)), "weight": [1.0] * 180}
+    content["decisions"] = [
+        {"row": row, "decision": "drop" if is_wrong else "right", "label": None}
+        for row, is_wrong in enumerate(fruit.is_wrong.tolist())
+    ]
+    reviewed.write_text(json.dumps(content))
+    result = command("apply", fruit.path, reviewed)
+    assert "By 180 rows of the plan, 8.3% of all labels are wrong (95 %: 8.3% to 8.3%)" in result.out
+
+
 def test_other_data_are_refused(command, fruit, reviewed, tmp_path):
     fruit.path.write_text(fruit.path.read_text() + "f999,1,1,1,plum\n")
     result = command("apply", fruit.path, reviewed)
@@ -194,12 +207,11 @@ def test_a_failed_write_leaves_nothing(command, fruit, reviewed, tmp_path, monke
     assert not (tmp_path / "fruit-reviewed.csv").exists()
 
 
-def test_no_page_no_report(command, fruit, probabilities, tmp_path):
-    """The options that `find` and `review` share mean the same rows."""
+def test_the_same_options_make_the_same_report(command, fruit, probabilities, tmp_path):
     page = tmp_path / "fruit.html"
     argv = ["review", fruit.path, *LABEL, "--probabilities", probabilities, "-o", page]
     first = command(*argv, "--fail-above", 0.01)
     assert first.status == 1
     report = reports.report_beside(page).read_bytes()
     assert command(*argv, "-q").status == 0
-    assert reports.report_beside(page).read_bytes() == report  # the same options, the same report
+    assert reports.report_beside(page).read_bytes() == report
