@@ -73,7 +73,7 @@ def run(args: Namespace) -> bool:
 def _as_it_was_read(args: Namespace, label: str, encoding: str) -> Namespace:
     """Return the arguments that DATA was read with, as far as labels depend on them."""
     of_folder = args.data.is_dir()
-    options = {
+    options: dict[str, Any] = {
         "label": None if of_folder else label,
         "encoding": encoding,
         "ignore": [],

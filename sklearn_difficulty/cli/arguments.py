@@ -181,7 +181,12 @@ def _add_training(parser: argparse.ArgumentParser, *, with_probabilities: bool) 
     number("--members", metavar="N", type=_whole(2), default=5, help="networks, or folds (5)")
     number("--epochs", metavar="N", type=_whole(1), help="of every network (default: 20)")
     number("--jobs", metavar="N", type=int, help="networks trained side by side (-1: all cores)")
-    number("--cache", metavar="DIR", type=Path, help="a killed run is taken up again from here")
+    number(
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        help="a killed run is taken up again from here (networks are trained one by one then)",
+    )
     number("--seed", metavar="N", type=_whole(0, 2**32 - 1), default=0, help="default: 0")
 
 

@@ -90,7 +90,11 @@ def run(args: Namespace) -> bool:
             f"{n_flipped} of {len(data.y)} labels flipped ({args.kind}), {args.repeats} time(s). "
             f"By chance, average precision and recall are {args.rate:.2f}.\n"
         )
-        print(terminal_text({name.replace("_precision", " precision"): v for name, v in columns.items()}))
+        print(
+            terminal_text(
+                {name.replace("_precision", " precision"): v for name, v in columns.items()}
+            )
+        )
     return False
 
 

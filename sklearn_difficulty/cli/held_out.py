@@ -91,7 +91,7 @@ def held_out_probabilities(
         probabilities[rows_of_new] = np.eye(n_classes)[codes[rows_of_new]]
         note(
             f"nothing can be said of {len(rows_of_new)} row(s), since there is none, or hardly "
-            f"any, of the same label beside them: {listed(rows_of_new)}."
+            f"any, of the same label beside them: {listed(rows_of_new.tolist())}."
         )
     return probabilities
 

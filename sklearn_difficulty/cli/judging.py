@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ from .messages import UserError, progress_on_stderr, say
 from .reading import read_probabilities
 
 _NEIGHBORS = 30
+Noise = Literal["auto", "class", "instance"]
 
 
 def fit_label_errors(data: Data, args: Namespace) -> Any:
     """Return a fitted LabelErrorScorer."""
     from ..scorers import LabelErrorScorer
 
-    noise, probabilities = getattr(args, "noise", "auto"), getattr(args, "probabilities", None)
+    noise: Noise = getattr(args, "noise", "auto")
+    probabilities = getattr(args, "probabilities", None)
     if probabilities is not None:
         given = read_probabilities(probabilities.expanduser(), data.y)
         return LabelErrorScorer("precomputed", noise=noise).fit(given, data.y)
@@ -54,6 +56,8 @@ def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
         n_members=n_members,
         train_size=train_size,
         n_neighbors=min(_NEIGHBORS, max(1, int(n * train_size) // 2)),
+        # Members of a stack are finished, and kept, all at once: too late for who is interrupted.
+        backend="auto" if args.cache is None else "joblib",
         n_jobs=args.jobs,
         cache_dir=None if args.cache is None else args.cache.expanduser(),
         random_state=args.seed,
@@ -69,11 +73,11 @@ def network(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
     return net if args.epochs is None else net.set_params(max_epochs=args.epochs)
 
 
-def fit_other_models(data: Data, args: Namespace, noise: str, y: NDArray[Any]) -> Any:
+def fit_other_models(data: Data, args: Namespace, noise: Noise, y: NDArray[Any]) -> Any:
     """Return a LabelErrorScorer fitted to held-out probabilities of models that are no networks."""
     from ..scorers import LabelErrorScorer
 
-    classes, codes = np.unique(y, return_inverse=True)
+    codes = np.unique(y, return_inverse=True)[1]
 
     def tell(message: str) -> None:
         if not args.quiet:

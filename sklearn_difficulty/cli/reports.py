@@ -106,11 +106,12 @@ def _read(path: Path) -> Report:
     """Read a report."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+            content: dict[str, Any] = {name: file[name] for name in file.files}
         if str(content.pop("format")) != _FORMAT:
             raise ValueError("it has another format")
-        texts = {n: str(content.pop(n)) for n in ("fingerprint", "digest", "label", "encoding")}
-        return Report(**texts, **content)
+        for name in ("fingerprint", "digest", "label", "encoding"):
+            content[name] = str(content[name])
+        return Report(**content)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except Exception as error:  # of many types, as files are damaged in many ways

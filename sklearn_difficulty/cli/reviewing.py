@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .data import Data
-from .finding import is_above, sentences, suspects_of, summary_of
+from .finding import is_above, sentences, summary_of, suspects_of
 from .held_out import numbers_of
 from .judging import fit_label_errors
 from .messages import note

@@ -58,10 +58,10 @@ def read_table(path: Path, args: Namespace) -> Data:
         """Write the table as it was read, with other labels."""
         new = frame.copy()
         changed = y_new != y
-        kind = frame[label].dtype
         cells = frame[label].astype(object).to_numpy(copy=True)
-        cells[changed] = [v if is_parquet and kind != object else str(v) for v in y_new[changed]]
-        new[label] = pandas().Series(cells, index=frame.index).astype(kind)
+        are_texts = isinstance(cells[0], str)
+        cells[changed] = [str(v) if are_texts else v for v in y_new[changed].tolist()]
+        new[label] = pandas().Series(cells, index=frame.index).astype(frame[label].dtype)
         new = new[keep]
         with target.open("xb") as file:
             if is_parquet:

@@ -84,7 +84,9 @@ def test_the_plan_tells_how_many_labels_are_wrong(command, fruit, reviewed):
     ]
     reviewed.write_text(json.dumps(content))
     result = command("apply", fruit.path, reviewed)
-    assert "By 180 rows of the plan, 8.3% of all labels are wrong (95 %: 8.3% to 8.3%)" in result.out
+    assert (
+        "By 180 rows of the plan, 8.3% of all labels are wrong (95 %: 8.3% to 8.3%)" in result.out
+    )
 
 
 def test_other_data_are_refused(command, fruit, reviewed, tmp_path):
