@@ -54,9 +54,9 @@ class Findings:
         said.append(
             f"About {self.rate:.1%} of the labels are wrong; it may be {low:.1%} to {high:.1%}."
         )
-        at_half = [] if self.cuts is None else self.cuts[self.cuts["cut"] == 0.5]
-        if len(at_half) and at_half["n_dropped"][0]:
-            cut = at_half[0]
+        for cut in () if self.cuts is None else self.cuts:
+            if cut["cut"] != 0.5 or not cut["n_dropped"]:
+                continue
             said.append(
                 f"Of the {cut['n_dropped']:,} rows with an error probability above 0.5, expect "
                 f"{cut['precision']:.0%} ({cut['precision_low']:.0%} to "
@@ -106,7 +106,7 @@ def findings_of(scorer: Any, X: Any, y: Any) -> Findings:
         probabilities=getattr(scorer, "probabilities_", None),
         label_probability=_label_probability(scorer),
         quadrant=getattr(scorer, "difficulty_quadrant_", None),
-        quadrant_names=[] if names is None else [str(name) for name in names],
+        quadrant_names=[] if names is None else [str(name).replace("_", " ") for name in names],
         rate=getattr(scorer, "noise_rate_", None) if has_error else None,
         rate_interval=interval if has_error else None,
         cuts=getattr(scorer, "cuts_", None),

@@ -14,23 +14,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _num_samples
 
+from ..._arrays import to_numpy
 from ..._parameters import check_parameters
-from ..._warnings import warn_caller
 from ...measures.review import ReviewPlan
-from ..displays._checks import as_array
 from ..review import report_fingerprint
 from .content import Content, content_of, nearest_rows
-from .document import document
-from .findings import Findings, findings_of
-from .report import columns_report, content_report, plan_report
+from .findings import findings_of
+from .writer import LARGEST_FILE, PageWriter
 
 __all__ = ["ReviewPage"]
 
-_LARGEST_FILE = 100_000_000  # bytes, beyond which browsers become slow
 _NOTEBOOK_ROWS = 300
 _NOTEBOOK_HEIGHT = 720  # pixels
 
@@ -81,13 +77,13 @@ class ReviewPage:
     title : str, default=None
         What stands at the top.
     random_state : int, RandomState instance or None, default=None
-        Draws the plan, and the order of its rows.
+        Draws the plan.
 
     Attributes
     ----------
     plan_ : ReviewPlan or None
-        The rows of the plan and their weights, in the order in which the page shows them: a random
-        one, so that those reviewed first are a random part. None without error probabilities.
+        The rows of the plan and their weights, in the order in which the page shows them. None
+        without error probabilities.
 
     See Also
     --------
@@ -144,22 +140,35 @@ class ReviewPage:
             thumbnail_size=(thumbnail_size, [Interval(Integral, 8, 1024, closed="both")]),
             blind=(blind, ["boolean"]),
             neighbors=(neighbors, [Interval(Integral, 0, 50, closed="both")]),
-            max_bytes=(max_bytes, [Interval(Integral, 1, _LARGEST_FILE, closed="both")]),
+            max_bytes=(max_bytes, [Interval(Integral, 1, LARGEST_FILE, closed="both")]),
             title=(title, [str, None]),
             random_state=(random_state, ["random_state"]),
         )
         self._findings = findings_of(scorer, X, y)
-        n = len(self._findings.given)
-        self._fingerprint = report_fingerprint(scorer)
-        self._class_names = _names_of(self._findings.classes, class_names)
-        self._ids = None if ids is None else _ids(ids, n)
-        self._content = self._content_of(X if show is None else show, n, thumbnail_size, scorer)
-        self._max_rows, self._max_bytes, self._blind = max_rows, max_bytes, blind
-        default_title = "Which rows are hard?" if self._findings.error is None else None
-        self._title = title or default_title or "Which labels are wrong?"
         self.plan_ = self._drawn_plan(scorer, plan, random_state)
-        self._base = self._worth_a_look(max_rows)
-        self._neighbors = nearest_rows(scorer, X, self._content, self._base, neighbors)
+        names = _names_of(self._findings.classes, class_names)
+        content = self._content_of(
+            X if show is None else show,
+            len(names),
+            size=thumbnail_size,
+            names=getattr(scorer, "feature_names_in_", None),
+        )
+        base = self._worth_a_look(max_rows)
+        has_error = self._findings.error is not None
+        self._title = title or ("Which labels are wrong?" if has_error else "Which rows are hard?")
+        self._writer = PageWriter(
+            title=self._title,
+            fingerprint=report_fingerprint(scorer),
+            findings=self._findings,
+            class_names=names,
+            ids=None if ids is None else _ids(ids, len(self._findings.given)),
+            plan=self.plan_,
+            blind=blind,
+            content=content,
+            base=base,
+            neighbors=nearest_rows(scorer, X, content, base, neighbors),
+            max_bytes=max_bytes,
+        )
 
     def write(self, path: str | PathLike[str]) -> Path:
         """Write the page.
@@ -175,7 +184,7 @@ class ReviewPage:
             Where it is.
         """
         file = Path(path).expanduser()
-        file.write_bytes(self._document(self._findings.order))
+        file.write_bytes(self._writer.document(self._findings.order))
         return file
 
     def open(self) -> Path:
@@ -196,10 +205,10 @@ class ReviewPage:
     def _repr_html_(self) -> str:
         """Return a summary and the first rows, in a frame that can do nothing to the notebook."""
         order = self._findings.order
-        in_plan = [] if self.plan_ is None else self.plan_.rows[:_NOTEBOOK_ROWS]
+        in_plan = self._planned[:_NOTEBOOK_ROWS]
         rest = order[~np.isin(order, in_plan)][: _NOTEBOOK_ROWS - len(in_plan)]
         listed = order[np.isin(order, np.concatenate([in_plan, rest]))]
-        page = escape(self._document(listed).decode("utf-8"))
+        page = escape(self._writer.document(listed).decode("utf-8"))
         said = " ".join(self._findings.sentences())
         if len(listed) < len(order):
             said += f" Here are {len(listed)} of them; page.write(path) has all."
@@ -211,106 +220,39 @@ class ReviewPage:
         )
 
     def __repr__(self) -> str:
-        n_plan = 0 if self.plan_ is None else len(self.plan_.rows)
-        return f"<ReviewPage of {len(self._findings.given):,} rows, {n_plan} in the plan>"
+        return (
+            f"<ReviewPage of {len(self._findings.given):,} rows, {len(self._planned)} in the plan>"
+        )
 
     # ----------------------------------------------------------------------------- what is shown
 
-    def _content_of(self, show: Any, n: int, size: int, scorer: Any) -> Content:
+    def _content_of(self, show: Any, n_classes: int, **settings: Any) -> Content:
         """Return what is to be seen of the rows, after counting them."""
+        n = len(self._findings.given)
         n_shown = len(show) if not hasattr(show, "shape") else _num_samples(show)
         if n_shown != n and not isinstance(show, Mapping):
             raise ValueError(f"show holds {n_shown} rows, and there are {n}.")
-        names = getattr(scorer, "feature_names_in_", None)
-        given, n_classes = self._findings.given, len(self._class_names)
-        return content_of(show, given, n_classes, size=size, names=names)
+        return content_of(show, self._findings.given, n_classes, **settings)
 
     def _drawn_plan(self, scorer: Any, plan: Any, random_state: Any) -> ReviewPlan | None:
-        """Return the plan with its rows in random order."""
-        random = check_random_state(random_state)
-        if isinstance(plan, Integral):
-            if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
-                return None
-            plan = scorer.review_plan(int(plan), random_state=random)
-        rows, weight = as_array(plan.rows), as_array(plan.weight)
-        order = random.permutation(len(rows))
-        return ReviewPlan(rows[order], weight[order])
+        """Return the plan, if there can be one, in the order in which its rows are shown."""
+        if isinstance(plan, ReviewPlan):
+            return plan
+        if plan == 0 or self._findings.error is None or not hasattr(scorer, "review_plan"):
+            return None
+        drawn: ReviewPlan = scorer.review_plan(int(plan), random_state=random_state)
+        return drawn
 
     def _worth_a_look(self, max_rows: int) -> NDArray[np.int64]:
         """Return the rows that are shown with more than numbers: the plan, then the hardest."""
-        in_plan = np.empty(0, dtype=np.int64) if self.plan_ is None else self.plan_.rows
         hardest = self._findings.order
-        return np.concatenate([in_plan, hardest[~np.isin(hardest, in_plan)][:max_rows]])
+        rest = hardest[~np.isin(hardest, self._planned)]
+        return np.concatenate([self._planned, rest[:max_rows]])
 
-    # ----------------------------------------------------------------------------- what is written
-
-    def _document(self, listed: NDArray[np.int64]) -> bytes:
-        """Return a page with some rows, of which as many have content as fit into the file."""
-        findings = self._findings
-        positions = np.full(len(findings.given), -1)
-        positions[listed] = np.arange(len(listed))
-        report = {
-            "title": self._title,
-            "fingerprint": self._fingerprint,
-            "n_rows": len(findings.given),
-            "sentences": findings.sentences(),
-            "rate": findings.rate,
-            "rate_interval": findings.rate_interval,
-            "blind": self._blind,
-            "ids": None if self._ids is None else [self._ids[row] for row in listed.tolist()],
-            "plan": plan_report(self.plan_, positions),
-            **columns_report(findings, listed, self._class_names),
-        }
-        rows, n_base = self._rows_with_content(positions)
-        n_wanted = n_kept = len(rows)
-        bare = len(self._finished(report, rows, 0, n_wanted, n_base, positions))
-        if bare > _LARGEST_FILE:
-            raise ValueError(
-                f"The numbers of {len(listed):,} rows alone take {bare / 1e6:.0f} MB, and no more "
-                "than 100 MB can be shown. Make pages of parts of the rows."
-            )
-        while True:
-            page = self._finished(report, rows, n_kept, n_wanted, n_base, positions)
-            if len(page) <= self._max_bytes or n_kept == 0:
-                break
-            fit = (self._max_bytes - bare) / max(1, len(page) - bare)
-            n_kept = int(n_kept * min(0.97, max(0.0, fit)))
-        if n_kept < n_wanted:
-            warn_caller(
-                f"The page would be larger than max_bytes={self._max_bytes:,}: of {n_wanted:,} "
-                f"rows worth a look {n_kept:,} are in it with their {self._content.kind}. Set a "
-                "larger max_bytes, or a smaller max_rows or thumbnail_size."
-            )
-        return page
-
-    def _rows_with_content(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-        """Return the rows of the page that are worth a look, then neighbours; how many the former.
-
-        Neighbours need not be listed.
-        """
-        base = self._base[positions[self._base] >= 0]
-        if self._neighbors is None:
-            return base, len(base)
-        near = np.unique(self._neighbors[positions[self._base] >= 0])
-        near = near[(positions[near] >= 0) & ~np.isin(near, base)]
-        return np.concatenate([base, near]), len(base)
-
-    def _finished(
-        self,
-        report: dict[str, Any],
-        rows: NDArray[np.int64],
-        n_kept: int,
-        n_wanted: int,
-        n_base: int,
-        positions: NDArray[np.int64],
-    ) -> bytes:
-        """Return the page with content of the first rows."""
-        neighbors = self._neighbors
-        if neighbors is not None:
-            neighbors = neighbors[positions[self._base] >= 0]
-        n_base = min(n_kept, n_base)
-        shown = content_report(self._content, rows[:n_kept], n_base, neighbors, positions)
-        return document({**report, "content": shown, "n_without_content": n_wanted - n_kept})
+    @property
+    def _planned(self) -> NDArray[np.int64]:
+        """Return the rows of the plan, none without one."""
+        return np.empty(0, dtype=np.int64) if self.plan_ is None else self.plan_.rows
 
 
 def _names_of(classes: NDArray[Any], names: Any) -> list[str]:
@@ -331,7 +273,7 @@ def _names_of(classes: NDArray[Any], names: Any) -> list[str]:
 
 def _ids(ids: Any, n: int) -> list[str]:
     """Return what rows are called as texts."""
-    called = [str(name) for name in as_array(ids).tolist()]
+    called = [str(name) for name in np.asarray(to_numpy(ids)).tolist()]
     if len(called) != n:
         raise ValueError(f"ids holds {len(called)} names, and there are {n} rows.")
     return called

@@ -26,6 +26,7 @@ class Pictures:
         self._show = show
         self._size = size
         self._made: dict[int, str] = {}
+        self._encoded(0)  # so that what is no picture is refused at once
 
     def of(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the page holds of some rows."""

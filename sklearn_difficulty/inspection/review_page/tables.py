@@ -17,6 +17,7 @@ _ABSENT = "(missing)"
 _NORMAL = 1.4826  # the standard deviation of normal values by their median absolute deviation
 _ROWS_FOR_MEDIANS = 5_000  # of a class, at most, evenly spaced
 _MOST_LEVELS = 50  # of a column that says which rows are alike
+_NO_KIND = 0.5  # different values by rows, above which a column holds names, dates or free text
 
 
 class Table:
@@ -79,6 +80,15 @@ class Table:
         self, name: str, levels: list[str], codes: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> dict[str, Any]:
         """Return a column of categories, and how many of a row's class share its value."""
+        if len(levels) > _NO_KIND * len(codes):  # nothing is usual, and nothing unusual
+            used, kept = np.unique(codes[rows], return_inverse=True)
+            return {
+                "name": name,
+                "levels": [*(levels[i] for i in used), "–"],
+                "codes": packed(kept, np.uint32),
+                "shares": packed(np.ones(len(rows)), np.float32),
+                "common": [len(used)] * self._n_classes,
+            }
         pairs, inverse, counts = np.unique(
             self._given * len(levels) + codes, return_inverse=True, return_counts=True
         )

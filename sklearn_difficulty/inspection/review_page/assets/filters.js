@@ -62,7 +62,7 @@ function drawPairs(report, counts, pair, onChoose) {
     return;
   }
   const hadFocus = place.contains(document.activeElement);
-  place.replaceChildren(element("h3", {}, "Suspects, given label → suggested"));
+  place.replaceChildren(element("h2", {}, "Suspects, given label → suggested"));
   if (counts.size === 0) {
     place.append(element("p", { class: "quiet" }, "None at this cut."));
     return;

@@ -70,7 +70,7 @@ class RowList {
     const top = this.selected * ROW_HEIGHT;
     const seen = this.box.scrollTop * scale;
     if (top < seen) {
-      this.box.scrollTop = top / scale;
+      this.box.scrollTop = Math.floor(top / scale);
     } else if (top + ROW_HEIGHT > seen + this.box.clientHeight) {
       this.box.scrollTop = Math.ceil((top + ROW_HEIGHT - this.box.clientHeight) / scale);
     }
