@@ -51,6 +51,8 @@ def suspects_of(scorer: Any, cut: float) -> Any:
 def summary_of(scorer: Any, cut: float, suspects: Any) -> dict[str, Any]:
     """Return what is known of the whole."""
     expected = scorer.error_probability_[suspects].mean() if len(suspects) else np.nan
+    of_cut = scorer.cuts_[scorer.cuts_["cut"] == cut]
+    low, high = of_cut[["precision_low", "precision_high"]][0] if len(of_cut) else (np.nan, np.nan)
     return {
         "n_rows": len(scorer.difficulty_),
         "n_classes": len(scorer.classes_),
@@ -59,6 +61,7 @@ def summary_of(scorer: Any, cut: float, suspects: Any) -> dict[str, Any]:
         "cut": cut,
         "n_suspects": len(suspects),
         "expected_precision": expected,
+        "expected_precision_interval": [low, high],
     }
 
 
@@ -67,13 +70,16 @@ def sentences(summary: dict[str, Any]) -> str:
     low, high = summary["noise_rate_interval"]
     text = (
         f"{summary['n_rows']:,} rows, {summary['n_classes']} classes. "
-        f"About {summary['noise_rate']:.1%} of the labels are wrong ({low:.1%} to {high:.1%}).\n"
+        f"About {summary['noise_rate']:.1%} of the labels are wrong; "
+        f"it may be {low:.1%} to {high:.1%}.\n"
     )
     if not summary["n_suspects"]:
         return f"{text}No label is wrong with a probability above {summary['cut']:g}."
+    low, high = summary["expected_precision_interval"]
+    interval = "" if np.isnan(low) else f" ({low:.0%} to {high:.0%})"
     return (
         f"{text}{summary['n_suspects']:,} are suspects (probability above {summary['cut']:g}); "
-        f"about {summary['expected_precision']:.0%} of these should be wrong."
+        f"about {summary['expected_precision']:.0%}{interval} of these should be wrong."
     )
 
 
@@ -87,6 +93,8 @@ def columns_of(data: Data, scorer: Any, rows: Any) -> dict[str, list[Any]]:
     # Doubt may be spread over so many classes that none is likelier than the given one.
     columns["suggested"] = [s if s != g else None for g, s in zip(given, suggested, strict=True)]
     columns["error_probability"] = np.round(scorer.error_probability_[rows], 4).tolist()
+    if data.texts is not None:
+        columns["text"] = [data.texts[i] for i in rows]
     return columns
 
 

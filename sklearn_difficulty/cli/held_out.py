@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def held_out_probabilities(
         model = make_pipeline(_encoder("passthrough"), forest)
     fold_of = _folds(codes, data.groups, n_folds, seed)
     predict = Memory(cache, verbose=0).cache(_predict)
-    n_classes = int(codes.max()) + 1
+    n_classes, start = int(codes.max()) + 1, time.monotonic()
     probabilities = np.zeros((len(codes), n_classes))
     is_new = np.zeros(len(codes), dtype=bool)
     for k in range(n_folds):
@@ -85,7 +86,10 @@ def held_out_probabilities(
             predicted, known = predict(model, rows, codes, held_out)
         probabilities[np.ix_(held_out, known)] = predicted
         is_new |= held_out & ~np.isin(codes, known)
-        tell(f"{k + 1} of {n_folds} models are trained")
+        elapsed = time.monotonic() - start
+        left = elapsed / (k + 1) * (n_folds - k - 1)
+        done = f"{k + 1} of {n_folds} models are trained"
+        tell(f"{done} after {elapsed:.0f} s, about {left:.0f} s left")
     if is_new.any():
         rows_of_new = np.flatnonzero(is_new)
         probabilities[rows_of_new] = np.eye(n_classes)[codes[rows_of_new]]

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from .data import Data
 from .held_out import held_out_probabilities, needs_other_models, numbers_of
-from .messages import UserError, progress_on_stderr, say
+from .messages import UserError, progress_on_stderr
 from .reading import read_probabilities
 
 _NEIGHBORS = 30
@@ -79,10 +81,6 @@ def fit_other_models(data: Data, args: Namespace, noise: Noise, y: NDArray[Any])
 
     codes = np.unique(y, return_inverse=True)[1]
 
-    def tell(message: str) -> None:
-        if not args.quiet:
-            say(message, kind="progress")
-
     probabilities = held_out_probabilities(
         data,
         codes,
@@ -90,6 +88,6 @@ def fit_other_models(data: Data, args: Namespace, noise: Noise, y: NDArray[Any])
         seed=args.seed,
         n_jobs=args.jobs,
         cache=None if args.cache is None else args.cache.expanduser(),
-        tell=tell,
+        tell=(lambda message: None) if args.quiet else partial(print, file=sys.stderr),
     )
     return LabelErrorScorer("precomputed", noise=noise).fit(probabilities, y)

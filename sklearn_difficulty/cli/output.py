@@ -15,7 +15,7 @@ from typing import Any
 from ..training.files.folders import write_atomically
 from .messages import UserError, printable
 
-_WIDEST = 40  # of a cell in the terminal
+_WIDEST, _WIDEST_LAST = 40, 80  # cells in the terminal
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Columns = Mapping[str, Sequence[Any]]  # numbers, texts, or None, by the name of the column
@@ -60,7 +60,11 @@ def json_text(columns: Columns, summary: Mapping[str, Any]) -> str:
 
 def terminal_text(columns: Columns) -> str:
     """Return aligned columns: numbers to the right, control characters shown."""
-    cells = {name: [_cell(value) for value in values] for name, values in columns.items()}
+    last = next(reversed(columns), None)
+    cells = {
+        name: [_cell(value, _WIDEST_LAST if name == last else _WIDEST) for value in values]
+        for name, values in columns.items()
+    }
     lines = [""] * (max(map(len, cells.values()), default=0) + 1)
     for name, texts in cells.items():
         width = max(map(len, [name, *texts]))
@@ -95,7 +99,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, widest: int) -> str:
     """Return a value as the terminal shows it."""
     value = _plain(value)
     if value is None:
@@ -103,4 +107,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     text = printable(str(value))
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= widest else f"{text[: widest - 1]}…"

@@ -163,13 +163,14 @@ def _features(frame: Any, y: NDArray[Any]) -> Any:
             left_out.append(f"{name!r}: {why_not}")
         else:
             features[name] = values
-    if left_out:
-        note(f"left out: {'; '.join(left_out)}.")
     if not features:
         raise UserError(
-            "no column is left to judge rows by. A column of texts is named by --text, the "
-            "probabilities of a model of yours are passed by --probabilities."
+            f"no column is left to judge rows by ({'; '.join(left_out) or 'there is none'}). A "
+            "column of texts is named by --text, probabilities of another model are passed by "
+            "--probabilities."
         )
+    if left_out:
+        note(f"left out: {'; '.join(left_out)}.")
     return pandas().DataFrame(features)
 
 
@@ -191,7 +192,7 @@ def _feature(values: Any, name: str) -> tuple[Any, str]:
     if n_numbers < _MOSTLY * n_there:
         texts = values.where(is_there, None).map(str, na_action="ignore").astype(object)
         if texts.nunique() > max(_REPEATS * n_there, 2):
-            return None, "its texts hardly repeat (--text judges by them)"
+            return None, f"its texts hardly repeat (--text {name} judges by them)"
         return texts, ""
     if n_numbers < n_there:
         others = values[is_there & numbers.isna()].map(str).unique().tolist()

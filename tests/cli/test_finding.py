@@ -100,7 +100,9 @@ def test_texts(command, fruit, tmp_path):
     texts = [" ".join(rng.permutation([*words[kind].split(), "fruit"])) for kind in fruit.true]
     fruit.frame.assign(text=texts).to_csv(tmp_path / "texts.csv", index=False)
     argv = ["find", tmp_path / "texts.csv", "--label", "kind", "--text", "text", "--json", "-q"]
-    assert is_about(found_rows(command(*argv)), fruit.is_wrong)
+    result = command(*argv)
+    assert is_about(found_rows(result), fruit.is_wrong)
+    assert all(row["text"] == texts[row["row"]] for row in json.loads(result.out)["rows"])
 
 
 def test_arrays(command, fruit, tmp_path):
