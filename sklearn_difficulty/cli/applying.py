@@ -26,8 +26,9 @@ def run(args: Namespace) -> bool:
             raise UserError(f"{path} does not exist.")
     suffix = ".csv" if args.data.is_dir() else args.data.suffix
     if args.output is None:
-        resolved = args.data.resolve()  # "." has no name
-        args.output = resolved.with_name(f"{resolved.stem}-reviewed{suffix}")
+        given = args.data if args.data.name.strip(".") else args.data.resolve()  # "." has no name
+        stem = given.name if args.data.is_dir() else given.stem
+        args.output = given.with_name(f"{stem}-reviewed{suffix}")
     check_output(args, [suffix.lower()])
     if args.output.exists():
         raise UserError(f"{args.output} exists, and nothing is overwritten; -o names another file.")

@@ -88,7 +88,7 @@ def write_moves(
     keep: NDArray[np.bool_],
 ) -> None:
     """Write which images belong elsewhere, as a table: file, label, new_label, new_file."""
-    with target.open("x", encoding="utf-8", newline="") as file:
+    with target.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "label", "action", "new_label", "new_file"])
         for i in np.flatnonzero((y_new != y) | ~keep):

@@ -30,6 +30,9 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; argparse raises SystemExit for wrong usage."""
     args = parse(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character gets its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             _tell_warnings(args)

@@ -45,7 +45,9 @@ def write(path: Path, columns: Columns, summary: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline=""))
+    # Names of files need not be text in any encoding; they are written as they are.
+    content = text.encode("utf-8", "surrogateescape")
+    write_atomically(path, lambda part: part.write_bytes(content))
 
 
 def json_text(columns: Columns, summary: Mapping[str, Any]) -> str:
@@ -60,7 +62,7 @@ def json_text(columns: Columns, summary: Mapping[str, Any]) -> str:
 
 def terminal_text(columns: Columns) -> str:
     """Return aligned columns: numbers to the right, control characters shown."""
-    last = next(reversed(columns), None)
+    last = [*columns][-1] if columns else None
     cells = {
         name: [_cell(value, _WIDEST_LAST if name == last else _WIDEST) for value in values]
         for name, values in columns.items()

@@ -30,7 +30,10 @@ def run(args: Namespace) -> bool:
     write_report(args.output, data, scorer, args.encoding)
     print(sentences(summary_of(scorer, args.cut, suspects_of(scorer, args.cut))))
     print(f"The page is written to {args.output}, and {report_beside(args.output)} beside it.")
-    note(f"next: sklearn-difficulty apply {args.data} review-decisions.json")
+    note(
+        f"next, with what you save from the page: sklearn-difficulty apply {args.data} "
+        "review-decisions.json"
+    )
     if args.open:
         webbrowser.open(args.output.resolve().as_uri())
     return is_above(scorer, args)

@@ -120,6 +120,21 @@ def test_folders(command, tmp_path):
     assert "cat/3.png" in err
 
 
+def test_names_in_no_encoding(command, tmp_path):
+    for kind in (b"caf\xe9", b"tea"):
+        for i in range(6):
+            path = os.fsencode(tmp_path / "drinks") + b"/" + kind
+            os.makedirs(path, exist_ok=True)
+            Image.new("L", (9, 9)).save(os.fsdecode(path + b"/%d.png" % i))
+    values = np.tile([0.9, 0.1], (12, 1))
+    np.save(tmp_path / "p.npy", values)
+    argv = ["find", tmp_path / "drinks", "--probabilities", tmp_path / "p.npy"]
+    assert "caf\\udce9/0.png" in command(*argv, "--cut", 0).out
+    result = command(*argv, "--cut", 0, "-o", tmp_path / "s.csv")
+    assert result.status == 0, result.err
+    assert b"caf\xe9/0.png" in (tmp_path / "s.csv").read_bytes()
+
+
 def test_outputs(command, fruit, probabilities, tmp_path):
     argv = ["find", fruit.path, *LABEL, "--probabilities", probabilities, "-o"]
     before = fruit.path.read_bytes()
