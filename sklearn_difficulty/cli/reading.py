@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which reader DATA needs, and probabilities from a file."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import read_arrays
+from .data import Data
+from .folders import read_folder
+from .messages import UserError, listed
+from .tables import read_columns, read_table
+
+_TABLES = (".csv", ".tsv", ".parquet")
+
+
+def read(args: Namespace) -> Data:
+    """Read DATA as its kind asks for."""
+    path = args.data.expanduser()
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return read_folder(path, args)
+    if suffix in _TABLES:
+        return read_table(path, args)
+    if suffix == ".npz":
+        return read_arrays(path, args)
+    raise UserError(f"{path}: DATA must be a .csv, .tsv, .parquet or .npz file, or a folder.")
+
+
+def read_probabilities(path: Path, y: NDArray[Any]) -> NDArray[Any]:
+    """Return held-out class probabilities, columns in the order of the sorted classes."""
+    if not path.exists():
+        raise UserError(f"--probabilities: {path} does not exist.")
+    suffix = path.suffix.lower()
+    names = None
+    if suffix == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False, mmap_mode="r")
+        except Exception as error:  # of many types, as files are damaged in many ways
+            raise UserError(f"{path} cannot be read as .npy: {error}") from error
+    elif suffix in _TABLES:
+        frame = read_columns(path)
+        names, values = list(frame.columns), frame.to_numpy()
+    else:
+        raise UserError(f"--probabilities {path}: give a .npy, .csv or .parquet file.")
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or len(values) != len(y):
+        raise UserError(
+            f"{path} holds {values.dtype} of shape {values.shape}; there must be a line for each "
+            f"of the {len(y)} rows, and a column per class."
+        )
+    classes = [str(label) for label in np.unique(y).tolist()]
+    if names is not None and names != classes and sorted(names) == sorted(classes):
+        values = values[:, [names.index(name) for name in classes]]
+    elif names is not None and set(names) & set(classes) and set(names) != set(classes):
+        raise UserError(
+            f"the columns of {path} are {listed(names)}, and the classes {listed(classes)}. Give "
+            "one column per class."
+        )
+    return values
