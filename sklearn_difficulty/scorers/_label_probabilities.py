@@ -259,6 +259,7 @@ class GivenProbabilities:
     """Probabilities that others have computed, of classes that the scorer keeps of its fit."""
 
     scores_unseen_rows = True
+    reads_rows = False
     collate_fn = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:

@@ -20,7 +20,8 @@ from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
 from ..._warnings import located, warn_caller
 from ...rows.labels import among_columns
-from ...rows.rows import Rows, as_rows, as_view
+from ...rows.rows import Rows, as_rows
+from ...rows.views import as_view
 from ..default import default_network_for
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
