@@ -194,7 +194,7 @@ class NeighborBank:
 
 
 def choose_rows(codes: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
-    """Return the positions of n rows, in order, drawn with the shares of the classes if possible."""
+    """Return the positions of n rows, in order, with the shares of the classes if that can be."""
     all_rows = np.arange(len(codes))
     if n >= len(codes):
         return all_rows
