@@ -25,6 +25,7 @@ from .._arrays import as_labels
 from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
+from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows, as_rows
 from ..rows.views import VARYING, as_view
 from ..training.skorch_net import NET_TYPES, is_regression
@@ -145,6 +146,8 @@ def cross_val_difficulty(
     y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
+    if groups is None:
+        warn_of_divided_copies(rows, (np.isin(np.arange(len(y)), train) for train, _ in splits))
     results = Parallel(n_jobs=n_jobs)(
         delayed(_score_fold)(scorer, rows, y, groups, view, *split, f"fold {k} of {len(splits)}")
         for k, split in enumerate(splits, start=1)

@@ -23,6 +23,7 @@ from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
 from ._base_ensemble import readings_of_members
 from ._base_probing import lost_bank
+from ._probability_checks import warn_of_odd_probabilities
 from ._trained_source import Trained, checkpoints_to_read, given_record
 
 Probabilities = NDArray[np.floating[Any]]
@@ -271,7 +272,9 @@ class GivenProbabilities:
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return what the columns of the probabilities stand for, and the codes of the labels."""
         classes = self._classes_of_columns(X, y)
-        return Trained({"classes_": classes}, codes_of(y, classes))
+        targets = codes_of(y, classes)
+        warn_of_odd_probabilities(X.data, targets)
+        return Trained({"classes_": classes}, targets)
 
     def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
         """Return label codes of rows."""
