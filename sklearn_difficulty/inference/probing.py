@@ -135,8 +135,8 @@ class NeighborProbes:
         self,
         bank: NeighborBank,
         X: Rows | None,
-        own: NDArray[np.int64] | None = None,
         progress: Task = SILENT,
+        own: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Return the shares of the classes (n, n_classes) over all probes, none zero; or NaN."""
         n_classes = _n_classes(bank)

@@ -209,7 +209,7 @@ class NeighborsOfOneFit:
         self.bank = X, targets
         chosen = self.readout.bank_rows(targets, np.ones(len(targets), dtype=bool))
         own = None if len(chosen) == len(X) else positions_in(chosen, len(X))
-        votes = self.readout.votes(self._bank(), None if own is None else X, own, progress)
+        votes = self.readout.votes(self._bank(), None if own is None else X, progress, own)
         return votes, votes
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:

@@ -38,6 +38,7 @@ from ._label_probabilities import (
     open_source,
 )
 from ._label_review import EstimatesNoise
+from ._suspects import ListsSuspects
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
 __all__ = ["LabelErrorScorer"]
@@ -45,7 +46,7 @@ __all__ = ["LabelErrorScorer"]
 Noise = Literal["auto", "class", "instance"]
 
 
-class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
+class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     r"""Score rows by how likely their label is wrong; larger = harder. Without y it finds none.
 
     The difficulty is a score in [0, 1] that orders rows by suspicion. Beside it stand the
@@ -223,6 +224,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     (True, True)
     >>> bool((scorer.suggested_label_ == y)[is_flipped].mean() > 0.9)
     True
+    >>> scorer.suspects(10).columns.tolist()  # the rows to look at first
+    ['row', 'given', 'suggested', 'probability', 'difficulty']
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -383,7 +386,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         return super()._train(X, y, view, groups, progress)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        self.method_ = self._method()
+        self.method_, self._given = self._method(), targets
         trained = getattr(self, "record_", getattr(self, "ensemble_", None))
         self._source = open_source(self.method_, trained, self.readout(), self.batch_size)
         self.probabilities_, as_unseen = self._source.of_training_rows(X, targets, progress)
