@@ -29,7 +29,6 @@ from ._scoring_step import (
     describe_rows,
     fitted_scorer,
     forget,
-    warn_of_single_training,
 )
 from ._selection import for_estimators, rows_to_drop, take
 
@@ -164,7 +163,6 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
             self.scorer_ = fitted_scorer(
                 scorer, X, y, of_scorer, self.memory, self.cache_key, progress
             )
-            warn_of_single_training(self.scorer_, self._needed())
             self.difficulty_ = self.scorer_.difficulty_
             X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
             with progress.fit_of(estimator, "train on what is kept"):
