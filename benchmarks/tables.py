@@ -813,11 +813,10 @@ def runs():
             if head["machine"]["device"] == "cpu"
             else head["machine"]["device"],
             head["versions"]["torch"].split("+")[0],
-            f"{head['seconds'] / 60:.0f}" if head["seconds"] >= 60 else "< 1",
         ]
         for name, head in heads().items()
     ]
-    return ["file", "date", "machine", "torch", "minutes"], rows
+    return ["file", "date", "machine", "torch"], rows
 
 
 @table

@@ -105,6 +105,7 @@ html_logo = html_favicon = "_static/logo.svg"
 html_math_renderer = "mathml"
 html_sidebars = {"index": []}  # the page that one arrives at has cards in its place
 html_theme_options = {
+    "header_links_before_dropdown": 6,
     "logo": {"text": "sklearn_difficulty"},
     "navigation_with_keys": False,
     "show_prev_next": False,

@@ -1,5 +1,5 @@
 // On narrow screens a row becomes a list (see custom.css): every cell then needs its column's name.
-for (const table of document.querySelectorAll("table.docutils")) {
+for (const table of document.querySelectorAll("main table.table")) {
   const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
   if (names.length === 0) continue;
   table.classList.add("has-labels");
