@@ -12,8 +12,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 HERE = Path(__file__).resolve().parent
-PAGES = (HERE / "README.md", *sorted((HERE.parent / "doc" / "user_guide").glob("*.rst")))
-MARK = re.compile(r"^(?:\.\. |<!-- )table of benchmarks/tables\.py: (\w+)", re.MULTILINE)
+DOC = HERE.parent / "doc"
+PAGES = (
+    HERE / "README.md",
+    *sorted((DOC / "user_guide").glob("*.rst")),
+    *sorted((DOC / "evidence").glob("*.rst")),
+)
+MARK = re.compile(r"^ *(?:\.\. |<!-- )table of benchmarks/tables\.py: (\w+)", re.MULTILINE)
 PLACE = re.compile(r"<([^<>|]+)\|?([^<>]*)>")
 TABLES = {}
 
@@ -261,12 +266,14 @@ def made(name):
 def with_tables(page):
     """Return the text of a page, with every table that it names made anew."""
     text, render = [], pipe_table if page.suffix == ".md" else list_table
-    is_table = re.compile(r"$|\||   |\.\. list-table::").match
     old = iter(page.read_text().splitlines())
     for line in old:
         text.append(line)
         if mark := MARK.match(line):
-            text += ["", *render(*made(mark[1])), ""]
+            indent = line[: len(line) - len(line.lstrip())]  # of a table that is folded
+            is_table = re.compile(rf"$|{indent}(\||   |\.\. list-table::)").match
+            new = (f"{indent}{of_table}".rstrip() for of_table in render(*made(mark[1])))
+            text += ["", *new, ""]
             text += next(([line] for line in old if not is_table(line)), [])
     return "\n".join(text).rstrip() + "\n"
 
@@ -821,6 +828,239 @@ def filter_rare():
         for shown, who in RARE_FILTERS.items()
     ]
     return ["filter", *columns], rows
+
+
+# --------------------------------------------------------------------- evidence as a whole, scaling
+
+
+def heads():
+    """Return what the files say of themselves, by their name."""
+    files = sorted((HERE / "results").glob("*.json"))
+    return {file.stem: json.loads(file.read_text()) for file in files}
+
+
+@table
+def runs():
+    """Return where and when every file in results/ was measured."""
+    rows = [
+        [
+            f"``{name}``",
+            head["date"],
+            f"{head['machine']['cpu_count']} cores, {head['machine']['torch_threads']} used"
+            if head["machine"]["device"] == "cpu"
+            else head["machine"]["device"],
+            head["versions"]["torch"].split("+")[0],
+        ]
+        for name, head in heads().items()
+    ]
+    return ["file", "date", "machine", "torch"], rows
+
+
+@table
+def papers():
+    """Return what papers claim, what was measured here, and whether the two agree."""
+    toy_runs = [seed for cell in results("vog_toy").values() for seed in (cell["logit, all"],)]
+    negative = sum(run["vog_raw"]["n_negative"] for run in toy_runs)
+    of_toy = sum(len(run["vog_raw"]["per_seed"]) for run in toy_runs)
+
+    def over(found, path):
+        values = [look_up(cell, f"{path}/mean") for cell in found]
+        return f"{min(values):.2f} to {max(values):.2f}".replace("-", "−").replace("-", "−")
+
+    networks = [results(file) for file in ERROR_RATE.values()]
+    of_target = "held-out, predicted class/{}, all/vog_class/auroc".format
+    shuffled = [results("vog_label_noise")[name] for name in NOISE.values()]
+    depth = [results("prediction_depth_claims")[name] for name in DEPTH_NETWORKS]
+    flipped = [results("quadrants")[f"{name}, flipped"] for name in ("Fashion-MNIST", "digits")]
+    corner = "wrong labels/nearest/100/precision"
+    consensus = "unseen/consistency/consensus-consistency/spearman"
+    return ["claim", "paper", "ours", "reproduced"], [
+        [
+            "VoG falls with the distance from the boundary (toy)",
+            "it does",
+            f"correlation negative in {negative:.0f} of {of_toy} runs",
+            "yes",
+        ],
+        [
+            "misclassified rows have a high VoG, logit: AUROC",
+            "error rises with VoG",
+            over(networks, of_target("logit")),
+            "depends on the network",
+        ],
+        [
+            "the same, gradient of the probability or the loss",
+            "—",
+            f"{over(networks, of_target('probability'))}; {over(networks, of_target('loss'))}",
+            "yes, but one minus the largest softmax is better",
+        ],
+        [
+            "shuffled labels have a high VoG, logit: AUROC",
+            "higher mean and spread",
+            over(shuffled, "logit, all/vog_class/auroc"),
+            "no: they look easy",
+        ],
+        [
+            "deep rows are misclassified: AUROC of depth",
+            "accuracy falls with depth",
+            over(depth, "clean/depth/auroc"),
+            "yes",
+        ],
+        [
+            "depth finds wrong labels, once memorised: average precision",
+            "—",
+            over(depth, "flipped/depth, k = 30/ap"),
+            "only then: stopped early " + over(depth, "stopped/depth, k = 30/ap"),
+        ],
+        [
+            "0-hinge loss: small output margin, deep rows",
+            "16; 0.0002",
+            fill(
+                "<losses/cross-entropy, SGD/output margin|#.2g>; "
+                "<losses/0-hinge, GD/output margin|#.2g>",
+                {"losses": results("prediction_depth_claims")["intervention"]},
+            ),
+            "margin yes, depth in part",
+        ],
+        [
+            'nearest to "looks like a different class": share of wrong labels',
+            "mislabelled rows are there",
+            over(flipped, corner),
+            "yes, in networks that memorise",
+        ],
+        [
+            "depth and agreement among networks: correlation, unseen rows",
+            "negative",
+            over(flipped, consensus),
+            "yes",
+        ],
+    ]
+
+
+@table
+def peers():
+    """Return what others reach on the same input."""
+    sets = label_errors_of_sets()
+    both = "<{0}/ap|.3>; <{0}/f1>".format
+    rows = [
+        [
+            f"wrong labels, {shown}: average precision; F1 of the cut",
+            "cleanlab 2.9",
+            fill(both("cleanlab"), cell),
+            fill(both("ours, auto"), cell),
+        ]
+        for shown, cell in sets.items()
+    ]
+    symmetric = label_errors(noise="symmetric 20 %", regime=REGIMES["memorised"])
+    rows += [
+        [
+            "accuracy after filtering, 20 % flipped, memorised",
+            "CleanLearning",
+            fill("<accuracy/CleanLearning|.3>", symmetric),
+            fill("<accuracy/ours, dropped|.3>", symmetric),
+        ],
+        [
+            "average precision from one training, 20 % flipped, memorised",
+            "aum",
+            fill("<found/aum, one training/ap>", symmetric),
+            fill("<found/ours, neighbors/ap>", symmetric),
+        ],
+        [
+            "seconds to collect margins, 50,000 rows, over ours",
+            "aum",
+            fill("<aum_over_ours|.0>", results("dynamics_speed_cpu")["collector"]),
+            "1",
+        ],
+    ]
+    search = results("prediction_depth_speed_cpu")["search"][1]
+    rows += [
+        [
+            f"seconds for 30 neighbours, {search['width']:,} values a row, over ours",
+            shown,
+            fill(f"<over_ours/{name}|.1>", search),
+            "1",
+        ]
+        for shown, name in {"scikit-learn": "scikit-learn", "faiss, flat": "faiss"}.items()
+    ]
+    return ["what", "who", "theirs", "ours"], rows
+
+
+@table
+def scaling():
+    """Return what the two smaller sizes predict of the largest, and of 100 million rows."""
+
+    def line(sizes, values, n):
+        slope = (values[1] - values[0]) / (sizes[1] - sizes[0])
+        return values[1] + slope * (n - sizes[1])
+
+    header = [
+        "fit, one core",
+        "seconds predicted for 300,000 rows",
+        "measured",
+        "100,000,000 rows: hours",
+        "and GiB beside the rows",
+    ]
+    body = []
+    for name, cell in results("load_cpu").items():
+        sizes, seconds, added = (cell[k] for k in ("rows", "processor_seconds", "added_mib"))
+        if len(sizes) < 3:
+            continue
+        many = 100_000_000
+        body.append(
+            [
+                name.split(";")[0],
+                f"{line(sizes, seconds, sizes[2]):.1f}",
+                f"{seconds[2]:.1f}",
+                f"{line(sizes[1:], seconds[1:], many) / 3600:.1f}",
+                f"{line(sizes[1:], added[1:], many) / 1024:.0f}",
+            ]
+        )
+    return header, body
+
+
+@table
+def many_rows():
+    found = results("many_rows_cpu")
+    templates = {
+        "average precision": "<ap|.3>",
+        "hardest 20 %: precision": "<share known/precision>",
+        "cut at 0.5: precision; recall": "<cut at 0.5/precision>; <cut at 0.5/recall>",
+        "seconds: training; reading": "<training|.0>; <reading|.1>",
+    }
+    header, rows = grid("one training", found["sizes"], templates)
+    last = fill("<training, predicted|.0>; <reading, predicted|.1>", found)
+    return header, [*rows, [f"{rows[-1][0]}, predicted from the others", *("—",) * 3, last]]
+
+
+@table
+def million_images():
+    """Return what the scores of 1.28 million images of 1,000 classes hold and train, by formula."""
+    n, classes, epochs = 1_281_167, 1_000, 90
+
+    def gib(n_bytes):
+        return f"{n_bytes / 2**30:.1f}" if n_bytes < 2**33 else f"{n_bytes / 2**30:.0f}"
+
+    rows = [
+        ["training dynamics", "1", "24 bytes per row and epoch", gib(24 * epochs * n)],
+        [
+            '``LabelErrorScorer(method="one_fit")``',
+            "1",
+            "4 bytes per row, epoch and class",
+            gib(4 * epochs * n * classes),
+        ],
+        [
+            "``LabelErrorScorer(n_neighbors=None)``",
+            "5 × 0.8",
+            "12 bytes per row and class",
+            gib(12 * n * classes),
+        ],
+        [
+            "``PredictionDepthScorer(max_bank=10_000)``",
+            "1",
+            "12 bytes per row, neighbour and probe (11)",
+            gib(12 * n * 30 * 11),
+        ],
+    ]
+    return ["score", "trainings", "what it holds", "GiB"], rows
 
 
 if __name__ == "__main__":

@@ -22,7 +22,11 @@ from sklearn.datasets import load_digits
 
 from sklearn_difficulty import TrainingDynamicsScorer
 from sklearn_difficulty.datasets import make_label_noise
-from sklearn_difficulty.inspection import DataMapDisplay, HardestRowsDisplay, TrajectoryDisplay
+from sklearn_difficulty.inspection import (
+    DataMapDisplay,
+    HardestRowsDisplay,
+    TrajectoryDisplay,
+)
 
 torch.set_num_threads(1)
 X, y_true = load_digits(return_X_y=True)
@@ -36,7 +40,9 @@ scorer = TrainingDynamicsScorer(measure="confidence", random_state=0).fit(X, y)
 # Top left: rows that are easy from the start. Right: ambiguous rows, about which the network
 # changes its mind. Bottom left: rows that it does not learn, where nearly all wrong labels are.
 
-DataMapDisplay.from_estimator(scorer, X, y, marked=is_flipped, marked_name="label wrong")
+DataMapDisplay.from_estimator(
+    scorer, X, y, marked=is_flipped, marked_name="label wrong"
+)
 plt.show()
 
 # %%
@@ -61,4 +67,6 @@ HardestRowsDisplay.from_estimator(scorer, X, y, n=12, y_true=y_true, **shape)
 plt.show()
 
 found = is_flipped[np.argsort(-scorer.difficulty_)[: is_flipped.sum()]].mean()
-print(f"{is_flipped.sum()} labels are wrong; of as many suspects, {found:.0%} are.")
+print(
+    f"{is_flipped.sum()} labels are wrong; of as many suspects, {found:.0%} are."
+)

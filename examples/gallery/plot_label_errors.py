@@ -37,14 +37,31 @@ from sklearn_difficulty.inspection import (
 
 torch.set_num_threads(1)
 X, y = load_digits(return_X_y=True)
-X, X_test, y_true, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)
+X, X_test, y_true, y_test = train_test_split(
+    X, y, test_size=0.3, stratify=y, random_state=0
+)
 
-taken_for = [(6, 8), (7, 4), (3, 7), (8, 5), (9, 1), (6, 3), (5, 0), (1, 9), (3, 9), (4, 7)]
+taken_for = [
+    (6, 8),
+    (7, 4),
+    (3, 7),
+    (8, 5),
+    (9, 1),
+    (6, 3),
+    (5, 0),
+    (1, 9),
+    (3, 9),
+    (4, 7),
+]
 odds = np.eye(10)
 for digit, (often, seldom) in enumerate(taken_for):
     odds[digit, [often, seldom]] = 0.2, 0.1
-y, is_wrong = make_label_noise(y_true, 0.12, kind="matrix", noise_matrix=odds, random_state=0)
-print(f"{is_wrong.sum()} of {len(y)} training labels are wrong, {len(X_test)} rows are held out")
+y, is_wrong = make_label_noise(
+    y_true, 0.12, kind="matrix", noise_matrix=odds, random_state=0
+)
+print(
+    f"{is_wrong.sum()} of {len(y)} training labels are wrong, {len(X_test)} rows are held out"
+)
 
 # %%
 # How many are wrong
@@ -55,7 +72,9 @@ print(f"{is_wrong.sum()} of {len(y)} training labels are wrong, {len(X_test)} ro
 
 scorer = LabelErrorScorer(random_state=0).fit(X, y)
 low, high = scorer.noise_rate_interval_
-print(f"wrong labels: {scorer.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}")
+print(
+    f"wrong labels: {scorer.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}"
+)
 print(f"in truth:     {is_wrong.mean():.1%}")
 
 # %%
@@ -83,9 +102,13 @@ plt.show()
 suspects = scorer.suspects()["row"].to_numpy()
 suggestion_is_right = scorer.suggested_label_ == y_true
 shown = suspects[:n_shown]
-print(f"of these {len(shown)} labels {is_wrong[shown].sum()} are wrong, ", end="")
+print(
+    f"of these {len(shown)} labels {is_wrong[shown].sum()} are wrong, ", end=""
+)
 print(f"and {suggestion_is_right[shown].sum()} suggestions are right")
-print(f"of all wrong labels {suggestion_is_right[is_wrong].mean():.0%} get the right suggestion")
+print(
+    f"of all wrong labels {suggestion_is_right[is_wrong].mean():.0%} get the right suggestion"
+)
 
 # %%
 # Which labels are taken for which
@@ -111,13 +134,18 @@ def truth(cuts):
     """Return the true precision and recall of every cut."""
     dropped = scorer.error_probability_ > cuts["cut"][:, None]
     found = (dropped & is_wrong).sum(axis=1)
-    return {"precision": found / dropped.sum(axis=1), "recall": found / is_wrong.sum()}
+    return {
+        "precision": found / dropped.sum(axis=1),
+        "recall": found / is_wrong.sum(),
+    }
 
 
 def print_cuts(cuts):
     """Print a table of cuts, every second line of it, with the truth beside it."""
     true = truth(cuts)
-    print(" cut  dropped      precision           recall        true precision, recall")
+    print(
+        " cut  dropped      precision           recall        true precision, recall"
+    )
     for i, line in enumerate(cuts):
         if i % 2 == 0:
             cells = [
@@ -125,7 +153,9 @@ def print_cuts(cuts):
                 for name in ("precision", "recall")
             ]
             in_truth = f"{true['precision'][i]:13.2f}{true['recall'][i]:9.2f}"
-            print(f"{line['cut']:4.1f}{line['n_dropped']:9d}{cells[0]:>19}{cells[1]:>19}{in_truth}")
+            print(
+                f"{line['cut']:4.1f}{line['n_dropped']:9d}{cells[0]:>19}{cells[1]:>19}{in_truth}"
+            )
 
 
 print_cuts(scorer.cuts_)
@@ -141,8 +171,12 @@ print_cuts(scorer.cuts_)
 plan = scorer.review_plan(100, random_state=0)
 review = scorer.calibrate(plan.rows, is_wrong[plan.rows])
 low, high = review.noise_rate_interval
-print(f"of {len(plan.rows)} reviewed rows {is_wrong[plan.rows].sum()} have a wrong label")
-print(f"wrong labels: {review.noise_rate:.1%} estimated, between {low:.1%} and {high:.1%}\n")
+print(
+    f"of {len(plan.rows)} reviewed rows {is_wrong[plan.rows].sum()} have a wrong label"
+)
+print(
+    f"wrong labels: {review.noise_rate:.1%} estimated, between {low:.1%} and {high:.1%}\n"
+)
 print_cuts(review.cuts)
 
 # %%
@@ -151,7 +185,13 @@ print_cuts(review.cuts)
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for axis, measure in zip(axes, ("precision", "recall"), strict=True):
     NoiseCutsDisplay.from_estimator(
-        scorer, X, y, review=review, is_wrong=is_wrong, ax=axis, measure=measure
+        scorer,
+        X,
+        y,
+        review=review,
+        is_wrong=is_wrong,
+        ax=axis,
+        measure=measure,
     )
 plt.show()
 
@@ -163,13 +203,20 @@ plt.show()
 # right one; how many there are is a matter of what is assumed, and the interval becomes wide. Here
 # 12 % of the true labels are changed, those that a linear classifier confuses most easily.
 
-y_unclear, is_unclear = make_label_noise(y_true, 0.12, kind="instance", X=X, random_state=0)
+y_unclear, is_unclear = make_label_noise(
+    y_true, 0.12, kind="instance", X=X, random_state=0
+)
 doubtful = LabelErrorScorer(random_state=0).fit(X, y_unclear)
 low, high = doubtful.noise_rate_interval_
 found = doubtful.error_probability_ > 0.5
-print(f"wrong labels: {doubtful.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}")
+print(
+    f"wrong labels: {doubtful.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}"
+)
 print(f"in truth:     {is_unclear.mean():.1%}")
-print(f"above 0.5:    {found.sum()} rows, precision {is_unclear[found].mean():.2f}, ", end="")
+print(
+    f"above 0.5:    {found.sum()} rows, precision {is_unclear[found].mean():.2f}, ",
+    end="",
+)
 print(f"recall {found[is_unclear].mean():.2f}")
 
 # %%
@@ -183,7 +230,12 @@ print(f"recall {found[is_unclear].mean():.2f}")
 
 reads = LabelErrorScorer(scorer.ensemble_)
 print(f"accuracy on {len(X_test)} held-out rows     SVC   boosted trees")
-names = ("all given labels", "suspects dropped", "suspects relabelled", "true labels")
+names = (
+    "all given labels",
+    "suspects dropped",
+    "suspects relabelled",
+    "true labels",
+)
 table = {name: [] for name in names}
 for classifier in (
     make_pipeline(StandardScaler(), SVC(C=10)),
@@ -192,7 +244,9 @@ for classifier in (
     trained = (
         clone(classifier).fit(X, y),
         FilteredClassifier(classifier, scorer=reads, action="drop").fit(X, y),
-        FilteredClassifier(classifier, scorer=reads, action="relabel").fit(X, y),
+        FilteredClassifier(classifier, scorer=reads, action="relabel").fit(
+            X, y
+        ),
         clone(classifier).fit(X, y_true),
     )
     for accuracies, model in zip(table.values(), trained, strict=True):
@@ -209,4 +263,6 @@ for name, (svc, trees) in table.items():
 print("row   given   suggested   confidence")
 for row in suspects[:10]:
     confidence = scorer.suggested_label_confidence_[row]
-    print(f"{row:4d}{y[row]:6d}{scorer.suggested_label_[row]:10d}{confidence:15.4f}")
+    print(
+        f"{row:4d}{y[row]:6d}{scorer.suggested_label_[row]:10d}{confidence:15.4f}"
+    )

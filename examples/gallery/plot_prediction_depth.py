@@ -31,9 +31,14 @@ from sklearn_difficulty.training import default_network
 
 torch.set_num_threads(1)
 X, X_new, y, y_new = train_test_split(
-    *load_digits(return_X_y=True), test_size=500, stratify=load_digits().target, random_state=0
+    *load_digits(return_X_y=True),
+    test_size=500,
+    stratify=load_digits().target,
+    random_state=0,
 )
-net = default_network(X, y).set_params(module__hidden_units=(128,) * 7, max_epochs=40)
+net = default_network(X, y).set_params(
+    module__hidden_units=(128,) * 7, max_epochs=40
+)
 scorer = PredictionDepthScorer(net, random_state=0).fit(X, y)
 print(f"{len(scorer.probe_names_)} probes:", ", ".join(scorer.probe_names_))
 
@@ -47,7 +52,9 @@ print(f"{len(scorer.probe_names_)} probes:", ", ".join(scorer.probe_names_))
 
 easy = np.flatnonzero(scorer.difficulty_ == 0)[0]
 hard = int(np.nanargmax(scorer.difficulty_))
-_, axes = plt.subplots(2, 2, figsize=(9, 6), width_ratios=(1, 6), layout="constrained")
+_, axes = plt.subplots(
+    2, 2, figsize=(9, 6), width_ratios=(1, 6), layout="constrained"
+)
 for row, (image, path) in zip((easy, hard), axes, strict=True):
     HardestRowsDisplay.from_estimator(
         scorer, X, y, rows=row, image_shape=(8, 8), ax=image, cmap="gray_r"
@@ -65,18 +72,30 @@ plt.show()
 
 held_out = scorer.score_samples(X_new)
 levels = np.arange(scorer.max_depth_ + 2) - 0.5
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 3.6), layout="constrained"
+)
 left.hist(
     [scorer.difficulty_, held_out],
     bins=levels,
-    weights=[np.full(len(d), 1 / len(d)) for d in (scorer.difficulty_, held_out)],
+    weights=[
+        np.full(len(d), 1 / len(d)) for d in (scorer.difficulty_, held_out)
+    ],
     label=["training rows", "held-out rows"],
     color=["#0072B2", "#E69F00"],
 )
-left.set(xlabel="prediction depth", ylabel="share of rows (logarithmic)", yscale="log")
+left.set(
+    xlabel="prediction depth",
+    ylabel="share of rows (logarithmic)",
+    yscale="log",
+)
 left.legend()
-InferenceCurveDisplay.from_estimator(scorer, X, y, name="training rows", ax=right)
-InferenceCurveDisplay.from_estimator(scorer, X_new, y_new, name="held-out rows", ax=right)
+InferenceCurveDisplay.from_estimator(
+    scorer, X, y, name="training rows", ax=right
+)
+InferenceCurveDisplay.from_estimator(
+    scorer, X_new, y_new, name="held-out rows", ax=right
+)
 plt.show()
 
 # %%
@@ -86,18 +105,24 @@ plt.show()
 # Deep rows look unusual, and held-out rows are more often misclassified if they are deep.
 
 digit = 9
-order = np.flatnonzero(y == digit)[np.argsort(scorer.difficulty_[y == digit], kind="stable")]
+order = np.flatnonzero(y == digit)[
+    np.argsort(scorer.difficulty_[y == digit], kind="stable")
+]
 figure, axes = plt.subplots(2, 1, figsize=(8, 3.2), layout="constrained")
 for name, rows, axis in (
     ("shallowest", order[:8], axes[0]),
     ("deepest", order[::-1][:8], axes[1]),
 ):
     depths = [f"depth {depth:.0f}" for depth in scorer.difficulty_[rows]]
-    display = HardestRowsDisplay(items=X[rows].reshape(-1, 8, 8), titles=depths)
+    display = HardestRowsDisplay(
+        items=X[rows].reshape(-1, 8, 8), titles=depths
+    )
     display.plot(axis, n_columns=8, cmap="gray_r")
     axis.set_title(f"{name} training rows of the digit {digit}", loc="left")
 plt.show()
 
 wrong = scorer.record_.net.predict(X_new.astype(np.float32)) != y_new
 for name, rows in (("depth 0", held_out == 0), ("deeper", held_out > 0)):
-    print(f"{name}: {rows.sum()} held-out rows, {wrong[rows].mean():.1%} misclassified")
+    print(
+        f"{name}: {rows.sum()} held-out rows, {wrong[rows].mean():.1%} misclassified"
+    )

@@ -30,7 +30,10 @@ from sklearn_difficulty import (
     PredictionDepthScorer,
 )
 from sklearn_difficulty.datasets import make_label_noise
-from sklearn_difficulty.inspection import DifficultyQuadrantDisplay, HardestRowsDisplay
+from sklearn_difficulty.inspection import (
+    DifficultyQuadrantDisplay,
+    HardestRowsDisplay,
+)
 from sklearn_difficulty.training import default_network
 
 torch.set_num_threads(1)
@@ -46,7 +49,9 @@ quadrants = DifficultyQuadrantClassifier(
 print(f"backend: {quadrants.ensemble_.backend_}")
 for code, name in enumerate(quadrants.quadrant_names_):
     rows = quadrants.difficulty_quadrant_ == code
-    print(f"{name:29s} {rows.sum():4d} rows, {is_flipped[rows].mean():4.0%} with a wrong label")
+    print(
+        f"{name:29s} {rows.sum():4d} rows, {is_flipped[rows].mean():4.0%} with a wrong label"
+    )
 
 # %%
 # The map
@@ -58,7 +63,9 @@ for code, name in enumerate(quadrants.quadrant_names_):
 # late layers to be learned, looks like a different class.
 
 agrees = quadrants.consensus_class_ == y
-figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), layout="constrained", sharey=True)
+figure, axes = plt.subplots(
+    1, 3, figsize=(11, 4.2), layout="constrained", sharey=True
+)
 for axis, (title, rows) in zip(
     axes,
     {
@@ -91,15 +98,23 @@ figure, axes = plt.subplots(4, 1, figsize=(8, 6.4), layout="constrained")
 for axis, name in zip(axes, quadrants.quadrant_names_, strict=True):
     rows = quadrants.extremes(name, n=9)
     titles = [f"{y[row]} → {quadrants.consensus_class_[row]}" for row in rows]
-    display = HardestRowsDisplay(items=X[rows].reshape(-1, 8, 8), titles=titles)
+    display = HardestRowsDisplay(
+        items=X[rows].reshape(-1, 8, 8), titles=titles
+    )
     display.plot(axis, n_columns=9, cmap="gray_r")
     axis.set_title(name.replace("_", " "), loc="left")
-figure.suptitle("Given label → consensus of the networks that did not see the row")
+figure.suptitle(
+    "Given label → consensus of the networks that did not see the row"
+)
 plt.show()
 
 suspects = quadrants.extremes("looks_like_a_different_class", n=100)
-print(f"nearest 100 rows: {is_flipped[suspects].mean():.0%} have a wrong label, and for")
-print(f"{(quadrants.suggested_label_ == y_true)[suspects].mean():.0%} the suggestion is right")
+print(
+    f"nearest 100 rows: {is_flipped[suspects].mean():.0%} have a wrong label, and for"
+)
+print(
+    f"{(quadrants.suggested_label_ == y_true)[suspects].mean():.0%} the suggestion is right"
+)
 
 # %%
 # Depth and consistency
@@ -112,27 +127,48 @@ print(f"{(quadrants.suggested_label_ == y_true)[suspects].mean():.0%} the sugges
 consistency = ConsistencyScorer(quadrants.ensemble_).fit(X, y)
 memorization = MemorizationScorer(quadrants.ensemble_).fit(X, y)
 depth = quadrants.validation_depth_
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 3.8), layout="constrained"
+)
 for name, rows, color in (
     ("given label", agrees, "#0072B2"),
     ("another class", ~agrees, "#E69F00"),
 ):
     left.scatter(
-        depth[rows], consistency.consistency_[rows], s=9, alpha=0.4, color=color, label=name
+        depth[rows],
+        consistency.consistency_[rows],
+        s=9,
+        alpha=0.4,
+        color=color,
+        label=name,
     )
 left.legend(title="consensus is")
-left.set(xlabel="depth when held out", ylabel="consistency with the given label")
-right.scatter(depth, consistency.consensus_consistency_, s=9, alpha=0.4, color="tab:gray")
+left.set(
+    xlabel="depth when held out", ylabel="consistency with the given label"
+)
+right.scatter(
+    depth, consistency.consensus_consistency_, s=9, alpha=0.4, color="tab:gray"
+)
 bins = np.linspace(0, depth.max(), 9)
 place = np.digitize(depth, bins[1:-1])
-low = [np.quantile(consistency.consensus_consistency_[place == b], 0.05) for b in np.unique(place)]
-right.plot((bins[:-1] + bins[1:])[np.unique(place)] / 2, low, "k.-", label="5 % of rows are below")
+low = [
+    np.quantile(consistency.consensus_consistency_[place == b], 0.05)
+    for b in np.unique(place)
+]
+right.plot(
+    (bins[:-1] + bins[1:])[np.unique(place)] / 2,
+    low,
+    "k.-",
+    label="5 % of rows are below",
+)
 right.legend()
 right.set(xlabel="depth when held out", ylabel="consensus-consistency")
 plt.show()
 
-order = np.argsort(-memorization.difficulty_)[: is_flipped.sum()]
-print(f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} have a wrong label")
+order = np.argsort(memorization.difficulty_)[::-1][: is_flipped.sum()]
+print(
+    f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} have a wrong label"
+)
 
 # %%
 # On their way through the network
@@ -145,17 +181,30 @@ print(f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} hav
 ensemble = quadrants.ensemble_
 given = np.searchsorted(quadrants.classes_, y)
 consensus = np.searchsorted(quadrants.classes_, quadrants.consensus_class_)
-corners = {name: quadrants.extremes(name, n=60) for name in quadrants.quadrant_names_}
+corners = {
+    name: quadrants.extremes(name, n=60) for name in quadrants.quadrant_names_
+}
 shares = {name: [] for name in corners}
 for k, trained_on in enumerate(ensemble.masks_[:8]):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # some rows have no depth in a single network
-        probes = PredictionDepthScorer(ensemble.record(k)).fit(X[trained_on], y[trained_on])
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # some rows have no depth in a single network
+        probes = PredictionDepthScorer(ensemble.record(k)).fit(
+            X[trained_on], y[trained_on]
+        )
     for name, rows in corners.items():
         rows = rows[~trained_on[rows]]
-        votes = np.stack([probes.probe_predict_proba(X[rows], p) for p in probes.probe_names_])
+        votes = np.stack(
+            [
+                probes.probe_predict_proba(X[rows], p)
+                for p in probes.probe_names_
+            ]
+        )
         at = np.arange(len(rows))
-        shares[name].append([votes[:, at, given[rows]], votes[:, at, consensus[rows]]])
+        shares[name].append(
+            [votes[:, at, given[rows]], votes[:, at, consensus[rows]]]
+        )
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
 for color, (name, of_members) in zip(
     ("#009E73", "#D55E00", "#0072B2", "#E69F00"), shares.items(), strict=True

@@ -38,7 +38,9 @@ def train(module):
         batch_size=32,
         iterator_train__shuffle=True,
     )
-    return TrainingRecord.from_fit(net, X, y, checkpoints="all", random_state=0)
+    return TrainingRecord.from_fit(
+        net, X, y, checkpoints="all", random_state=0
+    )
 
 
 torch.manual_seed(0)
@@ -55,11 +57,17 @@ scorer = VoGScorer(record, checkpoints="all", normalize=None).fit(X, y)
 
 correlation = spearmanr(scorer.difficulty_, distance).statistic
 low, high = X.min(axis=0) - 0.5, X.max(axis=0) + 0.5
-grid = np.stack(np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200)))
+grid = np.stack(
+    np.meshgrid(
+        np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200)
+    )
+)
 points = grid.reshape(2, -1).T.astype(np.float32)
 logits = record.net.forward(points).numpy()
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 4), layout="constrained"
+)
 for label, marker in ((0, "o"), (1, "^")):
     rows = y == label
     scatter = left.scatter(
@@ -69,11 +77,18 @@ for label, marker in ((0, "o"), (1, "^")):
         s=18,
         vmin=0,
         vmax=scorer.difficulty_.max(),
-        cmap="viridis_r",
+        cmap="cividis_r",
         label=f"class {label}",
     )
-    right.scatter(distance[rows], scorer.difficulty_[rows], marker=marker, s=12)
-left.contour(*grid, (logits[:, 1] - logits[:, 0]).reshape(200, 200), levels=[0], colors="k")
+    right.scatter(
+        distance[rows], scorer.difficulty_[rows], marker=marker, s=12
+    )
+left.contour(
+    *grid,
+    (logits[:, 1] - logits[:, 0]).reshape(200, 200),
+    levels=[0],
+    colors="k",
+)
 left.set(title="Rows, their VoG, and the network's boundary", aspect="equal")
 left.legend(loc="lower left")
 figure.colorbar(scatter, ax=left, label="VoG (raw)")
@@ -97,7 +112,7 @@ image = axis.imshow(
     difficulty,
     origin="lower",
     extent=(low[0], high[0], low[1], high[1]),
-    cmap="viridis_r",
+    cmap="cividis_r",
 )
 axis.scatter(*X.T, c="k", s=2)
 axis.set(title="VoG of every point of the plane, label-free", aspect="equal")
@@ -111,5 +126,11 @@ plt.show()
 # The gradient of a linear network's logit is the same for every row, so all rows of a class have
 # the same score. The scorer notices that: normalised by class, the scores are 0, with a warning.
 
-linear = VoGScorer(train(nn.Linear(2, 2)), checkpoints="all", normalize=None).fit(X, y)
-print("distinct scores:", len(np.unique(linear.difficulty_.round(5))), "for 500 rows")
+linear = VoGScorer(
+    train(nn.Linear(2, 2)), checkpoints="all", normalize=None
+).fit(X, y)
+print(
+    "distinct scores:",
+    len(np.unique(linear.difficulty_.round(5))),
+    "for 500 rows",
+)

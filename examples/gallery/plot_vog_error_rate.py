@@ -19,18 +19,28 @@ import numpy as np
 
 from sklearn_difficulty.inspection import ErrorRateDisplay
 
-results = json.loads(Path("../../benchmarks/results/vog_error_rate.json").read_text())
+results = json.loads(
+    Path("../../benchmarks/results/vog_error_rate.json").read_text()
+)
 scores = results["results"]["held-out, predicted class"]
 baseline = results["results"]["1 - max softmax"]["held-out"]["error_rate"]
 percentile = np.arange(10, 101, 10)
 
-figure, rows = plt.subplots(2, 3, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
+figure, rows = plt.subplots(
+    2, 3, figsize=(10, 6), sharex=True, sharey=True, layout="constrained"
+)
 for axes, (kind, name) in zip(
-    rows, (("vog_raw", "raw score"), ("vog_class", "normalised by class")), strict=True
+    rows,
+    (("vog_raw", "raw score"), ("vog_class", "normalised by class")),
+    strict=True,
 ):
-    for axis, target in zip(axes, ("logit", "probability", "loss"), strict=True):
+    for axis, target in zip(
+        axes, ("logit", "probability", "loss"), strict=True
+    ):
         curves = {
-            f"VoG, {window} checkpoints": scores[f"{target}, {window}"][kind]["error_rate"]
+            f"VoG, {window} checkpoints": scores[f"{target}, {window}"][kind][
+                "error_rate"
+            ]
             for window in ("early", "late", "all")
         }
         for label, curve in {**curves, "1 − max softmax": baseline}.items():

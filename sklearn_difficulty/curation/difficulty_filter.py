@@ -97,7 +97,9 @@ class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, 
     >>> from sklearn.datasets import load_wine
     >>> from sklearn_difficulty import DifficultyFilter, TrainingDynamicsScorer
     >>> X, y = load_wine(return_X_y=True)
-    >>> difficulty_filter = DifficultyFilter(TrainingDynamicsScorer(random_state=0), drop=0.1)
+    >>> difficulty_filter = DifficultyFilter(
+    ...     TrainingDynamicsScorer(random_state=0), drop=0.1
+    ... )
     >>> X_kept, y_kept = difficulty_filter.fit_resample(X, y)
     >>> X_kept.shape, difficulty_filter.dropped_indices_.shape
     ((160, 13), (18,))

@@ -100,7 +100,10 @@ def load_fashion_mnist(
     --------
     >>> from sklearn_difficulty.datasets import load_fashion_mnist
     >>> dataset = load_fashion_mnist("test")  # doctest: +SKIP
-    >>> dataset.data.shape, dataset.target_names[dataset.target[0]]  # doctest: +SKIP
+    >>> (
+    ...     dataset.data.shape,
+    ...     dataset.target_names[dataset.target[0]],
+    ... )  # doctest: +SKIP
     ((10000, 1, 28, 28), 'Ankle boot')
     """
     if not isinstance(split, str) or split not in _FILE_NAMES:

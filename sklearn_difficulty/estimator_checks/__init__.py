@@ -58,7 +58,9 @@ def check_difficulty_scorer(scorer: Any) -> list[str]:
     --------
     >>> from sklearn_difficulty import VoGScorer
     >>> from sklearn_difficulty.estimator_checks import check_difficulty_scorer
-    >>> "check_labels_of_any_type" in check_difficulty_scorer(VoGScorer(checkpoints=2))
+    >>> "check_labels_of_any_type" in check_difficulty_scorer(
+    ...     VoGScorer(checkpoints=2)
+    ... )
     True
     """
     for check in _CHECKS:

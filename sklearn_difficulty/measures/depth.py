@@ -51,7 +51,12 @@ def prediction_depth(probe_predictions: ArrayLike, target: ArrayLike) -> NDArray
     Examples
     --------
     >>> from sklearn_difficulty.measures import prediction_depth
-    >>> probe_predictions = [[1, 0, 1, 0, 1], [1, 1, 0, 0, 1], [1, 1, 1, 0, 1], [1, 1, 1, 1, 0]]
+    >>> probe_predictions = [
+    ...     [1, 0, 1, 0, 1],
+    ...     [1, 1, 0, 0, 1],
+    ...     [1, 1, 1, 0, 1],
+    ...     [1, 1, 1, 1, 0],
+    ... ]
     >>> prediction_depth(probe_predictions, target=[1, 1, 1, 1, 1])
     array([ 0.,  1.,  2.,  3., nan])
     """

@@ -195,7 +195,9 @@ def estimate_label_noise(
     >>> from sklearn_difficulty.measures import estimate_label_noise
     >>> true = np.arange(300) % 3
     >>> y = np.where(np.arange(300) % 5 == 0, (true + 1) % 3, true)
-    >>> probabilities = np.array([[0.8, 0.2, 0.0], [0.0, 0.8, 0.2], [0.2, 0.0, 0.8]])[true]
+    >>> probabilities = np.array(
+    ...     [[0.8, 0.2, 0.0], [0.0, 0.8, 0.2], [0.2, 0.0, 0.8]]
+    ... )[true]
     >>> found = estimate_label_noise(probabilities, y)
     >>> bool(np.all((found.error_probability > 0.5) == (y != true)))
     True

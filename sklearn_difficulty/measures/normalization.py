@@ -51,7 +51,9 @@ def group_statistics(
     Examples
     --------
     >>> from sklearn_difficulty.measures import group_statistics
-    >>> mean, std = group_statistics([1.0, 3.0, 5.0, 5.0, float("nan")], [0, 0, 1, 1, 1], 3)
+    >>> mean, std = group_statistics(
+    ...     [1.0, 3.0, 5.0, 5.0, float("nan")], [0, 0, 1, 1, 1], 3
+    ... )
     >>> mean
     array([ 2.,  5., nan])
     >>> std

@@ -189,7 +189,9 @@ def difficulty_quadrants(
     Examples
     --------
     >>> from sklearn_difficulty.measures import difficulty_quadrants
-    >>> difficulty_quadrants([0.1, 0.1, 0.9, 0.9], [0.2, 0.8, 0.2, 0.8], thresholds=(0.5, 0.5))
+    >>> difficulty_quadrants(
+    ...     [0.1, 0.1, 0.9, 0.9], [0.2, 0.8, 0.2, 0.8], thresholds=(0.5, 0.5)
+    ... )
     array([0, 1, 2, 3])
     """
     depths = _stack_depths(validation_depth, train_depth)

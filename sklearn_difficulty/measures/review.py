@@ -218,7 +218,11 @@ def calibrate_with_review(
     >>> is_wrong = np.arange(1000) < 100
     >>> plan = review_plan(error_probability, n=100, random_state=0)
     >>> review = calibrate_with_review(
-    ...     error_probability, plan.rows, plan.weight, is_wrong[plan.rows], cuts=[0.5]
+    ...     error_probability,
+    ...     plan.rows,
+    ...     plan.weight,
+    ...     is_wrong[plan.rows],
+    ...     cuts=[0.5],
     ... )
     >>> low, high = review.noise_rate_interval
     >>> low < 0.1 < high and bool(0.4 < review.cuts["precision"][0] < 0.6)

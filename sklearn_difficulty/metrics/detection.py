@@ -193,7 +193,9 @@ def detection_report(
     Examples
     --------
     >>> from sklearn_difficulty.metrics import detection_report
-    >>> for name, value in detection_report([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).items():
+    >>> for name, value in detection_report(
+    ...     [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
+    ... ).items():
     ...     print(f"{name:20} {value:.3f}")
     auroc                0.750
     average_precision    0.833
@@ -270,7 +272,9 @@ def error_rate_by_percentile(
     Examples
     --------
     >>> from sklearn_difficulty.metrics import error_rate_by_percentile
-    >>> result = error_rate_by_percentile([0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], bins=2)
+    >>> result = error_rate_by_percentile(
+    ...     [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], bins=2
+    ... )
     >>> result.percentile, result.error_rate
     (array([ 50., 100.]), array([0. , 0.5]))
     """

@@ -120,8 +120,12 @@ def benchmark_scorers(
     >>> from sklearn_difficulty.model_selection import benchmark_scorers
     >>> X, y = load_digits(return_X_y=True)
     >>> measures = ["loss", "confidence", "entropy"]
-    >>> scorers = {m: TrainingDynamicsScorer(measure=m, random_state=0) for m in measures}
-    >>> table = benchmark_scorers(X[:600], y[:600], scorers, n_repeats=2, random_state=0)
+    >>> scorers = {
+    ...     m: TrainingDynamicsScorer(measure=m, random_state=0) for m in measures
+    ... }
+    >>> table = benchmark_scorers(
+    ...     X[:600], y[:600], scorers, n_repeats=2, random_state=0
+    ... )
     >>> table["name"][table["average_precision"] > 0.8].tolist()
     ['loss', 'confidence']
     """

@@ -55,7 +55,10 @@ class ZeroMarginHingeLoss(nn.Module):
     >>> from functools import partial
     >>> import torch
     >>> from sklearn.datasets import load_digits
-    >>> from sklearn_difficulty.training import ZeroMarginHingeLoss, default_network
+    >>> from sklearn_difficulty.training import (
+    ...     ZeroMarginHingeLoss,
+    ...     default_network,
+    ... )
     >>> logits = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0]])
     >>> ZeroMarginHingeLoss(reduction="none")(logits, torch.tensor([1, 2]))
     tensor([0., 1.])
@@ -68,7 +71,9 @@ class ZeroMarginHingeLoss(nn.Module):
     ...     predict_nonlinearity=partial(torch.softmax, dim=-1),
     ...     max_epochs=5,
     ... )
-    >>> net.fit(X.astype("float32"), y).predict_proba(X[:4].astype("float32")).shape
+    >>> net.fit(X.astype("float32"), y).predict_proba(
+    ...     X[:4].astype("float32")
+    ... ).shape
     (4, 10)
     """
 

@@ -121,7 +121,9 @@ class ConsistencyScorer(BaseEnsembleScorer):
     >>> from sklearn.datasets import load_wine
     >>> from sklearn_difficulty import ConsistencyScorer
     >>> X, y = load_wine(return_X_y=True)
-    >>> scorer = ConsistencyScorer(n_members=10, train_size=0.8, random_state=0).fit(X, y)
+    >>> scorer = ConsistencyScorer(
+    ...     n_members=10, train_size=0.8, random_state=0
+    ... ).fit(X, y)
     >>> int(scorer.n_held_out_.min())
     2
     >>> scorer.score_samples(X[:3]).shape

@@ -231,7 +231,10 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     >>> low < 0.1 < high
     True
     >>> suspect = scorer.error_probability_ > 0.5
-    >>> bool(is_flipped[suspect].mean() > 0.8), bool(suspect[is_flipped].mean() > 0.9)
+    >>> (
+    ...     bool(is_flipped[suspect].mean() > 0.8),
+    ...     bool(suspect[is_flipped].mean() > 0.9),
+    ... )
     (True, True)
     >>> bool((scorer.suggested_label_ == y)[is_flipped].mean() > 0.9)
     True

@@ -134,7 +134,9 @@ class MarginScorer(BaseDifficultyScorer):
     >>> scorer = MarginScorer(random_state=0).fit(X[:1200], y[:1200])
     >>> scorer.difficulty_.shape
     (1200,)
-    >>> distance = MarginScorer(scorer.record_, kind="input").fit(X[:1200], y[:1200])
+    >>> distance = MarginScorer(scorer.record_, kind="input").fit(
+    ...     X[:1200], y[:1200]
+    ... )
     >>> distance.score_samples(X[1200:]).shape
     (597,)
     """

@@ -114,7 +114,9 @@ class MemorizationScorer(BaseEnsembleScorer):
     >>> from sklearn.datasets import load_wine
     >>> from sklearn_difficulty import MemorizationScorer
     >>> X, y = load_wine(return_X_y=True)
-    >>> scorer = MemorizationScorer(n_members=20, random_state=0).fit(X[:150], y[:150])
+    >>> scorer = MemorizationScorer(n_members=20, random_state=0).fit(
+    ...     X[:150], y[:150]
+    ... )
     >>> scorer.influence(X[150:], y[150:]).shape
     (28, 150)
     """

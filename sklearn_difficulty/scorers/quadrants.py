@@ -205,7 +205,9 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_difficulty import DifficultyQuadrantClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> quadrants = DifficultyQuadrantClassifier(n_members=10, random_state=0).fit(X[:600], y[:600])
+    >>> quadrants = DifficultyQuadrantClassifier(n_members=10, random_state=0).fit(
+    ...     X[:600], y[:600]
+    ... )
     >>> quadrants.quadrant_names_[quadrants.difficulty_quadrant_[:2]].tolist()
     ['easy', 'easy']
     >>> quadrants.extremes("ambiguous", n=5).shape

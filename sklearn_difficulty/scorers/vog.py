@@ -143,8 +143,8 @@ class VoGScorer(BaseDifficultyScorer):
     >>> from sklearn_difficulty import VoGScorer
     >>> X, y = load_digits(return_X_y=True)
     >>> scorer = VoGScorer(random_state=0).fit(X[:1200], y[:1200])
-    >>> scorer.difficulty_.shape
-    (1200,)
+    >>> print(scorer.difficulty_[:3].round(2), scorer.difficulty_.shape)
+    [ 3.15 -1.21  0.24] (1200,)
     >>> scorer.score_samples(X[1200:]).shape
     (597,)
     """

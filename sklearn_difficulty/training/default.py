@@ -55,7 +55,9 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
     >>> from sklearn_difficulty import VoGScorer
     >>> from sklearn_difficulty.training import default_network
     >>> X, y = load_wine(return_X_y=True)
-    >>> net = default_network(X, y).set_params(max_epochs=5, module__hidden_units=(32,))
+    >>> net = default_network(X, y).set_params(
+    ...     max_epochs=5, module__hidden_units=(32,)
+    ... )
     >>> VoGScorer(net, random_state=0).fit(X, y).difficulty_.shape
     (178,)
     """

@@ -98,8 +98,10 @@ class TrainingRecord(RecordSources):
     >>> X, y = load_digits(return_X_y=True)
     >>> record = TrainingRecord.from_fit(default_network(X, y), X, y, random_state=0)
     >>> logit, loss = (VoGScorer(record, target=t).fit(X, y) for t in ("logit", "loss"))
-    >>> logit.record_ is loss.record_
+    >>> logit.record_ is loss.record_  # nothing was trained again
     True
+    >>> record.trajectory.probability[[0, 9, 19], 0].round(2)  # of the first label
+    array([0.27, 1.  , 1.  ], dtype=float32)
     """
 
     _is_trained_source = True  # scorers read it without training

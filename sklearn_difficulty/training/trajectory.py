@@ -60,7 +60,9 @@ class Trajectory:
     >>> from sklearn_difficulty import TrainingRecord
     >>> from sklearn_difficulty.training import default_network
     >>> X, y = load_wine(return_X_y=True)
-    >>> record = TrainingRecord.from_fit(default_network(X, y), X, y, random_state=0)
+    >>> record = TrainingRecord.from_fit(
+    ...     default_network(X, y), X, y, random_state=0
+    ... )
     >>> record.trajectory.probability.shape  # 20 epochs, 178 rows
     (20, 178)
     """

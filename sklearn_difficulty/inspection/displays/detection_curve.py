@@ -68,7 +68,8 @@ class DetectionCurveDisplay(BaseDisplay):
     --------
     >>> from sklearn_difficulty.inspection import DetectionCurveDisplay
     >>> display = DetectionCurveDisplay.from_predictions(
-    ...     [True, False, True, False], {"loss": [4.0, 3.0, 2.0, 1.0], "depth": [1, 1, 1, 0]}
+    ...     [True, False, True, False],
+    ...     {"loss": [4.0, 3.0, 2.0, 1.0], "depth": [1, 1, 1, 0]},
     ... )
     >>> display.found[0], display.found[1]
     (array([0., 1., 1., 2., 2.]), array([0., 2., 2.]))

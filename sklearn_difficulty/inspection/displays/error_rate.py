@@ -63,7 +63,9 @@ class ErrorRateDisplay(BaseDisplay):
     Examples
     --------
     >>> from sklearn_difficulty.inspection import ErrorRateDisplay
-    >>> display = ErrorRateDisplay.from_predictions([0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], bins=2)
+    >>> display = ErrorRateDisplay.from_predictions(
+    ...     [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], bins=2
+    ... )
     >>> display.line_.get_xydata()  # per cent
     array([[25.,  0.],
            [75., 50.]])

@@ -64,7 +64,9 @@ class GradientMapDisplay(BaseDisplay):
     --------
     >>> import numpy as np
     >>> from sklearn_difficulty.inspection import GradientMapDisplay
-    >>> display = GradientMapDisplay(gradient_map=np.eye(4), image=np.ones((4, 4))).plot()
+    >>> display = GradientMapDisplay(
+    ...     gradient_map=np.eye(4), image=np.ones((4, 4))
+    ... ).plot()
     >>> float(display.map_.get_array().max())
     1.0
     """

@@ -62,7 +62,9 @@ class InferenceCurveDisplay(BaseDisplay):
 
     >>> from sklearn_difficulty.inspection import InferenceCurveDisplay
     >>> display = InferenceCurveDisplay.from_predictions(
-    ...     [["a", "a"], ["b", "a"], ["a", "b"]], y=["a", "a", "b"], y_true=["a", "b", "b"]
+    ...     [["a", "a"], ["b", "a"], ["a", "b"]],
+    ...     y=["a", "a", "b"],
+    ...     y_true=["a", "b", "b"],
     ... )
     >>> dict(zip(display.names, display.accuracy.tolist()))
     {'label right (2)': [0.5, 1.0], 'label wrong (1)': [0.0, 1.0], 'original label (1)': [1.0, 0.0]}

@@ -52,7 +52,9 @@ class LabelErrorMatrixDisplay(BaseDisplay):
     --------
     >>> from sklearn_difficulty.inspection import LabelErrorMatrixDisplay
     >>> display = LabelErrorMatrixDisplay.from_predictions(
-    ...     ["cat", "cat", "dog", "dog"], ["dog", "cat", "cat", "cat"], suspect=[1, 0, 1, 1]
+    ...     ["cat", "cat", "dog", "dog"],
+    ...     ["dog", "cat", "cat", "cat"],
+    ...     suspect=[1, 0, 1, 1],
     ... )
     >>> display.matrix
     array([[0, 1],

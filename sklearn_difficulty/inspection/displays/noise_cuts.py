@@ -61,7 +61,9 @@ class NoiseCutsDisplay(BaseDisplay):
     --------
     >>> from sklearn_difficulty.inspection import NoiseCutsDisplay
     >>> display = NoiseCutsDisplay.from_predictions(
-    ...     [0.9, 0.7, 0.3, 0.1], is_wrong=[True, False, False, False], cuts=[0.2, 0.5, 0.8]
+    ...     [0.9, 0.7, 0.3, 0.1],
+    ...     is_wrong=[True, False, False, False],
+    ...     cuts=[0.2, 0.5, 0.8],
     ... )
     >>> display.cuts["precision"].round(2), display.true_precision.round(2)
     (array([0.63, 0.8 , 0.9 ]), array([0.33, 0.5 , 1.  ]))

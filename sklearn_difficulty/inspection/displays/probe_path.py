@@ -64,7 +64,9 @@ class ProbePathDisplay(BaseDisplay):
     Examples
     --------
     >>> from sklearn_difficulty.inspection import ProbePathDisplay
-    >>> display = ProbePathDisplay(predicted=["cat", "dog", "dog"], share=[0.5, 0.7, 1.0]).plot()
+    >>> display = ProbePathDisplay(
+    ...     predicted=["cat", "dog", "dog"], share=[0.5, 0.7, 1.0]
+    ... ).plot()
     >>> display.ax_.get_title(loc="left")
     'depth 1 of 2'
     """
