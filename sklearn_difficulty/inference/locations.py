@@ -69,6 +69,8 @@ def find_sites(record: TrainingRecord, X: Rows, choice: ProbeChoice, *, variant:
     is_auto = isinstance(choice, str) and choice == "auto"
     if is_auto:
         events = _automatic(trace, axes, variant)
+    elif getattr(choice, "ndim", 1) != 1:
+        raise ValueError(f"layers must be a list of names of modules; got {choice!r}.")
     else:
         events = chosen_sites(trace, record, choice, parameter="layers")
     if variant == "layer":

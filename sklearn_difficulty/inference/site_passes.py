@@ -114,7 +114,7 @@ class SitePasses:
         """Return the reading, None if the module has written to what was to be read."""
         nodes: dict[int, torch.Tensor] = {}
         activations: dict[int, torch.Tensor] = {}
-        versions: dict[int, int] = {}
+        versions: list[tuple[torch.Tensor, int]] = []
 
         def kept(values: torch.Tensor) -> torch.Tensor:
             return values.clone() if self._shields else values
@@ -127,13 +127,13 @@ class SitePasses:
                 node = kept(value.detach()).requires_grad_()
             nodes[number] = node
             activations[number] = kept(given) if self._of_inputs else node
-            versions[number] = activations[number]._version
+            versions.extend((v, v._version) for v in (node, activations[number]))
             return kept(node)
 
         with torch.enable_grad():
             with _visited(self._module, self._sites, visit):
                 outputs = call_with_state(self._module, state, inputs)
-            if any(activations[i]._version != version for i, version in versions.items()):
+            if any(values._version != version for values, version in versions):
                 return None
             total = self._evidence(outputs, labels).sum()
         if not total.requires_grad:

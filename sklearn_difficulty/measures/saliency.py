@@ -5,7 +5,7 @@ The reference for `inference.contributions`, which does the same in torch; a tes
 together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -248,6 +248,8 @@ def combine_saliency_maps(
         "combine_saliency_maps",
         combine=(combine, [StrOptions(set(get_args(Combination)))]),
     )
+    if not isinstance(maps, Iterable) or getattr(maps, "ndim", 1) == 0:
+        raise ValueError(f"maps must be a list of arrays, one per layer; got {maps!r}.")
     layers = [as_floats(values, f"maps[{i}]") for i, values in enumerate(maps)]
     _check_layers(layers)
     size = _checked_shape(shape, layers)

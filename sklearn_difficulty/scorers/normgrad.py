@@ -263,7 +263,7 @@ class NormGradScorer(BaseDifficultyScorer):
             [combined] = location_maps(
                 self._reader(self.record_, self._sites),
                 rows,
-                self._labels(targets),
+                self._labels(self.record_, targets),
                 finish,
                 batch_size=self.batch_size,
             )
@@ -296,7 +296,7 @@ class NormGradScorer(BaseDifficultyScorer):
             maps = location_maps(
                 self._reader(self.record_, self._sites),
                 rows,
-                self._labels(targets),
+                self._labels(self.record_, targets),
                 lambda maps, _grid: maps,
                 batch_size=self.batch_size,
             )
@@ -309,9 +309,10 @@ class NormGradScorer(BaseDifficultyScorer):
     def _ignores_labels_of_unseen_rows(self) -> bool:
         return self.target == "predicted"
 
-    def _labels(self, targets: NDArray[Any] | None) -> NDArray[Any] | None:
+    def _labels(self, record: TrainingRecord, targets: NDArray[Any] | None) -> NDArray[Any] | None:
         """Return the labels that are explained, None for those that are predicted."""
-        return None if self.target == "predicted" else targets
+        is_predicted = self.target == "predicted" and not record.head.is_regression
+        return None if is_predicted else targets
 
     def _formula(self) -> tuple[str, str]:
         """Return variant and aggregation."""
@@ -349,7 +350,7 @@ class NormGradScorer(BaseDifficultyScorer):
         sites = self._find(record, X)
         self._weights(len(sites.sites))
         reader = self._reader(record, sites, record.checkpoints[:1])
-        training_signals(reader, X, self._labels(targets), batch_size=self.batch_size)
+        training_signals(reader, X, self._labels(record, targets), batch_size=self.batch_size)
 
     def _signals(
         self, X: Rows, targets: NDArray[Any] | None, progress: Task = SILENT
@@ -358,7 +359,7 @@ class NormGradScorer(BaseDifficultyScorer):
         return training_signals(
             self._reader(self.record_, self._sites),
             X,
-            self._labels(targets),
+            self._labels(self.record_, targets),
             batch_size=self.batch_size,
             progress=progress,
         )
