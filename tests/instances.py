@@ -16,6 +16,7 @@ from sklearn_difficulty import (
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
+    NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     VoGScorer,
@@ -90,6 +91,14 @@ INSTANCES = {
     NeighborConfidenceScorer: [
         NeighborConfidenceScorer(n_neighbors=3),
         NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),
+    ],
+    NormGradScorer: [
+        NormGradScorer(checkpoints=2),
+        NormGradScorer(selective=True, target="logit", layer_weights="linear", checkpoints="late"),
+        NormGradScorer(
+            layers=r"layers\..", order=1, step=0.01, direction="adversarial", checkpoints=1
+        ),
+        NormGradScorer(variant="layer", target="predicted", checkpoints=[0, 20], undefined="max"),
     ],
     PredictionDepthScorer: [
         PredictionDepthScorer(n_neighbors=3),

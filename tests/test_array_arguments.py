@@ -51,6 +51,7 @@ PLAN = {"rows": np.array([1, 4, 6]), "weight": np.array([1.0, 4, 2]), "verdicts"
 CALLS = [
     (measures.aleatoric_uncertainty, {"probability": P.T}),
     (measures.calibrate_with_review, {"error_probability": UNIT, **PLAN, "cuts": UNIT[:2]}),
+    (measures.combine_saliency_maps, {"maps": [P, P[:, :2]], "weights": UNIT[:2]}),
     (measures.consensus_class, {"predictions": PREDICTED, "held_out": INSIDE, "given": Y}),
     (measures.consensus_consistency, {"predictions": PREDICTED, "held_out": INSIDE}),
     (measures.consistency_score, {"correct": INSIDE, "held_out": ~INSIDE}),
@@ -88,6 +89,7 @@ CALLS = [
     (measures.output_margin, {"logits": Z[0], "labels": Y}),
     (measures.prediction_depth, {"probe_predictions": PREDICTED, "target": Y}),
     (measures.review_plan, {"error_probability": UNIT, "n": 4, "random_state": 0}),
+    (measures.saliency_map, {"activations": Z[0], "gradients": Z[1]}),
     (measures.standardize, {"scores": UNIT, "groups": Y, "mean": P[0], "std": P[1]}),
     (measures.variability, {"probability": P.T}),
     (measures.variance_of_gradients, {"gradients": Z}),

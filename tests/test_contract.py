@@ -33,6 +33,7 @@ from sklearn_difficulty import (
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
+    NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
@@ -63,7 +64,10 @@ OF_TRAJECTORIES += [ONE_FIT]
 READINGS = ["score_samples", "transform", "predict", "depths", "influence", "high_influence_pairs"]
 READINGS += ["inference_curve", "gradient_maps"]
 NEED_LABELS = ["influence", "high_influence_pairs", "inference_curve"]
-READ_THE_PREDICTED = (MarginScorer, NeighborConfidenceScorer, TrainingDynamicsScorer, VoGScorer)
+READ_THE_PREDICTED = (
+    *(MarginScorer, NeighborConfidenceScorer, NormGradScorer),
+    *(TrainingDynamicsScorer, VoGScorer),
+)
 # Of labels these ignore or take no side.
 WITHOUT_A_SIDE = (VoGScorer, PredictionDepthScorer, DifficultyQuadrantClassifier)
 NAMES = {
@@ -74,6 +78,7 @@ NAMES = {
     "MarginScorer": ["output_margin"],
     "MemorizationScorer": ["memorization"],
     "NeighborConfidenceScorer": ["neighbor_confidence"],
+    "NormGradScorer": ["normgrad", "normgrad_0"],
     "PredictionDepthScorer": ["prediction_depth"],
     "TrainingDynamicsScorer": ["confidence"],
     "VoGScorer": ["vog"],
@@ -243,15 +248,16 @@ def test_networks_that_end_in_softmax(scorer, rows, cls, last):
     if isinstance(scorer, DifficultyScorer):
         found.set_params(scores=["confidence"])
     scores = [scorer.fit(*rows).difficulty_ for scorer in (found, logits)]
-    is_smooth = isinstance(scorer, (MarginScorer, TrainingDynamicsScorer)) or scorer is ONE_FIT
+    smooth = (MarginScorer, NormGradScorer, TrainingDynamicsScorer)
+    is_smooth = isinstance(scorer, smooth) or scorer is ONE_FIT
     close = np.isclose(*scores, rtol=1e-3, atol=1e-4, equal_nan=True)
     assert close.mean() >= (1 if is_smooth else 0.95)  # a tie may be broken elsewise
 
 
 @scorers
 def test_regressors_are_refused_before_training(scorer, rows):
-    if isinstance(scorer, VoGScorer):
-        return  # which has a score for them
+    if isinstance(scorer, (NormGradScorer, VoGScorer)):
+        return  # which have a score for them
     X, y = rows[0], rows[0][:, :1]
     settings = {"criterion": nn.MSELoss, "module__n_outputs": 1}
     for cls in (NeuralNet, NeuralNetRegressor):
@@ -742,18 +748,23 @@ def test_rows_that_cannot_be_trained_on(estimator, rows):
 # Of every parameter that is no object of its own: values that are refused by its name.
 BAD_VALUES = {
     "action": ["keep"],
+    "aggregation": ["mean"],
     "backend": ["threads"],
     "batch_size": [0],
     "cache_dir": [3],
     "cache_key": [3],
     "channel_mean": ["mean"],
     "checkpoints": [0, "middle"],
+    "combine": ["mean"],
+    "direction": ["both"],
     "drop": [1.0, -0.1, "most"],
     "estimator": [nn.Linear(4, 3), "net"],
     "formula": ["std"],
     "include_input": ["no"],
     "keep_members": [None],
     "kind": ["logit"],
+    "layer_weights": ["activation_in", 3],
+    "layers": [3],
     "log": ["e"],
     "max_bank": [1],
     "measure": ["accuracy"],
@@ -766,6 +777,7 @@ BAD_VALUES = {
     "n_neighbors": [0, 2.5],
     "noise": ["none"],
     "normalize": ["row", 3],
+    "order": [2, 0.5],
     "pickle_bank": [2],
     "pool": [0],
     "probes": [3],
@@ -774,7 +786,9 @@ BAD_VALUES = {
     "readout": [3],
     "scorer": [3, "vog"],
     "scores": ["vog"],
+    "selective": ["yes"],
     "stack_size": [0],
+    "step": [-1e-4],
     "stratify": ["y"],
     "target": ["accuracy"],
     "threshold": ["high"],
@@ -782,6 +796,7 @@ BAD_VALUES = {
     "train_size": [0.0, 1, 1.0],
     "undefined": ["mean"],
     "validation_size": [0, 1.0],
+    "variant": ["conv5x5"],
     "verbose": [-1],
     "wrt": [3],
 }

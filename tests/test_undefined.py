@@ -55,6 +55,8 @@ def on(module, scorer):
     )
     if "probes" in scorer.get_params():
         scorer.set_params(probes="auto")
+    if "layers" in scorer.get_params():
+        scorer.set_params(layers="auto")
     if isinstance(scorer.get_params().get("checkpoints"), list):
         scorer.set_params(checkpoints=[0, 4])
     return scorer

@@ -33,7 +33,7 @@ def find_probes(
         )
     trace = trace_forward(record, X)
     is_auto = isinstance(choice, str) and choice == "auto"
-    events = automatic_sites(trace) if is_auto else _chosen_sites(trace, record, choice)
+    events = automatic_sites(trace) if is_auto else chosen_sites(trace, record, choice)
     probes = [event.probe for event in events]
     if include_input:
         first = _input_probe(record, trace)
@@ -84,7 +84,7 @@ def automatic_sites(trace: Trace) -> list[_Event]:
     if not sites:
         raise ValueError(
             "probes='auto' finds no linear layer and no convolution in the forward pass of this "
-            f"network. Pass the names of the modules to read; there are {_readable(trace)}."
+            f"network. Pass the names of the modules to read; there are {readable(trace)}."
         )
     return sites
 
@@ -129,7 +129,9 @@ def _block_outputs(trace: Trace, sums: list[_Event]) -> list[_Event]:
     return outputs or sums
 
 
-def _chosen_sites(trace: Trace, record: TrainingRecord, choice: ProbeChoice) -> list[_Event]:
+def chosen_sites(
+    trace: Trace, record: TrainingRecord, choice: ProbeChoice, *, parameter: str = "probes"
+) -> list[_Event]:
     """Return the outputs of the modules that the user chose, in the order of the forward pass."""
     called = [e for e in trace.events if e.probe.kind == "module" and e.probe.module]
     if callable(choice):
@@ -139,32 +141,33 @@ def _chosen_sites(trace: Trace, record: TrainingRecord, choice: ProbeChoice) -> 
             chosen = [e for e in called if re.fullmatch(choice, e.probe.module)]
         except re.error as error:
             raise ValueError(
-                f"probes={choice!r} is no regular expression ({error}); to name one module, pass "
-                "a list."
+                f"{parameter}={choice!r} is no regular expression ({error}); to name one module, "
+                "pass a list."
             ) from error
     else:
         known = {e.probe.module for e in called}
         unknown = [name for name in choice if name not in known]
         if unknown:
             raise ValueError(
-                f"probes names {unknown}, which the forward pass of "
-                f"{type(record.module).__name__} does not call; it calls {_readable(trace)}."
+                f"{parameter} names {unknown}, which the forward pass of "
+                f"{type(record.module).__name__} does not call; it calls {readable(trace)}."
             )
         chosen = [e for e in called if e.probe.module in set(choice)]
     unreadable = [e.probe.name for e in chosen if not e.rank]
     if unreadable:
         raise ValueError(
-            f"probes chooses {unreadable}, whose output is no floating tensor with one entry per "
-            "row along axis 0."
+            f"{parameter} chooses {unreadable}, whose output is no floating tensor with one entry "
+            "per row along axis 0."
         )
     if not chosen:
         raise ValueError(
-            f"probes={choice!r} chooses no module of the forward pass; it calls {_readable(trace)}."
+            f"{parameter}={choice!r} chooses no module of the forward pass; it calls "
+            f"{readable(trace)}."
         )
     return chosen
 
 
-def _readable(trace: Trace) -> list[str]:
+def readable(trace: Trace) -> list[str]:
     """Return the names of the modules whose outputs can be read."""
     events = (e for e in trace.events if e.probe.kind == "module" and e.rank and e.probe.module)
     return list(dict.fromkeys(e.probe.module for e in events))

@@ -98,7 +98,12 @@ class _Event:
     probe: Probe
     module: nn.Module | None  # the one that returned; None for a sum
     inside: tuple[_Call, ...]  # the calls that were running, that of the network first
-    rank: int  # of the value; 0 if it is no floating tensor with one entry per row
+    shape: tuple[int, ...]  # of the value; () if it is no floating tensor with one entry per row
+
+    @property
+    def rank(self) -> int:
+        """Number of axes of the value, 0 if it cannot be read."""
+        return len(self.shape)
 
 
 @dataclass
@@ -108,6 +113,7 @@ class Trace:
     events: list[_Event] = field(default_factory=list)
     attends: bool = False
     embeds_tokens: bool = False
+    input_shapes: tuple[tuple[int, ...], ...] = ()  # of every tensor that the network is given
 
     def outputs_of(self, *types: type[nn.Module]) -> list[_Event]:
         """Return the readable outputs of modules of some types, in order."""
@@ -118,12 +124,12 @@ class Trace:
         ]
 
 
-def _rank(value: Any, n: int) -> int:
-    """Return the rank of a floating tensor with one entry per row, 0 for anything else."""
+def _shape(value: Any, n: int) -> tuple[int, ...]:
+    """Return the shape of a floating tensor with one entry per row, () for anything else."""
     value = first_tensor(value)
     if value is None or not value.is_floating_point() or value.ndim < 2 or len(value) != n:
-        return 0
-    return value.ndim
+        return ()
+    return tuple(value.shape)
 
 
 def _numbered(name: str, number: int) -> str:
@@ -151,17 +157,17 @@ def _tracing(module: nn.Module, n: int) -> Iterator[Trace]:
         name, number = running.pop()
         # The network itself has no name: it may be a single layer.
         probe = Probe(_numbered(name or type(submodule).__name__, number), "module", name, number)
-        trace.events.append(_Event(probe, submodule, tuple(running), _rank(output, n)))
+        trace.events.append(_Event(probe, submodule, tuple(running), _shape(output, n)))
 
     def on_sum(number: int, left: Any, right: Any, value: torch.Tensor) -> None:
         terms = (left, right)
         is_parameter = any(isinstance(term, nn.Parameter) for term in terms)
-        if is_parameter or left.shape != right.shape or not all(_rank(t, n) for t in terms):
+        if is_parameter or left.shape != right.shape or not all(_shape(t, n) for t in terms):
             return
         owner = running[-1].name
         probe = Probe(_numbered(f"{owner}.sum".lstrip("."), sums[owner]), "sum", call=number)
         sums[owner] += 1
-        trace.events.append(_Event(probe, None, tuple(running), _rank(value, n)))
+        trace.events.append(_Event(probe, None, tuple(running), _shape(value, n)))
 
     def on_call(func: Any, operands: list[Any]) -> None:
         normalizes_scores = func in _SOFTMAX and getattr(operands[0], "ndim", 0) > 2
@@ -184,6 +190,7 @@ def trace_forward(record: TrainingRecord, X: Rows) -> Trace:
         with torch.no_grad(), _tracing(record.module, n_rows(few)) as trace:
             call_module(record.module, few)
         trace.embeds_tokens = not any(t.is_floating_point() for t in leaves(few))
+        trace.input_shapes = tuple(tuple(t.shape) for t in leaves(few))
         return trace
 
     rows = X.take(slice(_TRACED_ROWS))

@@ -25,10 +25,12 @@ from .consistency import consensus_class, consensus_consistency, consistency_sco
 from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
 from .review import calibrate_with_review, review_plan
+from .saliency import combine_saliency_maps, saliency_map
 
 __all__ = [
     "aleatoric_uncertainty",
     "calibrate_with_review",
+    "combine_saliency_maps",
     "consensus_class",
     "consensus_consistency",
     "consistency_score",
@@ -50,6 +52,7 @@ __all__ = [
     "output_margin",
     "prediction_depth",
     "review_plan",
+    "saliency_map",
     "standardize",
     "variability",
     "variance_of_gradients",

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +60,27 @@ def first_tensor(value: Any) -> torch.Tensor | None:
         value = [getattr(value, field.name) for field in fields(value)]
     parts = value if isinstance(value, (tuple, list)) else [value]
     return next((part for part in parts if isinstance(part, torch.Tensor)), None)
+
+
+def with_first_tensor(value: Any, tensor: torch.Tensor) -> Any:
+    """Return what a layer returns, with another tensor in place of the first one."""
+    if isinstance(value, torch.Tensor):
+        return tensor
+    if isinstance(value, Mapping):
+        changed = copy.copy(value)
+        changed[_first_key(value)] = tensor  # type: ignore[index]  # whatever can be returned
+        return changed
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{_first_key(named): tensor})
+    parts = [*value]
+    parts[_first_key(dict(enumerate(parts)))] = tensor
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+
+
+def _first_key(parts: Mapping[Any, Any]) -> Any:
+    """Return the key of the first tensor."""
+    return next(key for key, part in parts.items() if isinstance(part, torch.Tensor))
 
 
 def check_predictions(outputs: Any, n: int, module_name: str) -> None:

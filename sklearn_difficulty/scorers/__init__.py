@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .margin import MarginScorer
     from .memorization import MemorizationScorer
     from .neighbor_confidence import NeighborConfidenceScorer
+    from .normgrad import NormGradScorer
     from .prediction_depth import PredictionDepthScorer
     from .quadrants import DifficultyQuadrantClassifier
     from .training_dynamics import TrainingDynamicsScorer
@@ -26,6 +27,7 @@ else:  # type checkers see the imports above
             ".margin": ["MarginScorer"],
             ".memorization": ["MemorizationScorer"],
             ".neighbor_confidence": ["NeighborConfidenceScorer"],
+            ".normgrad": ["NormGradScorer"],
             ".prediction_depth": ["PredictionDepthScorer"],
             ".quadrants": ["DifficultyQuadrantClassifier"],
             ".training_dynamics": ["TrainingDynamicsScorer"],
@@ -41,6 +43,7 @@ __all__ = [
     "MarginScorer",
     "MemorizationScorer",
     "NeighborConfidenceScorer",
+    "NormGradScorer",
     "PredictionDepthScorer",
     "TrainingDynamicsScorer",
     "VoGScorer",

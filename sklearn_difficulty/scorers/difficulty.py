@@ -20,6 +20,7 @@ from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
 from .margin import MarginScorer
 from .neighbor_confidence import NeighborConfidenceScorer
+from .normgrad import NormGradScorer
 from .prediction_depth import PredictionDepthScorer
 from .training_dynamics import MEASURES, TrainingDynamicsScorer
 from .vog import VoGScorer
@@ -30,6 +31,7 @@ _NAMED: dict[str, Callable[..., BaseDifficultyScorer]] = {
     "vog": VoGScorer,
     "prediction_depth": PredictionDepthScorer,
     "neighbor_confidence": NeighborConfidenceScorer,
+    "normgrad": NormGradScorer,
     "output_margin": MarginScorer,
     "input_margin": partial(MarginScorer, kind="input"),
     **{name: partial(TrainingDynamicsScorer, measure=name) for name in MEASURES},
@@ -51,9 +53,9 @@ class DifficultyScorer(BaseDifficultyScorer):
     scores : sequence of str, scorer or (str, scorer), \
             default=("vog", "prediction_depth", "confidence", "aum")
         What is read. A name stands for a scorer with default parameters: "vog",
-        "prediction_depth", "neighbor_confidence", "output_margin", "input_margin", or a measure of
-        `TrainingDynamicsScorer`. A scorer of your own settings is cloned; its `estimator` is not
-        used. A pair gives its column another name.
+        "prediction_depth", "neighbor_confidence", "normgrad", "output_margin", "input_margin", or a
+        measure of `TrainingDynamicsScorer`. A scorer of your own settings is cloned; its
+        `estimator` is not used. A pair gives its column another name.
     pickle_bank : bool, default=True
         Whether a pickle holds the training rows, if a score needs them for unseen rows. False
         leaves them out of all scores.

@@ -104,6 +104,12 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "verdicts": np.array([True, False, True]),
         "cuts": np.array([0.3, 0.5]),
     },
+    "combine_saliency_maps": {
+        "maps": [_GRADIENTS, _GRADIENTS[..., :2]],
+        "shape": (3, 4),
+        "combine": "geometric",
+        "weights": np.array([1.0, 2.0]),
+    },
     "consensus_class": {"predictions": _PREDICTED, "held_out": _MASK[:4], "given": Y},
     "consensus_consistency": {"predictions": _PREDICTED, "held_out": _MASK[:4]},
     "consistency_score": {"correct": _CORRECT, "held_out": _MASK},
@@ -141,6 +147,13 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "output_margin": {"logits": _LOGITS, "labels": Y},
     "prediction_depth": {"probe_predictions": _PREDICTED, "target": Y},
     "review_plan": {"error_probability": _ERROR, "n": 5, "cut": 0.5, "random_state": 0},
+    "saliency_map": {
+        "activations": _GRADIENTS,
+        "gradients": _GRADIENTS[::-1].copy(),
+        "variant": "conv3x3",
+        "aggregation": "norm",
+        "channel_axis": 1,
+    },
     "standardize": {
         "scores": _ERROR,
         "groups": Y,

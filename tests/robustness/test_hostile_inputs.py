@@ -24,6 +24,7 @@ ROOMS = (sklearn_difficulty, datasets, estimator_checks, measures, metrics, mode
 REFUSED = {
     *("check_difficulty_scorer", "load_fashion_mnist"),
     *("MemorizationScorer.score_samples", "MemorizationScorer.transform"),
+    *("NormGradScorer.maps", "NormGradScorer.layer_maps"),  # a row of a table is one location
 }
 ARGUMENTS = [
     (name, argument)
@@ -45,7 +46,7 @@ def hostile_values(name, argument):
             continue
         if argument == "n_jobs" and hasattr(make(), "__float__"):
             continue  # workers cost seconds
-        if argument in ("probes", "readout", "metric") and callable(make()):
+        if argument in ("layers", "probes", "readout", "metric") and callable(make()):
             continue  # a function of the user's, which fails in its own way
         if name == "RecordTraining" and word == "generator":
             continue  # skorch copies its callbacks
