@@ -27,7 +27,6 @@ from ._scoring_step import (
     describe_rows,
     fitted_scorer,
     forget,
-    warn_of_single_training,
 )
 from ._selection import for_estimators, rows_to_drop, take
 
@@ -158,7 +157,6 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
         self.scorer_ = fitted_scorer(scorer, X, y, of_scorer, self.memory, self.cache_key)
-        warn_of_single_training(self.scorer_, self._needed())
         self.difficulty_ = self.scorer_.difficulty_
         X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
         self.estimator_ = estimator.fit(X, y, **of_estimator)

@@ -89,6 +89,12 @@ def attribute_of(scorer: Any, attribute: str, setting: str) -> NDArray[Any]:
 def _refuse_without(attribute: str, scorer: Any, setting: str) -> None:
     """Raise, and say which scorer has the attribute."""
     otherwise = ", or set drop to a share of the rows, or threshold" if "drop" in setting else ""
+    because = getattr(scorer, "_no_noise_because", None)
+    if because is not None:
+        raise ValueError(
+            f"{setting} needs {attribute}, which the scorer does not have: {because}"
+            + (" Or set drop to a share of the rows." if otherwise else "")
+        )
     raise ValueError(
         f"{setting} needs a scorer with {attribute}, which {type(scorer).__name__} does not have. "
         f"Use {_FOR_EXAMPLE[attribute]}{otherwise}."
@@ -199,21 +205,6 @@ def _as_arrays(values: Any) -> Any:
     if isinstance(values, Mapping) and not issparse(values):
         return {name: _as_arrays(value) for name, value in values.items()}
     return to_numpy(values)
-
-
-def warn_of_single_training(scorer: Any, needed: Mapping[str, str]) -> None:
-    """Warn if a setting trusts error probabilities of networks that were trained on the rows."""
-    in_sample = getattr(scorer, "_in_sample_setting", None)
-    if needed and in_sample is not None:
-        settings = list(needed.values())
-        acts = any(setting.startswith("action") for setting in settings)
-        warn_caller(
-            f"The error probabilities of {in_sample} are too low, by far if the network has "
-            "memorised the labels: it was trained on these rows. With "
-            f"{' and '.join(settings)} many wrong labels go unnoticed. Set drop to a share of "
-            f"the rows{', and action to drop' if acts else ''}; or give the scorer a net and "
-            "method='out_of_sample'."
-        )
 
 
 def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:

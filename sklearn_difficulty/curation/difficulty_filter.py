@@ -24,7 +24,6 @@ from ._scoring_step import (
     fitted_scorer,
     forget,
     needed_attributes,
-    warn_of_single_training,
 )
 from ._selection import column, rows_to_drop, take
 
@@ -46,9 +45,9 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         Share of the rows, in [0, 1), that is left out, hardest first; of equally hard rows those
         that come first. "auto" leaves out the rows of which the label is more likely wrong than
         right (`error_probability_` above 0.5), and needs a scorer that says so, such as
-        `LabelErrorScorer`; with `quadrants`, all rows that lie in these. The probabilities that a
-        `LabelErrorScorer` reads from a single training ("one_fit" or "neighbors") are too low for
-        "auto", which then warns: give a share.
+        `LabelErrorScorer`; with `quadrants`, all rows that lie in these. A `LabelErrorScorer`
+        that reads a single training ("one_fit" or "neighbors") may be unable to say so: "auto"
+        raises then, and a share does not.
     threshold : float, default=None
         Leave out the rows of which the difficulty is larger, in place of `drop`.
     quadrants : sequence of str, default=None
@@ -147,7 +146,6 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         if _routing_enabled():
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
         self.scorer_ = fitted_scorer(self.scorer, X, y, params)
-        warn_of_single_training(self.scorer_, needed)
         self.difficulty_ = self.scorer_.difficulty_
         has_classes = getattr(self.scorer_, "classes_", None) is not None
         dropped = rows_to_drop(

@@ -48,9 +48,9 @@ class FilteredClassifier(BaseFiltered):
     drop : float or "auto", default="auto"
         Share of the rows, in [0, 1), that is suspect, hardest first. "auto" suspects the rows of
         which the label is more likely wrong than right (`error_probability_` above 0.5), and needs
-        a scorer that says so, such as `LabelErrorScorer`; with `quadrants`, all rows in these. The
-        probabilities that a `LabelErrorScorer` reads from a single training ("one_fit" or
-        "neighbors") are too low for "auto", which then warns: give a share.
+        a scorer that says so, such as `LabelErrorScorer`; with `quadrants`, all rows in these. A
+        `LabelErrorScorer` that reads a single training ("one_fit" or "neighbors") may be unable to
+        say so: "auto" raises then, and a share does not.
     threshold : float, default=None
         Suspect the rows of which the difficulty is larger, in place of `drop`.
     quadrants : sequence of str, default=None
@@ -60,8 +60,8 @@ class FilteredClassifier(BaseFiltered):
         What is done. "drop" leaves the suspect rows out. "relabel" gives them the
         `suggested_label_` of the scorer. "weight" weighs every row by one minus its
         `error_probability_`, times the `sample_weight` that is given, and ignores `drop`,
-        `threshold` and `quadrants`; the estimator must take a `sample_weight`. With probabilities
-        of a single training these two warn, as `drop="auto"` does.
+        `threshold` and `quadrants`; the estimator must take a `sample_weight`. Both raise
+        where `drop="auto"` does.
     memory : str or joblib.Memory, default=None
         Where fitted scorers are cached, so that in a search over `drop`, `action` or the estimator
         each training fold is scored once. A cached scorer may hold a copy of the rows. Not used

@@ -41,6 +41,12 @@ def find_probes(
     return [*probes, Probe(OUTPUT, "output")]
 
 
+def untrained_input(record: TrainingRecord, X: Rows) -> Probe | None:
+    """Return what stands for the input, None if the training has changed it: embedded tokens."""
+    trace = trace_forward(record, X)
+    return None if trace.embeds_tokens else _input_probe(record, trace)
+
+
 def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:
     """Return what stands for the input: as it is, standardised, or embedded tokens."""
     if isinstance(record.module, StandardizedNetwork):

@@ -14,13 +14,47 @@ from ..measures.cuts import noise_cuts
 from ..measures.label_noise import LabelNoise
 from ..measures.review import NoiseReview, ReviewPlan, calibrate_with_review, review_plan
 
+_OF_NOISE = (
+    "class_dependence_",
+    "cuts_",
+    "error_probability_",
+    "noise_matrix_",
+    "noise_rate_",
+    "noise_rate_interval_",
+    "suggested_label_",
+    "suggested_label_confidence_",
+)
+
 
 class EstimatesNoise:
     """The part of a scorer that tells which labels are wrong, and learns from a review of some."""
 
     classes_: NDArray[Any]
+    difficulty_: NDArray[Any]
     error_probability_: NDArray[Any]
     _plan: ReviewPlan
+    _no_noise_because: str  # where the noise is not told
+
+    def __getattr__(self, name: str) -> Any:
+        # Only names that are not there come here; hasattr answers as it should.
+        because = vars(self).get("_no_noise_because") if name in _OF_NOISE else None
+        if because is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"There is no {name}: {because}")
+
+    def _noise_is_not_told(self, setting: str, reason: Exception) -> None:
+        """Keep why none of the attributes that tell of the noise is set."""
+        self._no_noise_because = (
+            f"with {setting} the network has seen all labels, so that neighbours in the input must "
+            f"say how many are wrong, and {reason}. The order of difficulty_ holds, and "
+            "review_plan and calibrate tell what a cut of it drops; method='out_of_sample' has "
+            "probabilities."
+        )
+
+    @property
+    def _suspicion(self) -> NDArray[Any]:
+        """What a review calibrates: the error probability, or the difficulty where it is absent."""
+        return getattr(self, "error_probability_", self.difficulty_)
 
     def review_plan(
         self, n: int = 100, *, cut: float = 0.5, random_state: Any = None
@@ -43,8 +77,8 @@ class EstimatesNoise:
             for. `calibrate` takes the verdicts on them; the scorer remembers the weights.
         """
         check_is_fitted(self)
-        known = np.flatnonzero(~np.isnan(self.error_probability_))
-        plan = review_plan(self.error_probability_[known], n, cut=cut, random_state=random_state)
+        known = np.flatnonzero(~np.isnan(self._suspicion))
+        plan = review_plan(self._suspicion[known], n, cut=cut, random_state=random_state)
         self._plan = ReviewPlan(known[plan.rows], plan.weight)
         return self._plan
 
@@ -80,11 +114,11 @@ class EstimatesNoise:
                 f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
                 "review_plan, each once: their weights hold for all of them together."
             )
-        known = ~np.isnan(self.error_probability_)
+        known = ~np.isnan(self._suspicion)
         position = np.cumsum(known) - 1
         weight = dict(zip(self._plan.rows.tolist(), self._plan.weight.tolist(), strict=True))
         review = calibrate_with_review(
-            self.error_probability_[known],
+            self._suspicion[known],
             position[rows],
             [weight[row] for row in rows.tolist()],
             verdicts,

@@ -38,6 +38,7 @@ from ._label_probabilities import (
     open_source,
 )
 from ._label_review import EstimatesNoise
+from ._single_training import NoiseNotTold, noise_of_single_training
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
 __all__ = ["LabelErrorScorer"]
@@ -58,8 +59,9 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     precision is 0.99, 0.88, 0.96 and 0.51; the F1 of the cut at 0.5 is 0.95, 0.78, 0.88 and 0.51,
     that of cleanlab's 0.94, 0.67, 0.85 and 0.29. From a single training, over four data sets and
     networks that were stopped early and that memorise, average precision is 0.87 and 0.88 with
-    "neighbors", 0.87 and 0.82 with "one_fit". Errors on doubtful rows are found far worse than
-    random ones: the user guide has the figures by kind of noise.
+    "neighbors", 0.87 and 0.82 with "one_fit"; Notes say when there is a cut then. Errors on
+    doubtful rows are found far worse than random ones: the user guide has the figures by kind of
+    noise.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         Share of the rows that each is trained on. With 0.8, five networks hold every row out once.
     n_neighbors : int or None, default=30
         Training rows that are asked at a probe, at most as many as a network is trained on. None
-        asks none, with "out_of_sample".
+        asks none, with "out_of_sample" and "one_fit"; the latter has no error probabilities then.
     probes : "auto", str, list of str, or callable, default="auto"
         Layers in which neighbours are looked for, as for `NeighborConfidenceScorer`.
     stratify : bool, default=True
@@ -127,7 +129,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     difficulty_ : ndarray of shape (n_samples,), float32
         The training rows with their given labels.
     error_probability_ : ndarray of shape (n_samples,)
-        The probability that the given label is wrong.
+        The probability that the given label is wrong. From a single training it and the next seven
+        are there if neighbours in the input can tell, see Notes.
     suggested_label_ : ndarray of shape (n_samples,)
         The likeliest true label; the given one where that is more likely than any other.
     suggested_label_confidence_ : ndarray of shape (n_samples,)
@@ -182,9 +185,17 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     It cannot be known without an assumption how many are; the interval shows by how much
     assumptions differ, and `review_plan` and `calibrate` replace them by a look at some rows.
 
-    Networks that were trained on a row do not doubt its label as they should: with "one_fit" and
-    "neighbors" the ranking is good and the error probabilities are too low, by far if the network
-    has memorised the labels. Drop a share of the rows then, or review some.
+    A network that was trained on a row does not doubt its label as it should: with "one_fit" and
+    "neighbors" it ranks, but cannot tell how many labels are wrong. That say the nearest other rows
+    in the input, which no training has moved: from their votes `estimate_label_noise` computes
+    error probabilities, which isotonic regression averages along the order of the difficulty. If
+    the two knew nothing of each other, half of the errors that neighbours see would lie in the
+    easier half of the rows. If more than a quarter does, one of them tells too little, and nothing
+    is estimated: `error_probability_` and what is computed from it, down to `cuts_`, are absent,
+    with an AttributeError that says why, and filters with ``drop="auto"`` raise. So it is for token
+    ids, between which there is no distance, without a network, and with ``n_neighbors=None``. Drop
+    a share of the rows then, take "out_of_sample", or review some: `review_plan` and `calibrate`
+    read the difficulty in place of the error probability.
 
     `score_samples` asks all members as they were in the end, and the rows that they were trained
     on. Its scale, that of the difficulty, is learned from what the members said in the end of rows
@@ -308,7 +319,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("_source", "_plan", "_model"):
+        for name in ("_source", "_plan", "_model", "_no_noise_because"):
             self.__dict__.pop(name, None)
 
     def _method(self) -> str:
@@ -369,6 +380,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         known = ~np.isnan(self.probabilities_.sum(axis=1))
         if not known.any():
             raise ValueError("No row was held out by any member; train more members.")
+        if not self._is_calibrated:
+            return self._score_in_sample(X, targets, progress)
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )
@@ -376,21 +389,35 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
             seen = known_rows(as_unseen, known), targets[known]
             self._model = fit_noise_model(*seen, noise=self.noise)[1]
         self._keep_noise(noise, known, targets)
-        if not self._is_calibrated:
-            return 1 - self.probabilities_[np.arange(len(targets)), targets]
         difficulty = np.full(len(targets), np.nan, dtype=np.float32)
         difficulty[known] = noise.difficulty
+        return difficulty
+
+    def _score_in_sample(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
+        """Return the doubt of a network that has seen the labels; tell of the noise if possible."""
+        difficulty = 1 - self.probabilities_[np.arange(len(targets)), targets]
+        try:
+            noise, known = noise_of_single_training(
+                self.record_,
+                X,
+                targets,
+                self.probabilities_,
+                difficulty,
+                readout=self.readout(),
+                asks_layers=self.method_ == "neighbors",
+                noise=self.noise,
+                progress=progress,
+            )
+        except NoiseNotTold as reason:
+            self._noise_is_not_told(f"method={self.method_!r}", reason)
+        else:
+            self._keep_noise(noise, known, targets)
         return difficulty
 
     @property
     def _is_calibrated(self) -> bool:
         """Whether the difficulty is an error probability: not where rows were trained on."""
         return self.method_ in ("out_of_sample", "precomputed")
-
-    @property
-    def _in_sample_setting(self) -> str | None:
-        """The setting by which probabilities are of networks that were trained on the rows."""
-        return None if self._is_calibrated else f"method={self.method_!r}"
 
     def _score_rows(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[Any]:
         probabilities = self._source.of_unseen_rows(X)

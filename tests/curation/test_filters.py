@@ -193,35 +193,22 @@ def test_trainings_on_other_rows_are_refused(cls, flowers):
                 found.fit(X, 2 - y)
 
 
-SETTINGS_OF_ERROR_PROBABILITIES = [
-    (DifficultyFilter, {}, "drop='auto' many.*share of the rows; or"),
-    (FilteredClassifier, {}, "drop='auto' many.*Set drop to a share of the rows; or"),
-    (
-        FilteredClassifier,
-        {"action": "weight"},
-        "action='weight' many.*share of the rows, and action to drop; or",
-    ),
-    (FilteredClassifier, {"action": "relabel", "drop": 0.1}, "action='relabel' many"),
-    (FilteredClassifier, {"action": "relabel"}, "drop='auto' and action='relabel' many"),
-]
-
-
-@pytest.mark.parametrize("method", ["one_fit", "neighbors", "out_of_sample"])
-@pytest.mark.parametrize(("cls", "params", "message"), SETTINGS_OF_ERROR_PROBABILITIES)
-def test_probabilities_of_a_single_training_are_warned_of(flowers, method, cls, params, message):
-    settings = {"method": method, "n_members": 2, "train_size": 0.5, "n_neighbors": 5}
-    scorer = LabelErrorScorer(make_net(max_epochs=2), **settings, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        filter_of(cls, scorer, drop=0.1).fit(*flowers)
-        filter_of(cls, scorer, threshold=0.9).fit(*flowers)
-        if method == "out_of_sample":
-            filter_of(cls, scorer, **params).fit(*flowers)
-            return
-    with pytest.warns(UserWarning, match=f"method='{method}' are too low.*With {message}") as seen:
-        filter_of(cls, scorer, **params).fit(*flowers)
-    [warning] = [w for w in seen if "too low" in str(w.message)]
-    assert warning.filename == __file__
+@filters
+def test_a_scorer_that_cannot_tell_of_the_noise_is_refused_with_its_reason(cls, flowers):
+    settings = {"method": "one_fit", "n_neighbors": None, "random_state": 0}
+    scorer = LabelErrorScorer(make_net(max_epochs=2), **settings)
+    filter_of(cls, scorer, drop=0.1).fit(*flowers)
+    filter_of(cls, scorer, threshold=0.9).fit(*flowers)
+    because = r"with method='one_fit' .*n_neighbors is None\..*"
+    with pytest.raises(ValueError, match=rf"drop='auto' needs .*{because} Or set drop to a share"):
+        filter_of(cls, scorer).fit(*flowers)
+    if cls is FilteredClassifier:
+        for params, setting in (
+            ({"action": "weight"}, "action='weight'"),
+            ({"action": "relabel", "drop": 0.1}, "action='relabel'"),
+        ):
+            with pytest.raises(ValueError, match=rf"{setting} needs .*{because}"):
+                filter_of(cls, scorer, **params).fit(*flowers)
 
 
 @filters

@@ -300,18 +300,6 @@ def test_wrong_labels_of_unseen_digits_are_found(digits, digits_scorer):
     assert abs(roc_auc_score(is_wrong, without) - 0.5) < 0.2
 
 
-@pytest.mark.parametrize("method", ["one_fit", "neighbors"])
-def test_a_single_training_ranks_wrong_labels(digits, method):
-    X, _, given, is_wrong = digits
-    net = default_network(X[:700], given).set_params(max_epochs=8)
-    scorer = LabelErrorScorer(net, method=method, n_neighbors=15, random_state=0)
-    scorer.fit(X[:700], given)
-    assert scorer.method_ == method
-    assert roc_auc_score(is_wrong, scorer.difficulty_) > 0.95
-    assert not hasattr(scorer, "ensemble_")
-    assert scorer.record_.rows is not None
-
-
 # --------------------------------------------------------------------------- given probabilities
 
 
@@ -475,9 +463,6 @@ def test_one_fit_by_hand(flowers):
     assert record.trajectory.logits.shape == (5, N, 3)
     assert_allclose(scorer.probabilities_, expected, rtol=1e-6)
     assert_allclose(scorer.difficulty_, 1 - expected[np.arange(N), codes], rtol=1e-5)
-    found = estimate_label_noise(scorer.probabilities_, codes)
-    assert_array_equal(scorer.error_probability_, found.error_probability)
-    assert not np.allclose(scorer.error_probability_, scorer.difficulty_, atol=0.01)
     said = []
     for checkpoint in record.checkpoints:
         outputs = torch.func.functional_call(
@@ -501,8 +486,7 @@ def test_one_fit_of_recorded_logits():
     expected = softmax(history.astype(np.float64), axis=2).mean(axis=0)
     expected[5] = softmax(history[0, 5].astype(np.float64))
     assert_allclose(scorer.probabilities_, expected, rtol=1e-6)
-    assert_array_equal(np.isnan(scorer.error_probability_), np.arange(30) == 8)
-    assert scorer.suggested_label_[8] == y[8]
+    assert_array_equal(np.isnan(scorer.difficulty_), np.arange(30) == 8)
     with pytest.raises(ValueError, match="Record some"):
         scorer.score_samples(X)
 
@@ -514,8 +498,6 @@ def test_neighbors_by_hand(flowers, flower_record):
     expected = slow_votes(flower_record, X, codes, X, is_bank=True)
     assert_allclose(scorer.probabilities_, expected, rtol=1e-6)
     assert_allclose(scorer.difficulty_, 1 - expected[np.arange(N), codes], rtol=1e-6)
-    found = estimate_label_noise(scorer.probabilities_, codes)
-    assert_array_equal(scorer.error_probability_, found.error_probability)
     unseen = slow_votes(flower_record, X, codes, X)
     assert_allclose(scorer.score_samples(X, y), 1 - unseen[np.arange(N), codes], rtol=1e-6)
     assert_allclose(scorer.score_samples(X), 1 - unseen.max(axis=1), rtol=1e-6)
