@@ -134,7 +134,8 @@ def mean_over_epochs(values: ArrayLike, counts: ArrayLike | None = None) -> NDAr
     r"""Return the mean of every row over the epochs that showed it.
 
     Of the probability of the given label this is the *confidence* of data maps, of the margin the
-    *area under the margin*, of the loss and of EL2N their averages over the run.
+    *area under the margin*, of the loss the *cumulative sample loss* divided by the number of
+    epochs, of EL2N its average over the run.
 
     Parameters
     ----------
@@ -157,7 +158,8 @@ def mean_over_epochs(values: ArrayLike, counts: ArrayLike | None = None) -> NDAr
     ----------
     S. Swayamdipta et al., "Dataset Cartography", EMNLP 2020, :arxiv:`2009.10795`; G. Pleiss et al.,
     "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS 2020,
-    :arxiv:`2001.10528`.
+    :arxiv:`2001.10528`; D. Ravikumar et al., "Towards Memorization
+    Estimation: Fast, Formal and Free", ICML 2025, https://openreview.net/forum?id=KZlQEoEtiu.
 
     Examples
     --------

@@ -147,7 +147,8 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     - "confidence": :math:`\frac{1}{E} \sum_e p_e` [1]_;
     - "aum", the area under the margin: the mean of :math:`z_{ey} - \max_{j \ne y} z_{ej}` [2]_;
     - "loss": the mean of :math:`-\log p_e`, in nats, whatever loss the network is trained with; for
-      a regressor of the squared error;
+      a regressor of the squared error. Times :math:`E`, which changes no order, it is the
+      cumulative sample loss [7]_;
     - "el2n": the mean length of the vector of probabilities less the one-hot label [3]_;
     - "entropy": the mean entropy of the probabilities, in nats; takes no notice of the label;
     - "grand": the mean over checkpoints of :math:`\lVert \nabla_w \ell \rVert_2`, the length of the
@@ -182,6 +183,8 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
        Learning", ICLR 2019, :arxiv:`1812.05159`.
     .. [6] R. Baldock, H. Maennel, B. Neyshabur, "Deep Learning Through the Lens of Example
        Difficulty", NeurIPS 2021, :arxiv:`2106.09647`.
+    .. [7] D. Ravikumar et al., "Towards Memorization Estimation: Fast,
+       Formal and Free", ICML 2025, https://openreview.net/forum?id=KZlQEoEtiu.
 
     Examples
     --------
