@@ -10,9 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_array
+from .._progress import Task
 from ..measures.cuts import noise_cuts
 from ..measures.label_noise import LabelNoise
 from ..measures.review import NoiseReview, ReviewPlan, calibrate_with_review, review_plan
+from ..rows.rows import Rows
+from ..training.record import TrainingRecord
+from ._single_training import NoiseNotTold, noise_of_single_training
 
 _OF_NOISE = (
     "class_dependence_",
@@ -32,6 +36,11 @@ class EstimatesNoise:
     classes_: NDArray[Any]
     difficulty_: NDArray[Any]
     error_probability_: NDArray[Any]
+    probabilities_: NDArray[Any]
+    record_: TrainingRecord
+    method_: str
+    noise: Any
+    readout: Any
     _plan: ReviewPlan
     _no_noise_because: str  # where the noise is not told
 
@@ -41,14 +50,31 @@ class EstimatesNoise:
             raise AttributeError(f"There is no {name}: {because}")
         return super().__getattribute__(name)  # raises what brought us here, with its cause
 
-    def _noise_is_not_told(self, setting: str, reason: Exception) -> None:
-        """Keep why none of the attributes that tell of the noise is set."""
-        self._no_noise_because = (
-            f"with {setting} the network has seen all labels, so that neighbours in the input must "
-            f"say how many are wrong, and {reason}. The order of difficulty_ holds, and "
-            "review_plan and calibrate tell what a cut of it drops; method='out_of_sample' has "
-            "probabilities."
-        )
+    def _tell_noise_in_order(
+        self, difficulty: NDArray[Any], X: Rows, targets: NDArray[Any], progress: Task
+    ) -> None:
+        """Set the attributes that tell of the noise by the order of a training, or say why not."""
+        try:
+            noise, known = noise_of_single_training(
+                self.record_,
+                X,
+                targets,
+                self.probabilities_,
+                difficulty,
+                readout=self.readout(),
+                asks_layers=self.method_ == "neighbors",
+                noise=self.noise,
+                progress=progress,
+            )
+        except NoiseNotTold as reason:
+            self._no_noise_because = (
+                f"with method={self.method_!r} the network has seen all labels, so that neighbours "
+                f"in the input must say how many are wrong, and {reason}. The order of difficulty_ "
+                "holds, and review_plan and calibrate tell what a cut of it drops; "
+                "method='out_of_sample' has probabilities."
+            )
+        else:
+            self._keep_noise(noise, known, targets)
 
     @property
     def _suspicion(self) -> NDArray[Any]:
