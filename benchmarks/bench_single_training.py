@@ -144,8 +144,8 @@ def one_cell(data: str, noise: str, regime: str, seed: int) -> Found:
 def over_cells(cells: list[Found]) -> Found:
     """Return the means over some cells of what every way has found."""
     found: Found = {}
-    for name in cells[0]["found"]:
-        runs = [cell["found"][name] for cell in cells]
+    for name in dict.fromkeys(name for cell in cells for name in cell["found"]):
+        runs = [cell["found"][name] for cell in cells if name in cell["found"]]
         keys = dict.fromkeys(key for run in runs for key in run)
         numbers = [[np.nan if run.get(k) is None else run[k] for k in keys] for run in runs]
         found[name] = dict(zip(keys, nan_mean(np.array(numbers, dtype=float)), strict=True))
