@@ -142,6 +142,16 @@ LABEL_ERRORS_GROUPS = {
     "stopped early": {"regime": "stopped early"},
     "memorised": {"regime": "memorised"},
 }
+SINGLE_TRAINING = {
+    "five networks": "five networks",
+    '``method="neighbors"``': "neighbors",
+    '``method="one_fit"``': "one_fit",
+    "what the training says: its epochs": "epochs",
+    "votes in its layers": "votes in the layers",
+    "held out: votes in the input": "votes in the input",
+    "regressions on its last layer": "regressions, last layer",
+    "left out of one epoch in five": "left out in turn",
+}
 TRAINED = ("all rows", "ours, dropped", "ours, relabelled", "CleanLearning", "true labels")
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
@@ -770,6 +780,30 @@ def label_errors_constants():
     names = next(iter(cells.values()))["constants"]
     rows = for_each(list(names), "<constants/*/halved>; <constants/*/doubled>")
     return grid("F1 with half of it; twice", rows, cells)
+
+
+@table
+def single_training():
+    found = results("single_training")
+    cells = {
+        shown: {
+            short: {
+                kind: found[f"all, {kind}, {regime}"][name] for kind in ("wrong labels", "none")
+            }
+            for short, regime in REGIMES.items()
+        }
+        for shown, name in SINGLE_TRAINING.items()
+    }
+    columns = {
+        "average precision": "<wrong labels/ap>",
+        "F1 of the cut": "<wrong labels/f1>",
+        "rate in the interval": "<wrong labels/inside>",
+        "calibration error": "<wrong labels/calibration error>",
+        "none: share dropped": "<none/flagged|.3>",
+        "has a cut": "<wrong labels/told>",
+    }
+    templates = {shown: of_regimes(template) for shown, template in columns.items()}
+    return grid("probabilities from", cells, templates)
 
 
 @table

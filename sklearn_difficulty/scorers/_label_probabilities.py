@@ -89,6 +89,17 @@ def recording_mode(estimator: Any, record: TrainingRecord | None) -> Mode:
     return "training" if recorder is None else recorder.mode
 
 
+def refuse_too_many_neighbors(
+    n_neighbors: int | None, n_bank: int, n: int, max_bank: int | None
+) -> None:
+    """Raise if more neighbours are asked than there are rows among which to look for them."""
+    if n_neighbors is not None and n_neighbors > n_bank:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} is more than the {n_bank} rows among which neighbours are "
+            f"looked for, with n_samples={n} and max_bank={max_bank}. Set a smaller number."
+        )
+
+
 class LabelSource(Protocol):
     """Class probabilities of training rows, and of rows taken as unseen."""
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import LISTED_ROWS, as_array
+from .._progress import Task
 from .._warnings import warn_caller
 from ..measures._plan_parts import PlanParts, parts_of_plans
 from ..measures._review_estimates import NoiseReview, estimate
@@ -17,7 +18,10 @@ from ..measures._verdicts import as_verdicts
 from ..measures.cuts import CUTS, check_cuts, noise_cuts
 from ..measures.label_noise import LabelNoise
 from ..measures.review import ReviewPlan, review_plan
+from ..rows.rows import Rows
+from ..training.record import TrainingRecord
 from ._report import report_fingerprint
+from ._single_training import NoiseNotTold, noise_of_single_training
 
 _OF_NOISE = (
     "class_dependence_",
@@ -37,24 +41,45 @@ class EstimatesNoise:
     classes_: NDArray[Any]
     difficulty_: NDArray[Any]
     error_probability_: NDArray[Any]
+    probabilities_: NDArray[Any]
+    record_: TrainingRecord
+    method_: str
+    noise: Any
+    readout: Any
     _plans: list[ReviewPlan]
     _no_noise_because: str  # where the noise is not told
 
     def __getattr__(self, name: str) -> Any:
-        # Only names that are not there come here; hasattr answers as it should.
         because = vars(self).get("_no_noise_because") if name in _OF_NOISE else None
-        if because is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise AttributeError(f"There is no {name}: {because}")
+        if because is not None:
+            raise AttributeError(f"There is no {name}: {because}")
+        return super().__getattribute__(name)  # raises what brought us here, with its cause
 
-    def _noise_is_not_told(self, setting: str, reason: Exception) -> None:
-        """Keep why none of the attributes that tell of the noise is set."""
-        self._no_noise_because = (
-            f"with {setting} the network has seen all labels, so that neighbours in the input must "
-            f"say how many are wrong, and {reason}. The order of difficulty_ holds, and "
-            "review_plan and calibrate tell what a cut of it drops; method='out_of_sample' has "
-            "probabilities."
-        )
+    def _tell_noise_in_order(
+        self, difficulty: NDArray[Any], X: Rows, targets: NDArray[Any], progress: Task
+    ) -> None:
+        """Set the attributes that tell of the noise by the order of a training, or say why not."""
+        try:
+            noise, known = noise_of_single_training(
+                self.record_,
+                X,
+                targets,
+                self.probabilities_,
+                difficulty,
+                readout=self.readout(),
+                asks_layers=self.method_ == "neighbors",
+                noise=self.noise,
+                progress=progress,
+            )
+        except NoiseNotTold as reason:
+            self._no_noise_because = (
+                f"with method={self.method_!r} the network has seen all labels, so that neighbours "
+                f"in the input must say how many are wrong, and {reason}. The order of difficulty_ "
+                "holds, and review_plan and calibrate tell what a cut of it drops; "
+                "method='out_of_sample' has probabilities."
+            )
+        else:
+            self._keep_noise(noise, known, targets)
 
     @property
     def _suspicion(self) -> NDArray[Any]:

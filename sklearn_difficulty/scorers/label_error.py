@@ -36,9 +36,9 @@ from ._label_probabilities import (
     known_rows,
     needs_of,
     open_source,
+    refuse_too_many_neighbors,
 )
 from ._label_review import EstimatesNoise
-from ._single_training import NoiseNotTold, noise_of_single_training
 from ._suspects import ListsSuspects
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
@@ -370,12 +370,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             n_bank = min(smallest_training_set(n, self.train_size), largest)
         else:
             return
-        if self.n_neighbors is not None and self.n_neighbors > n_bank:
-            raise ValueError(
-                f"n_neighbors={self.n_neighbors} is more than the {n_bank} rows among which "
-                f"neighbours are looked for, with n_samples={n} and max_bank={self.max_bank}. Set "
-                "a smaller number."
-            )
+        refuse_too_many_neighbors(self.n_neighbors, n_bank, n, self.max_bank)
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
         if record.head.is_regression:
@@ -409,7 +404,9 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         if not known.any():
             raise ValueError("No row was held out by any member; train more members.")
         if not self._is_calibrated:
-            return self._score_in_sample(X, targets, progress)
+            difficulty = 1 - self.probabilities_[np.arange(len(targets)), targets]
+            self._tell_noise_in_order(difficulty, X, targets, progress)
+            return difficulty
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )
@@ -419,27 +416,6 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         self._keep_noise(noise, known, targets)
         difficulty = np.full(len(targets), np.nan, dtype=np.float32)
         difficulty[known] = noise.difficulty
-        return difficulty
-
-    def _score_in_sample(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        """Return the doubt of a network that has seen the labels; tell of the noise if possible."""
-        difficulty = 1 - self.probabilities_[np.arange(len(targets)), targets]
-        try:
-            noise, known = noise_of_single_training(
-                self.record_,
-                X,
-                targets,
-                self.probabilities_,
-                difficulty,
-                readout=self.readout(),
-                asks_layers=self.method_ == "neighbors",
-                noise=self.noise,
-                progress=progress,
-            )
-        except NoiseNotTold as reason:
-            self._noise_is_not_told(f"method={self.method_!r}", reason)
-        else:
-            self._keep_noise(noise, known, targets)
         return difficulty
 
     @property
