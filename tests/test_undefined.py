@@ -74,7 +74,7 @@ def counted(call):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = call()
-    return result, sum("have no defined difficulty" in str(w.message) for w in caught)
+    return result, sum("row(s) have no defined difficulty" in str(w.message) for w in caught)
 
 
 @pytest.mark.parametrize("module", [ConstantNaN, Infinite])
