@@ -293,7 +293,7 @@ def read_review(path: str | PathLike[str], scorer: Any = None) -> Review:
                 "fitted again and says something else. Pass the very scorer that the page was made "
                 "of (pickle keeps it); read_review(path) without one reads the decisions unchecked",
             )
-        classes = getattr(scorer, "classes_", classes[:0])
+        classes = getattr(scorer, "classes_", classes)
         if len(classes) != len(content["classes"]):
             raise refusal(path, f"it names {len(content['classes'])} classes, not {len(classes)}")
     decided = sorted(content["decisions"], key=lambda entry: entry["row"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..displays._pictures import as_picture, item_of
 
-_QUALITY = 80  # of WebP
+_QUALITY, _EFFORT = 80, 2  # of WebP; more effort saves little and takes long
 _LARGER = 4  # times the size of a thumbnail
 _NUMBERS = "IF"  # modes of PIL whose values are not brightness from 0 to 255
 
@@ -54,7 +54,7 @@ class Pictures:
                 self._reduced.add(row)
                 picture.thumbnail((size, size))
             file = BytesIO()
-            picture.save(file, "WEBP", quality=_QUALITY)
+            picture.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
             self._made[row, size] = b64encode(file.getvalue()).decode("ascii")
         return self._made[row, size]
 

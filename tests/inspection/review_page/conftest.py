@@ -80,6 +80,7 @@ def open_page(chromium, tmp_path):
         return Reader(chromium)
 
     yield show
+    chromium.switch_to.default_content()
     chromium.execute_script("localStorage.clear()")
     chromium.get("about:blank")
 

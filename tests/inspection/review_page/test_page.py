@@ -33,7 +33,7 @@ from sklearn_difficulty import (
     TrainingRecord,
     VoGScorer,
 )
-from sklearn_difficulty.inspection import ReviewPage
+from sklearn_difficulty.inspection import ReviewPage, read_review
 from sklearn_difficulty.inspection.review import report_fingerprint
 from sklearn_difficulty.inspection.review_page import document, writer
 from sklearn_difficulty.inspection.review_page.packing import json_in_html
@@ -327,9 +327,19 @@ class Stranger(BaseEstimator):
 
 
 def test_scorers_of_others_give_the_order(flowers, tmp_path):
-    report = report_of(ReviewPage(Stranger().fit(*flowers), *flowers), tmp_path)
+    scorer = Stranger().fit(*flowers)
+    report = report_of(ReviewPage(scorer, *flowers), tmp_path)
     assert_array_equal(unpacked(report["columns"]["row"]), [*range(149, 0, -1), 0])
     assert report["classes"] == ["setosa", "versicolor", "virginica"]
+    decisions = {
+        "format": "sklearn_difficulty.review",
+        "version": 1,
+        "decisions": [{"row": 3, "decision": "other", "label": 1}],
+        **{name: report[name] for name in ("fingerprint", "n_rows", "classes", "plan")},
+    }
+    (tmp_path / "decisions.json").write_text(json.dumps(decisions))
+    review = read_review(tmp_path / "decisions.json", scorer)
+    assert review.apply(flowers[1])[0][3] == "versicolor"
 
 
 def test_fewer_rows_have_content_where_the_file_would_be_too_large(precomputed, texts, tmp_path):
