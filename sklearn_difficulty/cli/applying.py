@@ -65,7 +65,7 @@ def run(args: Namespace) -> bool:
         )
     print(
         f"{summary['n_decided']} of {len(keep)} rows decided: {summary['n_changed']} labels "
-        f"changed, {summary['n_dropped']} rows dropped, {summary['n_unsure']} unsure and kept.\n"
+        f"changed, {summary['n_dropped']} rows dropped, {summary['n_unsure']} unsure.\n"
         f"Written to {args.output}"
     )
     return False

@@ -18,6 +18,8 @@ from .output import check_output, json_text, terminal_text, write
 from .reading import read
 from .scoring import LABEL_ERROR, check_names
 
+_HEADINGS = ["scorer", "average precision", "± error", "recall", "auroc", "seconds"]
+
 
 class LikeFind(BaseEstimator):
     """Judges labels as `find` does rows that are not numbers; not by the rows it is given.
@@ -87,14 +89,10 @@ def run(args: Namespace) -> bool:
     else:
         n_flipped = round(args.rate * len(data.y))
         print(
-            f"{n_flipped} of {len(data.y)} labels flipped ({args.kind}), {args.repeats} time(s). "
+            f"{n_flipped} of {len(data.y)} labels flipped ({args.kind}), {args.repeats} time(s).\n"
             f"By chance, average precision and recall are {args.rate:.2f}.\n"
         )
-        print(
-            terminal_text(
-                {name.replace("_precision", " precision"): v for name, v in columns.items()}
-            )
-        )
+        print(terminal_text(dict(zip(_HEADINGS, columns.values(), strict=True))))
     return False
 
 

@@ -69,17 +69,16 @@ def sentences(summary: dict[str, Any]) -> str:
     """Return the summary in words."""
     low, high = summary["noise_rate_interval"]
     text = (
-        f"{summary['n_rows']:,} rows, {summary['n_classes']} classes. "
-        f"About {summary['noise_rate']:.1%} of the labels are wrong; "
-        f"it may be {low:.1%} to {high:.1%}.\n"
+        f"{summary['n_rows']:,} rows, {summary['n_classes']} classes: about "
+        f"{summary['noise_rate']:.1%} of the labels are wrong ({low:.1%} to {high:.1%}).\n"
     )
     if not summary["n_suspects"]:
         return f"{text}No label is wrong with a probability above {summary['cut']:g}."
     low, high = summary["expected_precision_interval"]
     interval = "" if np.isnan(low) else f" ({low:.0%} to {high:.0%})"
     return (
-        f"{text}{summary['n_suspects']:,} are suspects (probability above {summary['cut']:g}); "
-        f"about {summary['expected_precision']:.0%}{interval} of these should be wrong."
+        f"{text}{summary['n_suspects']:,} suspects, with a probability above {summary['cut']:g}: "
+        f"about {summary['expected_precision']:.0%} wrong{interval}."
     )
 
 

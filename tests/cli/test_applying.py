@@ -55,7 +55,7 @@ def test_table(command, fruit, reviewed, tmp_path):
     before = fruit.path.read_text().splitlines()
     result = command("apply", fruit.path, reviewed)
     assert result.status == 0, result.err
-    assert "4 of 180 rows decided: 1 labels changed, 1 rows dropped, 1 unsure" in result.out
+    assert "4 of 180 rows decided: 1 labels changed, 1 rows dropped, 1 unsure." in result.out
     after = (tmp_path / "fruit-reviewed.csv").read_text().splitlines()
     expected = [*before]
     assert expected[6].endswith(",apple")
