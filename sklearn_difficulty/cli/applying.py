@@ -14,7 +14,7 @@ import numpy as np
 from ..inspection.review import read_review
 from .messages import UserError
 from .output import check_output, json_text
-from .reading import read
+from .reading.files import read
 from .reports import find_report
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .data import Data
-from .judging import fit_label_errors
 from .messages import note
 from .output import check_output, json_text, terminal_text, write
-from .reading import read
+from .reading.data import Data
+from .reading.files import read
 
 _PRINTED = 20
 
@@ -22,6 +21,8 @@ def run(args: Namespace) -> bool:
     """Print or write the suspects; return whether more labels are wrong than may be."""
     check_output(args, [".csv", ".json"])
     data = read(args)
+    from .judging import fit_label_errors  # takes seconds, and DATA may be wrong
+
     scorer = fit_label_errors(data, args)
     suspects = suspects_of(scorer, args.cut)
     summary = summary_of(scorer, args.cut, suspects)

@@ -23,8 +23,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .data import Data
 from .messages import UserError, listed, note
+from .reading.data import Data
 
 _TREES = 100
 _ONE_HOT = 50  # columns for a category: of its most frequent values, and of all others together

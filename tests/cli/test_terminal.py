@@ -91,11 +91,14 @@ def test_torch_is_imported_only_to_train(argv):
     assert done.stdout.splitlines()[-1] == ""
 
 
-def test_help_teaches():
-    text = run("--help").stdout
+def test_help_teaches(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = command("--help").out
     assert text.count("    sklearn-difficulty ") >= 3
-    assert max(map(len, text.splitlines())) <= 100
     assert "exit status" in text
+    for name in ("find", "review", "apply", "score", "compare", "info"):
+        text += command(name, "--help").out
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.slow
