@@ -15,7 +15,7 @@ def test_python_runs():
         exec(block, names)
     assert names["scorer"].difficulty_.shape == (1347,)
     assert names["record"].n_epochs == 20
-    assert names["is_wrong"][names["suspects"]].mean() > 0.8
+    assert names["is_wrong"][names["suspects"]["row"]].mean() > 0.8
 
 
 def test_commands_are_targets_of_the_makefile():

@@ -80,7 +80,7 @@ HardestRowsDisplay.from_estimator(
 )
 plt.show()
 
-suspects = np.argsort(-scorer.error_probability_, kind="stable")
+suspects = scorer.suspects()["row"].to_numpy()
 suggestion_is_right = scorer.suggested_label_ == y_true
 shown = suspects[:n_shown]
 print(f"of these {len(shown)} labels {is_wrong[shown].sum()} are wrong, ", end="")

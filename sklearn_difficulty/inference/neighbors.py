@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn import get_config
+from sklearn.model_selection import train_test_split
 
 from .._progress import SILENT, Task
 from ..rows.rows import Rows
@@ -190,6 +191,20 @@ class NeighborBank:
                 sums[i] = sums[i] + matrix.sum(dim=0, dtype=torch.float64)
         pairs = zip(sums, counts, strict=True)
         return [(total / max(1, count)).float() for total, count in pairs]
+
+
+def choose_rows(codes: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """Return the positions of n rows, in order, with the shares of the classes if that can be."""
+    all_rows = np.arange(len(codes))
+    if n >= len(codes):
+        return all_rows
+    counts = np.bincount(codes)
+    # train_test_split stratifies only where every class can be inside and outside.
+    n_least = min(n, len(codes) - n)
+    can_stratify = counts[counts > 0].min() > 1 and n_least >= np.count_nonzero(counts)
+    strata = codes if can_stratify else None
+    chosen, _ = train_test_split(all_rows, train_size=n, stratify=strata, random_state=seed)
+    return np.sort(chosen)
 
 
 def positions_in(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:

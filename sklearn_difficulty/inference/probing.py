@@ -26,7 +26,7 @@ from ..training.record import TrainingRecord
 from .blocks import read_blocks
 from .embeddings import EmbeddingReader
 from .nearest import count_votes, full_precision, majority
-from .neighbors import NeighborBank, positions_in
+from .neighbors import NeighborBank, choose_rows, positions_in
 from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
 from .trace import INPUT, Probe
@@ -132,13 +132,17 @@ class NeighborProbes:
         return np.stack(winners), np.stack(shares)
 
     def votes(
-        self, bank: NeighborBank, X: Rows | None, progress: Task = SILENT
+        self,
+        bank: NeighborBank,
+        X: Rows | None,
+        progress: Task = SILENT,
+        own: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Return the shares of the classes (n, n_classes) over all probes, none zero; or NaN."""
         n_classes = _n_classes(bank)
         # One vote is shared by all classes: none is impossible.
         counts = np.full((len(bank.X if X is None else X), n_classes), 1 / n_classes)
-        for labels, distances in self._neighbors(bank, X, progress=progress):
+        for labels, distances in self._neighbors(bank, X, own, progress=progress):
             counts += count_votes(labels, n_classes)
             counts[np.isnan(distances).any(axis=1)] = np.nan
         return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -211,6 +215,24 @@ def _n_classes(bank: NeighborBank) -> int:
 @dataclass(frozen=True)
 class VotesReadout(NeighborProbes):
     """Reads which classes the neighbours of held-out rows belong to, on average over the probes."""
+
+    max_bank: int | None = None  # of the rows that were trained on, among which they are looked for
+
+    def bank_rows(self, codes: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the positions of the bank's rows: always the same for the same `among`."""
+        rows = np.flatnonzero(among)
+        return rows if self.max_bank is None else rows[choose_rows(codes[rows], self.max_bank, 0)]
+
+    def bank(
+        self,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        among: NDArray[Any],
+        probes: Sequence[Probe] | None = None,
+    ) -> NeighborBank:
+        """Return the rows `among` X, a mask, or some of them, to look for neighbours among them."""
+        return super().bank(record, X, codes, self.bank_rows(codes, among), probes)
 
     def __call__(
         self,

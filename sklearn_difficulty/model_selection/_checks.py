@@ -67,7 +67,11 @@ def missing_classes(y: NDArray[Any], left: NDArray[Any]) -> list[Any]:
     return np.setdiff1d(y, left)[:N_LISTED].tolist()
 
 
-def fit_clone(scorer: Any, X: Any, y: NDArray[Any], groups: NDArray[Any] | None) -> Any:
-    """Return a fitted clone, given the groups if its `fit` takes them."""
-    takes_groups = groups is not None and has_fit_parameter(scorer, "groups")
-    return clone(scorer).fit(X, y, **({"groups": groups} if takes_groups else {}))
+def fit_clone(scorer: Any, X: Any, y: NDArray[Any], **params: Any) -> Any:
+    """Return a fitted clone, given those of `groups` and `scoring_view` that its `fit` takes."""
+    taken = {
+        name: value
+        for name, value in params.items()
+        if value is not None and has_fit_parameter(scorer, name)
+    }
+    return clone(scorer).fit(X, y, **taken)

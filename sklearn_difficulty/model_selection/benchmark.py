@@ -38,6 +38,7 @@ def benchmark_scorers(
     kind: str = "symmetric",
     noise_matrix: ArrayLike | None = None,
     groups: ArrayLike | None = None,
+    scoring_view: Any = None,
     n_repeats: int = 3,
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
@@ -60,6 +61,9 @@ def benchmark_scorers(
         For ``kind="matrix"``.
     groups : array-like of shape (n_samples,), default=None
         Passed to `fit` of the scorers that take `groups`.
+    scoring_view : same kind as X, default=None
+        The same rows in the same order without random augmentation, passed to `fit` of the scorers
+        that take it: networks are trained on X, and these are scored.
     n_repeats : int, default=3
         How often labels are flipped anew. Within a repeat all scorers get the same flips.
     random_state : int, RandomState or None, default=None
@@ -149,7 +153,7 @@ def benchmark_scorers(
     for r, (y_noisy, is_flipped) in enumerate(flips):
         for i, (name, scorer) in enumerate(named.items()):
             start = time.perf_counter()
-            fitted = fit_clone(scorer, rows.data, y_noisy, groups)
+            fitted = fit_clone(scorer, rows.data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
             report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))

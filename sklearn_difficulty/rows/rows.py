@@ -362,26 +362,3 @@ def _arrays_of(X: Mapping[Any, Any], estimator: Any) -> dict[str, NDArray[Any]]:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"The arrays of X have inconsistent numbers of samples: {lengths}.")
     return arrays
-
-
-def as_view(
-    scoring_view: Any,
-    rows: Rows,
-    *,
-    collate_fn: Callable[..., Any] | None = None,
-    estimator: Any = None,
-) -> Rows:
-    """Return the rows of `scoring_view`, as many as `rows`; `rows` themselves if it is None."""
-    if scoring_view is None:
-        return rows
-    view = as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator)
-    if len(view) != len(rows):
-        raise ValueError(
-            f"scoring_view has {len(view)} rows and X has {len(rows)}: it must hold the same "
-            "rows in the same order."
-        )
-    if None not in (shapes := (view.row_shape, rows.row_shape)) and shapes[0] != shapes[1]:
-        raise ValueError(
-            f"Rows of scoring_view have the shape {shapes[0]}, those of X {shapes[1]}."
-        )
-    return view

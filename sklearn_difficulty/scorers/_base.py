@@ -15,7 +15,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._randomness import alone
 from .._warnings import warn_caller
-from ..rows.rows import Rows, as_view
+from ..rows.rows import Rows
+from ..rows.views import as_view
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES, keep_trace
@@ -170,8 +171,14 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
 
     def _check_view(self, scoring_view: Any, rows: Rows) -> Rows:
         """Return the rows that are scored: those of the view if there is one."""
-        collate_fn = self._trained_source().collate_fn
-        view = as_view(scoring_view, rows, collate_fn=collate_fn, estimator=self)
+        source = self._trained_source()
+        view = as_view(
+            scoring_view,
+            rows,
+            collate_fn=source.collate_fn,
+            estimator=self,
+            is_read=source.reads_rows,
+        )
         if view is not rows:
             self._check_width(scoring_view, view, reset=False)
         return view

@@ -122,6 +122,7 @@ class EnsembleTraining:
     estimator: Any  # as the user gave it
     ensemble: ResampledEnsemble | None  # what the scorer keeps of its fit
     keep_members: bool
+    readout: Callable[[], Readout | None]  # returns what is read besides predictions
     untrained: Callable[[], ResampledEnsemble]  # returns the ensemble that is to be trained
 
     @classmethod
@@ -139,7 +140,7 @@ class EnsembleTraining:
             )
 
         ensemble = getattr(scorer, "ensemble_", None)
-        return cls(scorer.estimator, ensemble, scorer.keep_members, untrained)
+        return cls(scorer.estimator, ensemble, scorer.keep_members, readout, untrained)
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return the ensemble, trained now or given, and the codes of the rows' labels."""
@@ -183,6 +184,13 @@ class EnsembleTraining:
         """Return label codes of rows, read with the ensemble's classes."""
         assert self.ensemble is not None
         return self.ensemble.targets(X, y)
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether rows are read in evaluation; a given ensemble may have been asked already."""
+        if not isinstance(self.estimator, ResampledEnsemble):
+            return True
+        return self.readout() not in (None, getattr(self.estimator, "_read_with", None))
 
     @property
     def collate_fn(self) -> Any:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._randomness import draw_seed
 from .._warnings import warn_caller
 from ..inference.embeddings import EmbeddingReader
-from ..inference.neighbors import NeighborBank, positions_in
+from ..inference.neighbors import NeighborBank, choose_rows, positions_in
 from ..inference.probes import ProbeChoice
 from ..inference.probing import NeighborProbes
 from ..inference.trace import Probe
@@ -139,24 +138,13 @@ class BaseProbeScorer(KeepsBank):
 
     def _choose_bank(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows, in order."""
-        all_rows = np.arange(len(targets))
         if self.max_bank is None or self.max_bank >= len(targets):
-            return all_rows
+            return np.arange(len(targets))
         warn_caller(
             f"max_bank={self.max_bank} looks for neighbours among that many of the "
             f"{len(targets)} training rows: the scores are an approximation."
         )
-        counts = np.bincount(targets)
-        # train_test_split stratifies only where every class can be inside and outside.
-        n_least = min(self.max_bank, len(targets) - self.max_bank)
-        can_stratify = counts[counts > 0].min() > 1 and n_least >= np.count_nonzero(counts)
-        chosen, _ = train_test_split(
-            all_rows,
-            train_size=self.max_bank,
-            stratify=targets if can_stratify else None,
-            random_state=draw_seed(self.random_state) % 2**32,
-        )
-        return np.sort(chosen)
+        return choose_rows(targets, self.max_bank, draw_seed(self.random_state) % 2**32)
 
     def _training_rows(self, X: Rows) -> tuple[Rows | None, NDArray[np.int64] | None]:
         """Return rows to ask the bank about, and their places in it; None for the bank's own."""

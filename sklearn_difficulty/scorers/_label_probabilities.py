@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from .._progress import Task
 from .._warnings import warn_caller
-from ..inference.neighbors import NeighborBank
+from ..inference.neighbors import NeighborBank, positions_in
 from ..inference.predictions import mean_probabilities
 from ..inference.probing import VotesReadout
 from ..rows.labels import classes_of_columns, codes_of, encode_labels
@@ -23,6 +23,7 @@ from ..training.recorder import find_recorder
 from ..training.requirements import Mode, RecordNeeds
 from ._base_ensemble import readings_of_members
 from ._base_probing import lost_bank
+from ._probability_checks import warn_of_odd_probabilities
 from ._trained_source import Trained, checkpoints_to_read, given_record
 
 Probabilities = NDArray[np.floating[Any]]
@@ -206,7 +207,9 @@ class NeighborsOfOneFit:
     ) -> tuple[Probabilities, Probabilities]:
         """Return the votes of all rows but the row itself."""
         self.bank = X, targets
-        votes = self.readout.votes(self._bank(), None, progress)
+        chosen = self.readout.bank_rows(targets, np.ones(len(targets), dtype=bool))
+        own = None if len(chosen) == len(X) else positions_in(chosen, len(X))
+        votes = self.readout.votes(self._bank(), None if own is None else X, progress, own)
         return votes, votes
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:
@@ -259,6 +262,7 @@ class GivenProbabilities:
     """Probabilities that others have computed, of classes that the scorer keeps of its fit."""
 
     scores_unseen_rows = True
+    reads_rows = False
     collate_fn = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
@@ -268,7 +272,9 @@ class GivenProbabilities:
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return what the columns of the probabilities stand for, and the codes of the labels."""
         classes = self._classes_of_columns(X, y)
-        return Trained({"classes_": classes}, codes_of(y, classes))
+        targets = codes_of(y, classes)
+        warn_of_odd_probabilities(X.data, targets)
+        return Trained({"classes_": classes}, targets)
 
     def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
         """Return label codes of rows."""

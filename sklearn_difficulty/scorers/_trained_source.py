@@ -51,6 +51,10 @@ class TrainedSource(Protocol):
         """Whether other rows can be scored, as far as that is known before the fit."""
 
     @property
+    def reads_rows(self) -> bool:
+        """Whether rows are read in evaluation to score those of the training."""
+
+    @property
     def collate_fn(self) -> Any:
         """How the items of a Dataset are joined, None for torch's default."""
 
@@ -74,7 +78,7 @@ class SingleTraining:
         needs = self.needs()
         record = given_record(self.estimator)
         if record is None:
-            record, targets = self._train(needs, X, y, progress)
+            record, targets = self._train(needs, X, y, view, progress)
         else:
             record.require(needs)
             targets = record.targets(X, y)
@@ -84,6 +88,11 @@ class SingleTraining:
         estimator = record if record.net is None else record.net
         kept = {"record_": record, "estimator_": estimator, "classes_": record.classes_}
         return Trained(kept, targets)
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether rows are read in evaluation to score those of the training."""
+        return self.needs().reads_rows
 
     def targets(self, X: Rows, y: Any) -> NDArray[Any]:
         """Return label codes of rows, or regression targets, as the training had them."""
@@ -99,7 +108,7 @@ class SingleTraining:
         return net_collate_fn(frozen_net(self.estimator) or self.estimator)
 
     def _train(
-        self, needs: RecordNeeds, X: Rows, y: Any, progress: Task
+        self, needs: RecordNeeds, X: Rows, y: Any, view: Rows, progress: Task
     ) -> tuple[TrainingRecord, NDArray[Any]]:
         """Return the record of a training, and the rows' targets."""
         net = self.estimator
@@ -118,6 +127,7 @@ class SingleTraining:
                 verbose=self.verbose,
                 needs=needs,
                 rehearse=self.rehearse,
+                view=view,
                 progress=training,
             )
         record.require(needs)

@@ -38,6 +38,7 @@ from ._label_probabilities import (
     open_source,
 )
 from ._label_review import EstimatesNoise
+from ._suspects import ListsSuspects
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
 __all__ = ["LabelErrorScorer"]
@@ -45,7 +46,7 @@ __all__ = ["LabelErrorScorer"]
 Noise = Literal["auto", "class", "instance"]
 
 
-class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
+class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     r"""Score rows by how likely their label is wrong; larger = harder. Without y it finds none.
 
     The difficulty is a score in [0, 1] that orders rows by suspicion. Beside it stand the
@@ -94,6 +95,17 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         asks none, with "out_of_sample".
     probes : "auto", str, list of str, or callable, default="auto"
         Layers in which neighbours are looked for, as for `NeighborConfidenceScorer`.
+    pool : int or None, default=None
+        Maps of more than this many positions along a side are averaged down to that many before
+        distances are measured, as for `NeighborConfidenceScorer`. Of 10,000 images of clothing and
+        a network of two convolutions, 7 takes a third of the time and raises average precision from
+        0.973 to 0.976.
+    max_bank : int or None, default=10000
+        Among at most so many of the rows that a network is trained on neighbours are looked for,
+        drawn with the shares of the classes; None takes all. Beyond that size the time of this step
+        grows with the number of rows, and not with its square. Of 60,000 images of clothing and a
+        network of two layers it takes 0.5 times as long as the trainings in place of 1.1 times, and
+        average precision is 0.967 in place of 0.970 (0.962 without neighbours).
     stratify : bool, default=True
         Whether every part keeps the shares of the classes.
     backend : {"auto", "stacked", "joblib"}, default="auto"
@@ -215,6 +227,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
     (True, True)
     >>> bool((scorer.suggested_label_ == y)[is_flipped].mean() > 0.9)
     True
+    >>> scorer.suspects(10).columns.tolist()  # the rows to look at first
+    ['row', 'given', 'suggested', 'probability', 'difficulty']
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -232,6 +246,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         "noise": [StrOptions({"auto", "class", "instance"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "probes": [str, callable, "array-like"],
+        "pool": [Interval(Integral, 1, None, closed="left"), None],
+        "max_bank": [Interval(Integral, 2, None, closed="left"), None],
         "pickle_bank": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
@@ -255,6 +271,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         train_size: float = 0.8,
         n_neighbors: int | None = 30,
         probes: ProbeChoice = "auto",
+        pool: int | None = None,
+        max_bank: int | None = 10_000,
         stratify: bool = True,
         backend: str = "auto",
         n_jobs: int | None = None,
@@ -274,6 +292,8 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         self.train_size = train_size
         self.n_neighbors = n_neighbors
         self.probes = probes
+        self.pool = pool
+        self.max_bank = max_bank
         self.stratify = stratify
         self.backend = backend
         self.n_jobs = n_jobs
@@ -296,7 +316,13 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         """
         if self.n_neighbors is None:
             return None
-        return VotesReadout(self.n_neighbors, self.probes, batch_size=self.batch_size)
+        return VotesReadout(
+            self.n_neighbors,
+            self.probes,
+            pool=self.pool,
+            batch_size=self.batch_size,
+            max_bank=self.max_bank,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # it may be the scorer's own
@@ -326,16 +352,18 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
 
     def _check_size(self, n: int) -> None:
         method = self._method()
+        largest = n if self.max_bank is None else self.max_bank
         if method == "neighbors":
-            n_bank = n - 1
+            n_bank = min(n, largest) - 1
         elif method == "out_of_sample" and not isinstance(self.estimator, ResampledEnsemble):
-            n_bank = smallest_training_set(n, self.train_size)
+            n_bank = min(smallest_training_set(n, self.train_size), largest)
         else:
             return
         if self.n_neighbors is not None and self.n_neighbors > n_bank:
             raise ValueError(
                 f"n_neighbors={self.n_neighbors} is more than the {n_bank} rows among which "
-                f"neighbours are looked for, with n_samples={n}. Set a smaller number."
+                f"neighbours are looked for, with n_samples={n} and max_bank={self.max_bank}. Set "
+                "a smaller number."
             )
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
@@ -361,7 +389,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
         return super()._train(X, y, view, groups, progress)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
-        self.method_ = self._method()
+        self.method_, self._given = self._method(), targets
         trained = getattr(self, "record_", getattr(self, "ensemble_", None))
         self._source = open_source(self.method_, trained, self.readout(), self.batch_size)
         self.probabilities_, as_unseen = self._source.of_training_rows(X, targets, progress)

@@ -192,7 +192,7 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     >>> X, y = load_digits(return_X_y=True)
     >>> y_noisy, is_flipped = make_label_noise(y, rate=0.1, random_state=0)
     >>> scorer = TrainingDynamicsScorer(measure="aum", random_state=0).fit(X, y_noisy)
-    >>> suspects = np.argsort(scorer.difficulty_)[::-1][:100]
+    >>> suspects = np.argsort(-scorer.difficulty_)[:100]
     >>> bool(is_flipped[suspects].mean() > 0.9)
     True
     """

@@ -66,6 +66,7 @@ def fit_network(
     verbose: int,
     needs: RecordNeeds = _NO_NEEDS,
     rehearse: Rehearsal = lambda *args: None,
+    view: Rows | None = None,
     callbacks: Sequence[tuple[str, Callback]] = (),
     progress: Task = SILENT,
     learning: Learning | None = None,
@@ -74,8 +75,9 @@ def fit_network(
 
     The recorder is used unless the net carries one of its own. `rehearse` gets the untrained
     network's parts, two rows and their targets before the first epoch: what cannot be read should
-    be refused before hours of training. KeyboardInterrupt is raised if the user interrupted; a
-    callback that stops training ends it well. A training that taught nothing is warned of, unless
+    be refused before hours of training. `view` holds the rows that a recorder with
+    ``mode="evaluation"`` reads in place of X. KeyboardInterrupt is raised if the user interrupted;
+    a callback that stops training ends it well. A training that taught nothing is warned of, unless
     `learning` is given, which tells the caller.
     """
     given, net = net, training_clone(net, verbose=verbose)
@@ -87,8 +89,9 @@ def fit_network(
         callbacks = [*callbacks, ("needs_trajectory", _NeedsTrajectory(recorder))]
     seed = draw_seed(random_state)
     follower = Learning(looks_first=True) if learning is None else learning
+    view = None if view is X else view
     classes = _train(
-        net, X, targets, classes, recorder, seed, rehearse, callbacks, progress, follower
+        net, X, targets, classes, recorder, seed, rehearse, view, callbacks, progress, follower
     )
     if learning is None:
         n_classes = None if classes is None else len(classes)
@@ -106,6 +109,7 @@ def _train(
     recorder: RecordTraining,
     seed: int,
     rehearse: Rehearsal,
+    view: Rows | None,
     callbacks: Sequence[tuple[str, Callback]],
     progress: Task,
     learning: Learning,
@@ -144,6 +148,8 @@ def _train(
             if columns is not classes:  # the codes are others, too
                 recorder.given_ = (recorder.given_[0], y)
                 first_targets = y[:2]
+            if view is not None:
+                recorder.view_ = net.get_dataset(cast_floats(view.with_targets(y), dtype), y)
             rehearse(untrained_parts(net, columns), first_rows, first_targets)
             if learning.looks_first:
                 codes = targets

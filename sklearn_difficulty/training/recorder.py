@@ -161,6 +161,7 @@ class RecordTraining(Callback):
         self.trajectory_: Trajectory | None = None
         self.trajectory_problem_: str | None = None
         self.collector_: TrajectoryRecorder | None = None
+        self.view_: Any = None  # a Dataset that is evaluated in place of the one trained on
         self.row_ids_ = RowIds()
         self.row_ids_.attach(net, X, follow=self.mode == "training")
 
@@ -250,7 +251,8 @@ class RecordTraining(Callback):
 
     def _evaluate(self, net: NeuralNet) -> None:
         """Read the training rows in eval mode."""
-        loader = net.get_iterator(self.dataset_, training=False)
+        dataset = self.dataset_ if self.view_ is None else self.view_
+        loader = net.get_iterator(dataset, training=False)
         if isinstance(loader, DataLoader) and not is_own(loader.collate_fn):
             # What joins the rows in training joins them here, too.
             loader.collate_fn = collate_fn(net) or loader.collate_fn
@@ -313,7 +315,7 @@ class RecordTraining(Callback):
     def _release(self, net: NeuralNet) -> None:
         """Let go of the net and the rows."""
         self.row_ids_.detach(net)
-        self.dataset_ = self.collector_ = self.targets_ = None
+        self.dataset_ = self.view_ = self.collector_ = self.targets_ = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A net that is pickled in the middle of a fit does not take the rows along.
@@ -321,7 +323,7 @@ class RecordTraining(Callback):
         if "module_" in state:
             state["module_"] = None  # a weak reference
         if "dataset_" in state:
-            state |= {"dataset_": None, "given_": (None, None)}
+            state |= {"dataset_": None, "view_": None, "given_": (None, None)}
         return state
 
     def _discard(self, net: NeuralNet) -> None:

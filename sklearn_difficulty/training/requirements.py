@@ -48,6 +48,12 @@ class RecordNeeds:
             self.final_network or other.final_network,
         )
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether training rows are read in evaluation; checkpoints may be kept for unseen ones."""
+        of_checkpoints = any(at_least > 0 for _, at_least in self.checkpoints)
+        return of_checkpoints or self.final_network or self.mode == "evaluation"
+
     def recorder(self) -> RecordTraining:
         """Return a recorder that keeps what is needed."""
         union = CheckpointPlan()

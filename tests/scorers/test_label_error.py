@@ -528,6 +528,50 @@ def test_neighbors_by_hand(flowers, flower_record):
     assert_allclose(scorer.difficulty_, 1 - shares, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["out_of_sample", "neighbors"])
+def test_neighbors_among_some_of_the_rows(flowers, method):
+    X, y = flowers
+    n_bank = 75 if method == "out_of_sample" else N
+    exact = few(make_net(), method=method, max_bank=None).fit(X, y)
+    for max_bank in (n_bank, 10_000):  # changes nothing where there are no more rows
+        same = few(make_net(), method=method, max_bank=max_bank).fit(X, y)
+        assert_array_equal(same.probabilities_, exact.probabilities_)
+    scorer = few(make_net(), method=method, max_bank=30).fit(X, y)
+    again = few(make_net(), method=method, max_bank=30, random_state=0).fit(X, y)
+    assert_array_equal(scorer.probabilities_, again.probabilities_)
+    assert not np.array_equal(scorer.probabilities_, exact.probabilities_)
+    assert roc_auc_score(np.arange(N) % 10 == 0, scorer.difficulty_) > 0.9
+    # Unseen rows are asked about among the same rows.
+    readout, codes = scorer.readout(), codes_of(y)
+    trained = getattr(scorer, "ensemble_", None)
+    masks = np.ones((1, N), dtype=bool) if trained is None else trained.masks_
+    records = [scorer.record_] if trained is None else map(trained.record, range(len(masks)))
+    votes = []
+    for record, mask in zip(records, masks, strict=True):
+        rows = readout.bank_rows(codes, mask)
+        assert len(rows) == 30
+        assert mask[rows].all()
+        assert (np.bincount(codes[rows]) >= np.bincount(codes[mask]) * 30 // mask.sum()).all()
+        votes.append(slow_votes(record, X[rows], codes[rows], X))
+    votes = np.mean(votes, axis=0)
+    unseen = scorer._source.of_unseen_rows(as_rows(X))
+    if trained is not None:
+        votes = (votes + trained.member_probability(X).mean(axis=0)) / 2
+    assert_allclose(unseen, votes, rtol=1e-5)
+
+
+def test_no_row_is_its_own_neighbour_in_a_part_of_the_rows(flowers, flower_record):
+    X, y = flowers
+    codes = codes_of(y)
+    scorer = few(flower_record, method="neighbors", max_bank=30).fit(X, y)
+    rows = scorer.readout().bank_rows(codes, np.ones(N, dtype=bool))
+    inside = slow_votes(flower_record, X[rows], codes[rows], X[rows], is_bank=True)
+    assert_allclose(scorer.probabilities_[rows], inside, rtol=1e-6)
+    others = np.setdiff1d(np.arange(N), rows)
+    outside = slow_votes(flower_record, X[rows], codes[rows], X[others])
+    assert_allclose(scorer.probabilities_[others], outside, rtol=1e-6)
+
+
 # ------------------------------------------------------------------------------- the choice of it
 
 
@@ -686,6 +730,8 @@ def test_methods_that_do_not_fit_the_estimator(world, pool, flowers, flower_reco
         ({"n_neighbors": 76}, 75),
         ({"n_neighbors": 121, "train_size": 0.8, "n_members": 5}, 120),
         ({"n_neighbors": 150, "method": "neighbors"}, 149),
+        ({"n_neighbors": 51, "max_bank": 50}, 50),
+        ({"n_neighbors": 50, "max_bank": 50, "method": "neighbors"}, 49),
     ],
 )
 def test_more_neighbors_than_rows_are_refused_before_training(flowers, passes, params, n_bank):
@@ -739,10 +785,12 @@ def test_an_ensemble_that_can_not_be_asked_anything_more(made, flowers):
 
 
 def test_readout(flowers):
-    assert few().readout() == VotesReadout(n_neighbors=K)
+    assert few().readout() == VotesReadout(n_neighbors=K, max_bank=10_000)
+    assert few(pool=3, max_bank=None).readout() == VotesReadout(n_neighbors=K, pool=3)
     assert LabelErrorScorer(n_neighbors=None).readout() is None
     arrays = few(probes=np.array(["0", "2"]), batch_size=9).readout()
-    assert arrays == VotesReadout(n_neighbors=K, probes=["0", "2"], batch_size=9)
+    of_names = VotesReadout(n_neighbors=K, probes=["0", "2"], batch_size=9, max_bank=10_000)
+    assert arrays == of_names
     assert arrays != few(probes=["0"], batch_size=9).readout()
 
 

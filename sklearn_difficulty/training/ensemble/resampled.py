@@ -19,8 +19,10 @@ from torch import nn
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
 from ..._warnings import located, warn_caller
+from ...rows.copies import warn_of_divided_copies
 from ...rows.labels import among_columns
-from ...rows.rows import Rows, as_rows, as_view
+from ...rows.rows import Rows, as_rows
+from ...rows.views import as_view
 from ..default import default_network_for
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
@@ -317,6 +319,8 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
             groups=groups,
             seed=int(split_stream.generate_state(1)[0]),
         )
+        if groups is None:
+            warn_of_divided_copies(rows, masks)
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rows that are equal byte by byte: held out beside their copies, they are not held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._warnings import warn_caller
+from .labels import LISTED_ROWS
+from .rows import Rows
+
+_FEW, _SHARE = 5, 0.001  # of the rows: fewer copies happen by chance, and harm only themselves
+
+
+def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> None:
+    """Warn of rows that are held out while an equal row is trained on, for masks of the latter.
+
+    The items of a Dataset are not compared, since each would have to be made for that.
+    """
+    codes = _codes_of_copies(X)
+    if codes is None:
+        return
+    divided = np.zeros(len(codes), dtype=bool)
+    for mask in trained_on:
+        is_seen = np.zeros(codes.max() + 1, dtype=bool)
+        is_seen[codes[mask]] = True
+        divided |= ~mask & is_seen[codes]
+    n = int(divided.sum())
+    if n < max(_FEW, _SHARE * len(codes)):
+        return
+    first = np.flatnonzero(divided)[:LISTED_ROWS].tolist()
+    warn_caller(
+        f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
+        f"are held out, first {first}, so networks may have seen them. If they are copies, pass "
+        "groups that keep them together: np.unique(X.reshape(len(X), -1), axis=0, "
+        "return_inverse=True)[1]."
+    )
+
+
+def _codes_of_copies(X: Rows) -> NDArray[np.intp] | None:
+    """Return a number (n,) that equal rows share, None if that is not known or none are equal."""
+    if not X.arrays:
+        return None
+    of_arrays = [[hash(row.tobytes()) for row in array] for array in X.arrays]
+    keys = np.array([hash(of_row) for of_row in zip(*of_arrays, strict=True)])
+    distinct, codes = np.unique(keys, return_inverse=True)
+    return codes if len(distinct) < len(keys) else None

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Precomputed probabilities that cannot be what they should: of seen rows, or of rows out of order.
+
+The first rule counts the labels that are contradicted. Networks, and forests, that have learned
+their rows by heart, wrong labels included, contradict next to none; held out, they contradict some
+even where hardly a label is wrong. Their own doubt does not help: a network that was trained too
+briefly, or a forest, doubts far more than comes true. The rule cannot see models that are too
+small, or were trained too briefly, to learn their rows by heart; and it speaks up where held-out
+networks are never wrong, and there is nothing to find.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._warnings import warn_caller
+
+_READ_NUMBERS = (
+    4_000_000  # of the probabilities, so that reading them takes neither time nor memory
+)
+_ENOUGH_TO_CONTRADICT = 500  # rows: none of so many is no chance if 1 % of the predictions err
+_CONTRADICTED = 1 / 5000  # the share of contradicted labels that is too small for unseen rows
+_ENOUGH_TO_AGREE = 50  # rows, from which on agreement shows
+_BEYOND_CHANCE = 3.0  # standard errors
+_CLAIMED = 0.1  # by which probabilities must promise more than what comes true
+
+
+def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> None:
+    """Warn of probabilities that know nearly all given labels, or none better than by chance."""
+    n, n_classes = probabilities.shape
+    step = -(-n // max(1000, _READ_NUMBERS // n_classes))
+    some, codes = np.asarray(probabilities[::step]), codes[::step]
+    rows = np.arange(len(some))
+    agrees = some.argmax(axis=1) == codes
+    n_contradicted = int(np.count_nonzero(~agrees))
+    if len(some) >= _ENOUGH_TO_CONTRADICT and n_contradicted <= _CONTRADICTED * len(some):
+        warn_caller(
+            f"The probabilities contradict {n_contradicted} of {len(some)} given labels. Networks "
+            "that did not see a row contradict more, even of easy data: were these trained on the "
+            "rows? They have learned wrong labels, too, then. Pass probabilities of held-out rows, "
+            "as of cross_val_predict(..., method='predict_proba'). If they are, there is next to "
+            "nothing to find."
+        )
+    if len(some) < _ENOUGH_TO_AGREE:
+        return
+    given = some[rows, codes].astype(np.float64)
+    by_chance = some[rows, np.random.default_rng(0).permutation(codes)].astype(np.float64)
+    error = np.sqrt((given.var() + by_chance.var()) / len(some))
+    claimed = float(some.max(axis=1).mean(dtype=np.float64))
+    is_chance = given.mean() - by_chance.mean() < _BEYOND_CHANCE * error
+    if is_chance and claimed > agrees.mean() + _CLAIMED:
+        warn_caller(
+            f"The most likely class is the given label of {agrees.mean():.0%} of the rows, where "
+            f"the probabilities promise {claimed:.0%}, and given labels are no likelier than those "
+            "of other rows. Are the rows of X in the order of y, and its columns in that of the "
+            "classes?"
+        )

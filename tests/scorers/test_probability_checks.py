@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is said of precomputed probabilities that were made in sample, or lie in another order."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_difficulty import LabelErrorScorer
+from sklearn_difficulty.datasets import make_label_noise
+from sklearn_difficulty.scorers import _probability_checks as checks
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SEEN, ORDER = "were these trained on the rows", "in the order of y"
+MODELS = {
+    "LR": LogisticRegression(),
+    "RF": RandomForestClassifier(30, random_state=0),
+    "MLP": MLPClassifier((32,), max_iter=40, random_state=0),
+}
+
+
+def problem(name, rate):
+    if name == "digits":
+        X, y = (a[:1200] for a in load_digits(return_X_y=True))
+    else:  # heaps that touch: a few rows in a thousand lie on the other side
+        X, y = make_blobs(2000, centers=10 * np.eye(3, 10), cluster_std=2.0, random_state=0)
+    return X, make_label_noise(y, rate, random_state=0)[0] if rate else y
+
+
+def held_out(model, X, y):
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    model = make_pipeline(StandardScaler(), model)
+    return cross_val_predict(model, X, y, cv=folds, method="predict_proba")
+
+
+def told(probabilities, y):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LabelErrorScorer("precomputed").fit(probabilities, y)
+    said = [str(w.message) for w in caught]
+    return [text for text in (SEEN, ORDER) if any(text in message for message in said)]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", ["digits", "blobs"])
+def test_honest_probabilities_raise_no_alarm(name, model, rate):
+    X, y = problem(name, rate)
+    probabilities = held_out(MODELS[model], X, y)
+    if name == "blobs" and not rate:
+        assert 0.996 <= np.mean(probabilities.argmax(axis=1) == y) < 1
+    assert told(probabilities, y) == []
+    order = np.random.default_rng(0).permutation(len(y))
+    assert told(probabilities[order], y) == [ORDER]
+    assert told(probabilities[:, np.roll(np.arange(probabilities.shape[1]), 1)], y) == [ORDER]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(random_state=0),
+        MLPClassifier((64,), solver="lbfgs", alpha=0, max_iter=200, random_state=0),
+    ],
+    ids=["RF", "MLP"],
+)
+def test_probabilities_made_in_sample(model, rate):
+    X, y = problem("digits", rate)
+    probabilities = make_pipeline(StandardScaler(), model).fit(X, y).predict_proba(X)
+    assert told(probabilities, y) == [SEEN]
+    assert told(probabilities[:400], y[:400]) == []  # so few can be right by chance
+
+
+def test_hopeless_and_lopsided_problems_raise_no_alarm():
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.01).astype(int)
+    X = rng.normal(size=(2000, 3))
+    assert told(held_out(LogisticRegression(), X, y), y) == []  # only says what is frequent
+    y = rng.integers(3, size=2000)
+    assert told(held_out(LogisticRegression(), X, y), y) == []
+    assert told(np.full((40, 3), 1 / 3), y[:40]) == []
+
+
+def test_of_many_rows_some_are_read(monkeypatch):
+    X, y = problem("digits", 0.0)
+    probabilities = MODELS["RF"].fit(X, y).predict_proba(X)
+    monkeypatch.setattr(checks, "_READ_NUMBERS", 0)  # a thousand rows, that is
+    with pytest.warns(UserWarning, match="contradict 0 of 600 given labels"):
+        checks.warn_of_odd_probabilities(probabilities, y)
