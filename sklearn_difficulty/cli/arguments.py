@@ -21,7 +21,7 @@ DATA is one of
 
 _EPILOG = """\
 examples:
-  Which labels of a table are probably wrong? Print how many, write all suspects:
+  Which labels of a table are probably wrong? Write all suspects:
     sklearn-difficulty find reviews.csv --label stars --text review -o wrong.csv
 
   Look at them in the browser, save what you decide, and write the mended data:

@@ -92,7 +92,7 @@ def columns_of(data: Data, scorer: Any, rows: Any) -> dict[str, list[Any]]:
     columns["given"] = given
     # Doubt may be spread over so many classes that none is likelier than the given one.
     columns["suggested"] = [s if s != g else None for g, s in zip(given, suggested, strict=True)]
-    columns["error_probability"] = np.round(scorer.error_probability_[rows], 4).tolist()
+    columns["probability"] = np.round(scorer.error_probability_[rows], 4).tolist()
     if data.texts is not None:
         columns["text"] = [data.texts[i] for i in rows]
     return columns

@@ -37,7 +37,7 @@ def test_suspects_are_printed_hardest_first(command, fruit, probabilities):
     lines = result.out.splitlines()
     assert lines[0].startswith("180 rows, 3 classes: about 8.")
     start = next(i for i, line in enumerate(lines) if line.startswith("row")) + 1
-    assert lines[start - 1].split() == ["row", "given", "suggested", "error_probability"]
+    assert lines[start - 1].split() == ["row", "given", "suggested", "probability"]
     chances = [float(line.split()[-1]) for line in lines[start:]]
     assert chances == sorted(chances, reverse=True)
     assert len(chances) == fruit.is_wrong.sum()
@@ -161,7 +161,7 @@ def test_no_formula_gets_into_csv(command, fruit, probabilities, tmp_path):
     for row in rows:
         assert row["id"].startswith("'=cmd")
         assert row["given"][:2] in ("'+", "'-", "'@")
-        assert float(row["error_probability"]) > 0.5
+        assert float(row["probability"]) > 0.5
 
 
 def test_control_characters_are_shown_not_obeyed(command, fruit, probabilities):
