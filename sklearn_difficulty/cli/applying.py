@@ -14,7 +14,7 @@ import numpy as np
 from ..inspection.review import read_review
 from .messages import UserError
 from .output import check_output, json_text
-from .reading import read
+from .reading.files import read
 from .reports import find_report
 
 
@@ -65,7 +65,7 @@ def run(args: Namespace) -> bool:
         )
     print(
         f"{summary['n_decided']} of {len(keep)} rows decided: {summary['n_changed']} labels "
-        f"changed, {summary['n_dropped']} rows dropped, {summary['n_unsure']} unsure and kept.\n"
+        f"changed, {summary['n_dropped']} rows dropped, {summary['n_unsure']} unsure.\n"
         f"Written to {args.output}"
     )
     return False

@@ -11,7 +11,7 @@ from typing import Any
 from .. import __version__
 
 _DESCRIPTION = """\
-Find wrong labels in your data, look at them, and write a file with what you decided.
+Find wrong labels, look at them, and write a file with what you decided.
 
 DATA is one of
   a .csv, .tsv or .parquet file   --label names the column of the labels
@@ -21,55 +21,66 @@ DATA is one of
 
 _EPILOG = """\
 examples:
-  Which labels of a table are probably wrong? The worst 20, and all of them in a file:
-    sklearn-difficulty find reviews.csv --label sentiment --text review -o suspects.csv
+  Which labels of a table are probably wrong? Write all suspects:
+    sklearn-difficulty find reviews.csv --label stars --text review -o wrong.csv
 
-  Look at them in the browser, save what you decide there, and write the mended data:
+  Look at them in the browser, save what you decide, and write the mended data:
     sklearn-difficulty review animals/ -o review.html --open
     sklearn-difficulty apply animals/ review-decisions.json
 
   Fail a check if more than 5 % of the labels are probably wrong:
     sklearn-difficulty find train.parquet --label y --fail-above 0.05 -q
 
-exit status: 0 done, 1 above the share of --fail-above, 2 wrong usage or data, 130 interrupted
+exit status: 0 done, 1 above the share of --fail-above, 2 wrong usage or data,
+130 interrupted
 """
 
 _FIND = """\
-Print the rows whose label is probably wrong, the most suspect first, and how many there are.
+Print the rows whose label is probably wrong, the most suspect first, and how
+many there are. Rows are numbered from 0.
 
 Every row is judged by models that were not trained on it:
-  numbers, images   small neural networks, each trained on a part of the rows, and the nearest rows
-  categories or missing values in a table   a random forest (--members folds)
-  --text COLUMN     words and pairs of words (TF-IDF), and logistic regression (--members folds)
-  --probabilities   your own model: held-out class probabilities, one column per class
-Columns of texts that hardly repeat, columns that say the same as the label, and row numbers are
-left out, and named. Images are scaled to a common size; for photographs, probabilities of a
-pretrained network (--probabilities) find more. Rows are numbered from 0.
+  numbers, images   small networks, each trained on a part of the rows, and the
+                    nearest rows
+  tables with categories or missing values
+                    a random forest, in --members folds
+  --text COLUMN     words and pairs of words (TF-IDF), and logistic regression,
+                    in --members folds
+  --probabilities   your own model: held-out probabilities, a column per class
+
+Columns of texts that hardly repeat, columns that say the same as the label,
+and row numbers are left out, and named. Images are scaled to a common size; for
+photographs, --probabilities of a pretrained network find more.
 """
 
 _REVIEW = """\
-Write one HTML file to review labels in: it works offline, in any browser, and can be mailed.
+Write one HTML file to review labels in: it works offline, in any browser, and
+can be mailed. Rows are judged as by `find`.
 
-Save the decisions from the page, and hand the file to `sklearn-difficulty apply`. Beside the page
-lies a small .report.json, by which `apply` knows that the data are the same.
+Save the decisions from the page, and hand the file to `apply`. Beside the page
+lies a small .report.npz, by which `apply` knows that the data are the same.
 """
 
 _APPLY = """\
-Write a new file in the format of DATA with the decisions of a review: labels changed, rows dropped.
+Write a new file in the format of DATA with the decisions of a review: labels
+changed, rows dropped.
 
-Nothing is ever overwritten. For a folder of images a CSV file says which image belongs where;
-no image is moved. Data that have changed since the page was written are refused.
+Nothing is overwritten. For a folder of images a CSV file says which image
+belongs where, and none is moved. Data that have changed since the page was
+written are refused.
 """
 
 _SCORE = """\
-Write scores of difficulty for all rows; larger = harder. One network is trained for all of them,
-and label_error trains its own. Categories become one column per value, missing numbers the median,
-texts 100 columns (TF-IDF and SVD).
+Write scores of difficulty for all rows; larger = harder. One network is trained
+for all of them, and label_error is what `find` goes by. For the network,
+categories become a column per value, missing numbers the median, and texts 100
+columns (TF-IDF and SVD).
 """
 
 _COMPARE = """\
-Flip some labels on purpose and tell which scorer finds them: real errors are harder to find, but
-the ranking of scorers often holds. Scorers: label_error is what `find` does, the others as `score`.
+Flip some labels on purpose and tell which scorer finds them. Real errors are
+harder to find; take the table for a ranking. label_error is what `find` goes
+by, the other scores are those of `score`.
 """
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from .data import Data
 from .held_out import needs_other_models, numbers_of
 from .judging import check_parts, fit_other_models, network, unfitted
 from .messages import progress_on_stderr
 from .output import check_output, json_text, terminal_text, write
-from .reading import read
+from .reading.data import Data
+from .reading.files import read
 from .scoring import LABEL_ERROR, check_names
+
+_HEADINGS = ["scorer", "average precision", "± error", "recall", "auroc", "seconds"]
 
 
 class LikeFind(BaseEstimator):
@@ -52,12 +54,12 @@ class LikeFind(BaseEstimator):
 
 def run(args: Namespace) -> bool:
     """Print how well each scorer finds flipped labels."""
+    check_output(args, [".csv", ".json"])
+    data = read(args)
+    check_names(args.scores)
+    check_parts(data, args.members)
     from ..model_selection import benchmark_scorers
 
-    check_output(args, [".csv", ".json"])
-    check_names(args.scores)
-    data = read(args)
-    check_parts(data, args.members)
     X = numbers_of(data, args.seed)
     with progress_on_stderr():
         table = benchmark_scorers(
@@ -87,14 +89,10 @@ def run(args: Namespace) -> bool:
     else:
         n_flipped = round(args.rate * len(data.y))
         print(
-            f"{n_flipped} of {len(data.y)} labels flipped ({args.kind}), {args.repeats} time(s). "
+            f"{n_flipped} of {len(data.y)} labels flipped ({args.kind}), {args.repeats} time(s).\n"
             f"By chance, average precision and recall are {args.rate:.2f}.\n"
         )
-        print(
-            terminal_text(
-                {name.replace("_precision", " precision"): v for name, v in columns.items()}
-            )
-        )
+        print(terminal_text(dict(zip(_HEADINGS, columns.values(), strict=True))))
     return False
 
 

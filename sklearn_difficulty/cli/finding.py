@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .data import Data
-from .judging import fit_label_errors
 from .messages import note
 from .output import check_output, json_text, terminal_text, write
-from .reading import read
+from .reading.data import Data
+from .reading.files import read
 
 _PRINTED = 20
 
@@ -22,6 +21,8 @@ def run(args: Namespace) -> bool:
     """Print or write the suspects; return whether more labels are wrong than may be."""
     check_output(args, [".csv", ".json"])
     data = read(args)
+    from .judging import fit_label_errors  # takes seconds, and DATA may be wrong
+
     scorer = fit_label_errors(data, args)
     suspects = suspects_of(scorer, args.cut)
     summary = summary_of(scorer, args.cut, suspects)
@@ -69,17 +70,16 @@ def sentences(summary: dict[str, Any]) -> str:
     """Return the summary in words."""
     low, high = summary["noise_rate_interval"]
     text = (
-        f"{summary['n_rows']:,} rows, {summary['n_classes']} classes. "
-        f"About {summary['noise_rate']:.1%} of the labels are wrong; "
-        f"it may be {low:.1%} to {high:.1%}.\n"
+        f"{summary['n_rows']:,} rows, {summary['n_classes']} classes: about "
+        f"{summary['noise_rate']:.1%} of the labels are wrong ({low:.1%} to {high:.1%}).\n"
     )
     if not summary["n_suspects"]:
         return f"{text}No label is wrong with a probability above {summary['cut']:g}."
     low, high = summary["expected_precision_interval"]
     interval = "" if np.isnan(low) else f" ({low:.0%} to {high:.0%})"
     return (
-        f"{text}{summary['n_suspects']:,} are suspects (probability above {summary['cut']:g}); "
-        f"about {summary['expected_precision']:.0%}{interval} of these should be wrong."
+        f"{text}{summary['n_suspects']:,} suspects, with a probability above {summary['cut']:g}: "
+        f"about {summary['expected_precision']:.0%} wrong{interval}."
     )
 
 
@@ -92,7 +92,7 @@ def columns_of(data: Data, scorer: Any, rows: Any) -> dict[str, list[Any]]:
     columns["given"] = given
     # Doubt may be spread over so many classes that none is likelier than the given one.
     columns["suggested"] = [s if s != g else None for g, s in zip(given, suggested, strict=True)]
-    columns["error_probability"] = np.round(scorer.error_probability_[rows], 4).tolist()
+    columns["probability"] = np.round(scorer.error_probability_[rows], 4).tolist()
     if data.texts is not None:
         columns["text"] = [data.texts[i] for i in rows]
     return columns

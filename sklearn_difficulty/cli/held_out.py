@@ -23,8 +23,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .data import Data
 from .messages import UserError, listed, note
+from .reading.data import Data
 
 _TREES = 100
 _ONE_HOT = 50  # columns for a category: of its most frequent values, and of all others together
@@ -68,6 +68,7 @@ def held_out_probabilities(
 
     Of rows whose class no such model knows, the given label is believed, and a note tells so.
     """
+    kind = "random forests" if data.texts is None else "text models"
     if data.texts is not None:
         rows: Any = np.array(data.texts, dtype=object)
         model: Any = make_pipeline(_tfidf(), LogisticRegression(C=10, max_iter=1000))
@@ -88,7 +89,7 @@ def held_out_probabilities(
         is_new |= held_out & ~np.isin(codes, known)
         elapsed = time.monotonic() - start
         left = elapsed / (k + 1) * (n_folds - k - 1)
-        done = f"{k + 1} of {n_folds} models are trained"
+        done = f"{k + 1} of {n_folds} {kind} are trained"
         tell(f"{done} after {elapsed:.0f} s, about {left:.0f} s left")
     if is_new.any():
         rows_of_new = np.flatnonzero(is_new)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Data
 from .held_out import held_out_probabilities, needs_other_models, numbers_of
 from .messages import UserError, progress_on_stderr
-from .reading import read_probabilities
+from .reading.data import Data
+from .reading.files import read_probabilities
 
 _NEIGHBORS = 30
 Noise = Literal["auto", "class", "instance"]

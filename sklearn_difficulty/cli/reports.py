@@ -21,8 +21,8 @@ from ..measures import calibrate_with_review
 from ..measures._plan_parts import parts_of_plans
 from ..measures._review_estimates import NoiseReview
 from ..training.files.folders import write_atomically
-from .data import Data
 from .messages import UserError
+from .reading.data import Data
 
 _FEWEST = 20  # reviewed rows of a plan from which a rate means something
 _ENDING = ".report.npz"

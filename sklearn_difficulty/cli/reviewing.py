@@ -8,15 +8,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from .data import Data
 from .finding import is_above, sentences, summary_of, suspects_of
-from .held_out import numbers_of
-from .judging import fit_label_errors
 from .messages import note
 from .output import check_output
-from .reading import read
+from .reading.data import Data
+from .reading.files import read
+from .reading.tables import to_show
 from .reports import report_beside, write_report
-from .tables import to_show
 
 
 def run(args: Namespace) -> bool:
@@ -24,6 +22,8 @@ def run(args: Namespace) -> bool:
     args.output = args.output or Path("review.html")
     check_output(args, [".html", ".htm"])
     data = read(args)
+    from .judging import fit_label_errors  # takes seconds, and DATA may be wrong
+
     scorer = fit_label_errors(data, args)
     page = _page(data, scorer, args)
     page.write(args.output)
@@ -42,6 +42,7 @@ def run(args: Namespace) -> bool:
 def _page(data: Data, scorer: Any, args: Namespace) -> Any:
     """Return the page of DATA."""
     from ..inspection import ReviewPage
+    from .held_out import numbers_of
 
     is_precomputed = scorer.estimator == "precomputed"
     rows = scorer.probabilities_ if is_precomputed else numbers_of(data, args.seed)

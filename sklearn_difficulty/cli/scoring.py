@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import Data
 from .held_out import numbers_of
 from .judging import fit_label_errors, network
 from .messages import UserError, note, progress_on_stderr
 from .output import check_output, json_text, terminal_text, write
-from .reading import read
+from .reading.data import Data
+from .reading.files import read
 
 LABEL_ERROR = "label_error"
 _PRINTED = 20
@@ -24,8 +24,8 @@ _PRINTED = 20
 def run(args: Namespace) -> bool:
     """Print or write the scores."""
     check_output(args, [".csv", ".json"])
-    check_names(args.scores)
     data = read(args)
+    check_names(args.scores)
     scores = _scores(data, args)
     first = next(iter(scores.values()))
     hardest = np.argsort(-np.nan_to_num(first, nan=-np.inf), kind="stable")
@@ -45,7 +45,7 @@ def run(args: Namespace) -> bool:
 
 
 def check_names(names: list[str]) -> None:
-    """Raise if a name is no score, before anything is read."""
+    """Raise if a name is no score, before anything is trained."""
     from ..scorers import DifficultyScorer
 
     for i, name in enumerate(names):

@@ -99,12 +99,15 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         Layers in which neighbours are looked for, as for `NeighborConfidenceScorer`.
     pool : int or None, default=None
         Maps of more than this many positions along a side are averaged down to that many before
-        distances are measured, as for `NeighborConfidenceScorer`: an approximation that is many
-        times as fast for wide convolutional maps.
+        distances are measured, as for `NeighborConfidenceScorer`. Of 10,000 images of clothing and
+        a network of two convolutions, 7 takes a third of the time and raises average precision from
+        0.973 to 0.976.
     max_bank : int or None, default=10000
         Among at most so many of the rows that a network is trained on neighbours are looked for,
         drawn with the shares of the classes; None takes all. Beyond that size the time of this step
-        grows with the number of rows, and not with its square.
+        grows with the number of rows, and not with its square. Of 60,000 images of clothing and a
+        network of two layers it takes 0.5 times as long as the trainings in place of 1.1 times, and
+        average precision is 0.967 in place of 0.970 (0.962 without neighbours).
     stratify : bool, default=True
         Whether every part keeps the shares of the classes.
     backend : {"auto", "stacked", "joblib"}, default="auto"

@@ -55,7 +55,7 @@ def test_table(command, fruit, reviewed, tmp_path):
     before = fruit.path.read_text().splitlines()
     result = command("apply", fruit.path, reviewed)
     assert result.status == 0, result.err
-    assert "4 of 180 rows decided: 1 labels changed, 1 rows dropped, 1 unsure" in result.out
+    assert "4 of 180 rows decided: 1 labels changed, 1 rows dropped, 1 unsure." in result.out
     after = (tmp_path / "fruit-reviewed.csv").read_text().splitlines()
     expected = [*before]
     assert expected[6].endswith(",apple")
@@ -217,3 +217,17 @@ def test_the_same_options_make_the_same_report(command, fruit, probabilities, tm
     report = reports.report_beside(page).read_bytes()
     assert command(*argv, "-q").status == 0
     assert reports.report_beside(page).read_bytes() == report
+
+
+def test_the_page_is_opened_and_told_of(command, fruit, probabilities, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    page = tmp_path / "a page.html"
+    argv = ["review", fruit.path, *LABEL, "--probabilities", probabilities, "-o", page, "--open"]
+    result = command(*argv, "--id", "name")
+    assert result.status == 0
+    assert opened == [page.resolve().as_uri()]
+    assert "apply" in result.err
+    text = page.read_text(encoding="utf-8")
+    assert "f017" in text
+    assert "weight" in text  # what is not needed to judge is needed to look

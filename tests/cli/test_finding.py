@@ -35,9 +35,9 @@ def test_table_of_numbers(command, fruit):
 def test_suspects_are_printed_hardest_first(command, fruit, probabilities):
     result = command("find", fruit.path, "--label", "kind", "--probabilities", probabilities)
     lines = result.out.splitlines()
-    assert lines[0].startswith("180 rows, 3 classes. About 8.")
+    assert lines[0].startswith("180 rows, 3 classes: about 8.")
     start = next(i for i, line in enumerate(lines) if line.startswith("row")) + 1
-    assert lines[start - 1].split() == ["row", "given", "suggested", "error_probability"]
+    assert lines[start - 1].split() == ["row", "given", "suggested", "probability"]
     chances = [float(line.split()[-1]) for line in lines[start:]]
     assert chances == sorted(chances, reverse=True)
     assert len(chances) == fruit.is_wrong.sum()
@@ -82,6 +82,7 @@ def test_mixed_columns_and_missing_values(command, fruit, tmp_path):
     mixed["weight"] = mixed["weight"].round(2).astype(str)
     mixed.loc[::9, "weight"] = "NA"
     mixed.loc[4, "weight"] = "heavy"
+    mixed.loc[::11, "height"] = ""
     mixed["number"] = np.arange(180)
     mixed["code"] = mixed["kind"].str[:2]
     mixed.to_csv(tmp_path / "mixed.csv", index=False)
@@ -91,7 +92,7 @@ def test_mixed_columns_and_missing_values(command, fruit, tmp_path):
     assert "'number': it numbers the rows" in result.err
     assert "'code': it says the same as the label" in result.err
     assert "'weight': 1 value(s) are no numbers, taken as missing: heavy" in result.err
-    assert "5 of 5 models are trained" in result.err
+    assert "5 of 5 random forests are trained" in result.err
 
 
 def test_texts(command, fruit, tmp_path):
@@ -160,7 +161,7 @@ def test_no_formula_gets_into_csv(command, fruit, probabilities, tmp_path):
     for row in rows:
         assert row["id"].startswith("'=cmd")
         assert row["given"][:2] in ("'+", "'-", "'@")
-        assert float(row["error_probability"]) > 0.5
+        assert float(row["probability"]) > 0.5
 
 
 def test_control_characters_are_shown_not_obeyed(command, fruit, probabilities):

@@ -80,5 +80,5 @@ def test_compare_numbers_trains_as_find_does(command, fruit):
     assert result.status == 0, result.err
     lines = result.out.splitlines()
     assert lines[0].startswith("18 of 180 labels flipped (symmetric), 2 time(s).")
-    assert {line.split()[0] for line in lines[3:]} == {"label_error", "aum"}
+    assert {line.split()[0] for line in lines[4:]} == {"label_error", "aum"}
     assert command(*argv, "--rate", 0.001).status == 2

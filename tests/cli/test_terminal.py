@@ -91,11 +91,14 @@ def test_torch_is_imported_only_to_train(argv):
     assert done.stdout.splitlines()[-1] == ""
 
 
-def test_help_teaches():
-    text = run("--help").stdout
+def test_help_teaches(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = command("--help").out
     assert text.count("    sklearn-difficulty ") >= 3
-    assert max(map(len, text.splitlines())) <= 100
     assert "exit status" in text
+    for name in ("find", "review", "apply", "score", "compare", "info"):
+        text += command(name, "--help").out
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.slow
@@ -106,7 +109,7 @@ def test_table_of_ten_thousand_rows(table, tmp_path):
         *["--fail-above", 0.01, "-o", tmp_path / "suspects.csv"],
     )
     assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("10,000 rows, 4 classes. About ")
+    assert done.stdout.startswith("10,000 rows, 4 classes: about ")
     assert "2 of 2 members are trained" in done.stderr
     suspects = pd.read_csv(tmp_path / "suspects.csv")["row"].to_numpy()
     assert is_wrong[suspects].mean() > 0.7
@@ -124,7 +127,7 @@ def test_folder_of_five_hundred_images(tmp_path):
     page = tmp_path / "digits.html"
     done = run("review", tmp_path / "digits", "--members", 2, "--epochs", 8, "-o", page)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("500 rows, 10 classes. About ")
+    assert done.stdout.startswith("500 rows, 10 classes: about ")
     text = page.read_text(encoding="utf-8")
     assert "digit 7" in text
     assert f"{np.flatnonzero(is_wrong)[0]:03}.png" in text
@@ -151,8 +154,9 @@ def test_an_interrupted_run_is_taken_up_again(command, fruit, tmp_path, ending):
     again = command(*argv, *cache, 20)
     assert again.status == 0, again.err
     assert f"{n_kept} of 4 members found in the cache" in again.err
-    fresh = command(*argv, "--cache", tmp_path / "other", "--epochs", 20, "-q")
-    assert again.out == fresh.out
+    if ending == signal.SIGKILL:
+        fresh = command(*argv, "--cache", tmp_path / "other", "--epochs", 20, "-q")
+        assert again.out == fresh.out
 
 
 def test_folds_of_other_models_are_kept_too(command, fruit, tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..messages import UserError, listed
 from .data import Data, groups_of, ids_of, labels_of
-from .messages import UserError, listed
 from .tables import pandas
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..messages import UserError, listed
 from .arrays import read_arrays
 from .data import Data
 from .folders import read_folder
-from .messages import UserError, listed
 from .tables import read_columns, read_table
 
 _TABLES = (".csv", ".tsv", ".parquet")

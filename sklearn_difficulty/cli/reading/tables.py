@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..messages import UserError, listed, note
 from .data import Data, column, groups_of, ids_of, labels_of
-from .messages import UserError, listed, note
 
 _MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "<NA>", "NULL", "null", "None", "?"]
 _MOSTLY = 0.95  # share of values that are numbers, from which the others count as missing

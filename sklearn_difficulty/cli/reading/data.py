@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .messages import UserError, listed
+from ..messages import UserError, listed
 
 _MISSING_LABELS = ("", "nan", "NaN", "<NA>")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})|-0")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..messages import UserError, listed, note
+from ..output import as_text_cell
 from .data import Data, labels_of
-from .messages import UserError, listed, note
-from .output import as_text_cell
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _SPLITS = {"train", "test", "val", "valid", "validation"}
