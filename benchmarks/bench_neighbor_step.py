@@ -14,6 +14,7 @@ The fully connected network is trained on all 60,000 rows. The convolutional one
 10,000, as briefly as goes: it is there for the ratio of the times.
 
     python benchmarks/bench_neighbor_step.py --network mlp     # 3 minutes on a free core
+    python benchmarks/bench_neighbor_step.py --network mlp_large    # larger banks, one member
     python benchmarks/bench_neighbor_step.py --network conv    # 2 minutes
 """
 
@@ -32,9 +33,11 @@ from sklearn_difficulty.training import ResampledEnsemble
 
 ALL = "all rows"
 BANKS = [(None, 2_000), (None, 5_000), (None, 10_000), (None, None)]
+LARGE_BANKS = [(None, 10_000), (None, 20_000), (None, 30_000), (None, None)]
 # By name: the network, rows, epochs, members, held-out rows of each that are asked, and banks.
 WORKS = {
     "mlp": (MLP_784, 60_000, 20, 5, None, BANKS),
+    "mlp_large": (MLP_784, 60_000, 20, 1, None, LARGE_BANKS),
     "conv": (CONV, 10_000, 4, 1, 500, [(None, 2_000), (None, 5_000), (7, None), (None, None)]),
 }
 

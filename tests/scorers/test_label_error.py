@@ -515,7 +515,7 @@ def test_neighbors_among_some_of_the_rows(flowers, method):
     X, y = flowers
     n_bank = 75 if method == "out_of_sample" else N
     exact = few(make_net(), method=method, max_bank=None).fit(X, y)
-    for max_bank in (n_bank, 10_000):  # changes nothing where there are no more rows
+    for max_bank in (n_bank, 20_000):  # changes nothing where there are no more rows
         same = few(make_net(), method=method, max_bank=max_bank).fit(X, y)
         assert_array_equal(same.probabilities_, exact.probabilities_)
     scorer = few(make_net(), method=method, max_bank=30).fit(X, y)
@@ -767,11 +767,11 @@ def test_an_ensemble_that_can_not_be_asked_anything_more(made, flowers):
 
 
 def test_readout(flowers):
-    assert few().readout() == VotesReadout(n_neighbors=K, max_bank=10_000)
+    assert few().readout() == VotesReadout(n_neighbors=K, max_bank=20_000)
     assert few(pool=3, max_bank=None).readout() == VotesReadout(n_neighbors=K, pool=3)
     assert LabelErrorScorer(n_neighbors=None).readout() is None
     arrays = few(probes=np.array(["0", "2"]), batch_size=9).readout()
-    of_names = VotesReadout(n_neighbors=K, probes=["0", "2"], batch_size=9, max_bank=10_000)
+    of_names = VotesReadout(n_neighbors=K, probes=["0", "2"], batch_size=9, max_bank=20_000)
     assert arrays == of_names
     assert arrays != few(probes=["0"], batch_size=9).readout()
 
