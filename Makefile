@@ -14,10 +14,10 @@ PY_MIN := .venv-min/bin/python
 PIP_MIN := $(PY_MIN) -m pip install -q -c .venv-min/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-min lint docs bench clean .venv-min
+.PHONY: help demo test test-min lint docs docs-check bench clean .venv-min
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: .venv/.installed  ## Find wrong labels in a small data set, retrain, draw demo.png
 	$(PY) examples/demo.py
@@ -39,6 +39,9 @@ lint: .venv/.lint  ## Check style, format, types, docstrings and imports
 # -E reads every page again: a build from memory would not repeat its warnings.
 docs: .venv/.doc  ## Build the documentation in doc/_build/html; a warning is an error
 	$(PY) -m sphinx -E -W --keep-going -b html -d doc/_build/doctrees doc doc/_build/html
+
+docs-check: docs  ## Look in Chromium for what the pages of the documentation cut off
+	$(PY) -m pytest -q tests/test_built_pages.py
 
 bench: .venv/.installed  ## Run every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do \
