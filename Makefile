@@ -53,7 +53,7 @@ bench: .venv/.installed  ## Run every benchmark, one after the other
 clean:  ## Remove what the other targets made, except the environments
 	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov demo.png
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf doc/_build doc/auto_examples doc/generated doc/sg_execution_times.rst
+	rm -rf doc/_build doc/auto_examples doc/generated
 	find . -path './.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # torch goes in first and by itself, so that nothing else chooses its release.
