@@ -8,6 +8,9 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 SOURCES = $(shell find sklearn_difficulty -name '*.py')
 
+# The script of the review page is looked after by tools of npm, where that is installed.
+NODE_TOOLS = $(if $(shell command -v npm),node_modules/.package-lock.json)
+
 # The pin of constraints.txt, as older releases bring gigabytes of CUDA: make test-min TORCH=2.9.1
 TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 PY_MIN := .venv-min/bin/python
@@ -29,12 +32,17 @@ test: .venv/.installed  ## Run the tests, the docstrings and the documentation's
 test-min: .venv-min  ## Run the tests with the oldest supported dependencies
 	OMP_NUM_THREADS=1 $(PY_MIN) -m pytest -n $(WORKERS)
 
-lint: .venv/.lint  ## Check style, format, types, docstrings and imports
+lint: .venv/.lint $(NODE_TOOLS)  ## Check style, format, types, docstrings and imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m numpydoc lint $(SOURCES)
 	.venv/bin/lint-imports --no-logo
+ifeq ($(NODE_TOOLS),)
+	@echo "npm is not installed: the script of the review page is not checked"
+else
+	npm run --silent lint
+endif
 
 # -E reads every page again: a build from memory would not repeat its warnings.
 docs: .venv/.doc  ## Build the documentation in doc/_build/html; a warning is an error
@@ -65,6 +73,10 @@ clean:  ## Remove what the other targets made, except the environments
 
 .venv/.lint: .venv/.installed
 	$(PIP) -e ".[lint]"
+	@touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent
 	@touch $@
 
 .venv/.doc: .venv/.installed

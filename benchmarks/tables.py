@@ -639,6 +639,43 @@ def ensemble_jobs():
     return grid("seconds over those of the stacks", for_each(states, template), cells)
 
 
+# ----------------------------------------------------------------------------------- review page
+
+
+@table
+def review_page():
+    cells = {name: cell for name, cell in results("review_page").items() if "ready" in cell}
+    templates = {
+        "rows": "<rows|,.0>",
+        "file, MB": "<megabytes|.1>",
+        "seconds to write": "<made|.1>",
+        "seconds until ready": "<ready|.2>",
+        "elements": "<nodes|,.0>",
+        "seconds, a key": "<first_key|.3>",
+    }
+    return grid("page", cells, templates)
+
+
+@table
+def review_work():
+    cell = results("review_page")["a reviewer's work"]
+    orders = {
+        "the page": "page",
+        "cleanlab, its issues first": "cleanlab, issues first",
+        "cleanlab, its quality score": "cleanlab, quality score",
+        "random": "random",
+    }
+    templates = {
+        "rows looked at": "<looked at|,.0>",
+        "by the fewest possible": "<by the least possible|.3>",
+    }
+    rows = {
+        shown: {key: cell[key][name] for key in ("looked at", "by the least possible")}
+        for shown, name in orders.items()
+    }
+    return grid("order", rows, templates)
+
+
 # ------------------------------------------------------------------------------------------ load
 
 

@@ -32,6 +32,14 @@ SCORES = (
 )
 
 
+STAGES = (
+    "with all given labels",
+    "without the suspect rows",
+    "with the suggested labels",
+    "with the true labels (ceiling)",
+)
+
+
 def train(X, y, X_test, y_test, seed, scores=SCORES[:1]):
     """Return a fitted scorer, and which held-out rows its network gets wrong."""
     scorer = DifficultyScorer(scores=scores, random_state=seed).fit(X, y)
@@ -39,6 +47,8 @@ def train(X, y, X_test, y_test, seed, scores=SCORES[:1]):
 
 
 def run_split(seed):
+    """Do all of it for one split, and say what came out."""
+    print(f"  split {seed + 1}: ", end="", flush=True)
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
     given, wrong = make_label_noise(y, NOISE, random_state=seed)
@@ -53,6 +63,12 @@ def run_split(seed):
     _, errors_relabelled = train(X, relabelled, X_test, y_test, seed)
     ideal, errors_ideal = train(X, y, X_test, y_test, seed)
     errors = (errors_before, errors_dropped, errors_relabelled, errors_ideal)
+    print(
+        f"{wrong.sum()} wrong labels; {suspect.sum()} suspects, {wrong[suspect].sum()} of them "
+        f"wrong; accuracy {1 - errors_before.mean():.3f}, without them "
+        f"{1 - errors_dropped.mean():.3f}",
+        flush=True,
+    )
     return {
         "reports": {name: detection_report(wrong, np.nan_to_num(c)) for name, c in columns},
         "wrong": wrong,
@@ -76,20 +92,36 @@ def draw(results):
 
     X, given, true, found = results[0]["rows"]
     figure = plt.figure(figsize=(10, 7), layout="constrained")
-    top, bottom = figure.subplots(2, 1)
+    upper, lower = figure.subfigures(2, 1)
+    top, (left, right) = upper.subplots(), lower.subplots(1, 2)
     digits = {"y_true": true, "image_shape": (8, 8), "n_columns": 10, "cmap": "gray_r"}
     HardestRowsDisplay.from_estimator(found, X, given, n=20, ax=top, **digits)
     top.set_title(
         "The most suspect training rows: given → suggested label (✓ the true digit, ✗ not)"
     )
+    draw_accuracies(left, [result["accuracies"] for result in results])
     for name in ("with the true labels", "without the suspect rows"):
         pooled = zip(*(result[name] for result in results), strict=True)
         scores, errors = (np.concatenate(part) for part in pooled)
-        ErrorRateDisplay.from_predictions(scores, errors, name=f"trained {name}", ax=bottom)
-    bottom.set_title(
-        f"How often held-out rows are misclassified, read without their label ({SPLITS} splits)"
-    )
+        ErrorRateDisplay.from_predictions(scores, errors, name=f"trained {name}", ax=right)
+    right.set_title(f"Errors on held-out rows by difficulty ({SPLITS} splits)", fontsize=10)
     figure.savefig(FIGURE, dpi=150)
+
+
+def draw_accuracies(ax, accuracies):
+    """Draw the accuracy of held-out rows by stage, mean and standard error over the splits."""
+    values = np.array(accuracies)
+    means, half = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    places = np.arange(len(STAGES))[::-1]
+    for place, mean, error, color in zip(
+        places, means, half, ["#D55E00", "#0072B2", "#0072B2", "#777777"], strict=True
+    ):
+        ax.errorbar(mean, place, xerr=error, fmt="o", color=color)
+        ax.annotate(f"{mean:.3f}", (mean, place), (0, 7), textcoords="offset points", ha="center")
+    ax.set_yticks(places, STAGES)
+    ax.margins(x=0.15, y=0.2)
+    ax.set_xlabel("accuracy on held-out rows")
+    ax.set_title(f"Accuracy when trained ... ({SPLITS} splits)", fontsize=10)
 
 
 def mean_and_error(values):
@@ -127,11 +159,15 @@ def main():
     # Where the last probe contradicts the network there is no depth; these rows count as shallow.
     warnings.filterwarnings("ignore", message=".* no defined difficulty")
     torch.set_num_threads(1)  # for networks this small, threads mostly wait for each other
+    print(
+        f"scikit-learn's digits, {NOISE:.0%} of the training labels flipped, {SPLITS} splits. In "
+        "each: train,\nscore all rows, find the wrong labels; drop these rows, or relabel them; "
+        "train again."
+    )
     results = [run_split(seed) for seed in range(SPLITS)]
     draw(results)
 
-    print(f"scikit-learn's digits, {NOISE:.0%} of the training labels flipped, {SPLITS} splits\n")
-    print("How well does a score find the flipped rows? (1 = perfectly; chance: AUROC .5, AP .2)")
+    print("\nHow well does a score find the flipped rows? (1 = perfectly; chance: AUROC .5, AP .2)")
     print(f"{'score':22}{'AUROC':>16}{'average precision':>22}")
     for name in results[0]["reports"]:
         reports = [result["reports"][name] for result in results]
@@ -144,14 +180,8 @@ def main():
     )
     print_wrong_labels(results)
     print("\nDrop these rows, or give them the suggested label, retrain, predict held-out rows.")
-    stages = (
-        "with all given labels",
-        "without the suspect rows",
-        "with the suggested labels",
-        "with the true labels (ceiling)",
-    )
     accuracies = zip(*(result["accuracies"] for result in results), strict=True)
-    for stage, values in zip(stages, accuracies, strict=True):
+    for stage, values in zip(STAGES, accuracies, strict=True):
         print(f"  accuracy {stage:32}{mean_and_error(values)}")
     print(f"\nThe figure is in {FIGURE}. This took {time.perf_counter() - start:.0f} s.")
 

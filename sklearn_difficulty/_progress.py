@@ -50,6 +50,19 @@ class Task:
         yield task
         task.stop_requested = bool(context.call_on_fit_task_end(estimator=self._estimator))
 
+    @contextmanager
+    def fit_of(self, estimator: Any, name: str) -> Iterator[None]:
+        """Open a subtask in which another estimator is fitted, seen by the callbacks if it can."""
+        if self._context is None or not hasattr(estimator, "set_callbacks"):
+            with self.subtask(name):
+                yield
+            return
+        context = self._context.subcontext(task_name=name)
+        with context.propagate_callback_context(estimator):
+            context.call_on_fit_task_begin(estimator=self._estimator)
+            yield
+            context.call_on_fit_task_end(estimator=self._estimator)
+
 
 SILENT = Task()
 

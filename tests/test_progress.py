@@ -4,12 +4,16 @@
 import numpy as np
 import pytest
 import small_nets
+from instances import FEW_MEMBERS
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from skorch.callbacks import EarlyStopping
 
-from sklearn_difficulty import VoGScorer
+from sklearn_difficulty import DifficultyFilter, FilteredClassifier, VoGScorer
 from sklearn_difficulty._progress import SILENT, Task, root_task
 from sklearn_difficulty.training import TrainingRecord
 
@@ -109,6 +113,64 @@ def test_callbacks_through_meta_estimators(make_net, data, meta, kind, capsys):
     estimator.fit(*data)
     if kind == "watch":
         assert watch.begun.count("epoch") == watch.ended.count("epoch") == 2 * n_fits
+
+
+FILTERS = [
+    FilteredClassifier(scorer=FEW_MEMBERS),
+    FilteredClassifier(make_pipeline(StandardScaler(), LogisticRegression()), scorer=FEW_MEMBERS),
+    DifficultyFilter(FEW_MEMBERS),
+]
+
+
+@pytest.mark.parametrize("estimator", FILTERS, ids=["classifier", "pipeline", "filter"])
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.filterwarnings("error:.*does not support callbacks")
+def test_filters_show_the_fits_inside(data, estimator, memory, tmp_path):
+    watch = PropagatedWatch()
+    estimator = clone(estimator)
+    if hasattr(estimator, "memory"):
+        estimator.set_params(memory=str(tmp_path) if memory else None)
+    estimator.set_callbacks(watch).fit(*data)
+    assert watch.begun[0] == "fit"
+    # The ends of scorer and estimator are told by themselves.
+    assert watch.begun.count("epoch") == watch.ended.count("epoch") == 2 * 20
+    assert watch.torn_down == 1
+    for part in (estimator.scorer_, getattr(estimator, "estimator_", None)):
+        assert not hasattr(part, "_skl_callbacks")
+        assert not hasattr(part, "_parent_callback_ctx")
+
+
+@pytest.mark.filterwarnings("error:.*does not support callbacks")
+def test_a_search_over_a_filter_is_seen(data, capsys):
+    pytest.importorskip("rich")
+    estimator = FilteredClassifier(DecisionTreeClassifier(), scorer=FEW_MEMBERS)
+    search = GridSearchCV(estimator, {"drop": [0.0, 0.1]}, cv=2)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*data)
+    assert "FilteredClassifier" in capsys.readouterr().out
+    watch = PropagatedWatch()
+    search.set_callbacks(watch).fit(*data)
+    assert watch.ended.count("epoch") == 5 * 2 * 20
+
+
+def test_stacks_go_on_epoch_by_epoch(data):
+    shares = []
+
+    class Share(PropagatedWatch):
+        def on_fit_task_end(self, estimator, context):
+            super().on_fit_task_end(estimator, context)
+            if context.task_name == "epoch":
+                shares.append(len(context.parent._children_map) / context.parent.max_subtasks)
+
+    scorer = clone(FEW_MEMBERS).set_callbacks(Share()).fit(*data)
+    assert scorer.ensemble_.backend_ == "stacked"
+    np.testing.assert_allclose(shares, np.arange(1, 41) / 40)
+
+
+def test_the_last_line_says_what_was_found(data, capsys):
+    scorer = clone(FEW_MEMBERS).set_params(verbose=1).fit(*data)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("2 of 2 members are trained after")
+    assert lines[-1] == f"LabelErrorScorer: {scorer._found()}"
 
 
 def test_silence_without_callbacks(make_net, data):

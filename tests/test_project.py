@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The files around the package say the same as ``pyproject.toml``."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -40,3 +41,12 @@ def test_every_dependency_has_an_oldest_release():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {Requirement(text).name for text in project["dependencies"]}
     assert set(bounds(project["dependencies"], ">=")) == names
+
+
+def test_locked_tools_are_fetched_from_whatever_registry_is_configured():
+    text = (ROOT / "package-lock.json").read_text(encoding="utf-8")
+    assert '"resolved"' not in text
+    wanted = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    packages = json.loads(text)["packages"]
+    locked = {name: packages[f"node_modules/{name}"]["version"] for name in wanted}
+    assert locked == wanted

@@ -21,6 +21,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._progress import CallbackSupportMixin, root_task, with_callbacks
+from .._reprs import ShowsFindings
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -45,7 +47,7 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
+class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator, ABC):
     """Base of the estimators that train another one on the rows that a scorer leaves.
 
     Subclasses say what None stands for, which rows are suspect, and how they are acted upon.
@@ -132,6 +134,7 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
             quadrants=self._quadrants(),
         )
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, **params: Any) -> Any:
         """Score the rows, act upon the suspect ones, and train the estimator.
 
@@ -157,11 +160,15 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
-        self.scorer_ = fitted_scorer(scorer, X, y, of_scorer, self.memory, self.cache_key)
-        warn_of_single_training(self.scorer_, self._needed())
-        self.difficulty_ = self.scorer_.difficulty_
-        X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
-        self.estimator_ = estimator.fit(X, y, **of_estimator)
+        with root_task(self, 2) as progress:
+            self.scorer_ = fitted_scorer(
+                scorer, X, y, of_scorer, self.memory, self.cache_key, progress
+            )
+            warn_of_single_training(self.scorer_, self._needed())
+            self.difficulty_ = self.scorer_.difficulty_
+            X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
+            with progress.fit_of(estimator, "train on what is kept"):
+                self.estimator_ = estimator.fit(X, y, **of_estimator)
         describe_rows(self, self.estimator_, self.scorer_)
         return self
 
@@ -251,6 +258,9 @@ class BaseFiltered(MetaEstimatorMixin, BaseEstimator, ABC):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")
+
+    def _found(self) -> str:
+        return f"{len(self.dropped_indices_)} of {len(self.difficulty_)} rows dropped"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples, check_memory
 from torch.utils.data import Dataset
 
 from .._arrays import to_numpy
+from .._progress import SILENT, Task
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.rows import as_rows
@@ -115,6 +116,7 @@ def fitted_scorer(
     params: Mapping[str, Any],
     memory: Any = None,
     cache_key: str | None = None,
+    progress: Task = SILENT,
 ) -> Any:
     """Return a fitted clone of a scorer that scores every row, from the cache if it is there."""
     if isinstance(X, Dataset):
@@ -124,9 +126,9 @@ def fitted_scorer(
         )
     # What was trained before is quick to read, and two fitted estimators can have equal parameters.
     if memory is None or is_trained(getattr(scorer, "estimator", None)):
-        fitted = _fit(clone(scorer), X, y, dict(params))
+        fitted = _fit(clone(scorer), X, y, dict(params), progress)
     else:
-        fitted = _remembered(scorer, X, y, params, memory, cache_key)
+        fitted = _remembered(scorer, X, y, params, memory, cache_key, progress)
     _refuse_other_rows(fitted, X, y)
     difficulty: Any = getattr(fitted, "difficulty_", None)
     n = _num_samples(y)
@@ -139,7 +141,13 @@ def fitted_scorer(
 
 
 def _remembered(
-    scorer: Any, X: Any, y: Any, params: Mapping[str, Any], memory: Any, cache_key: str | None
+    scorer: Any,
+    X: Any,
+    y: Any,
+    params: Mapping[str, Any],
+    memory: Any,
+    cache_key: str | None,
+    progress: Task,
 ) -> Any:
     """Return a fitted clone of a scorer, from the cache if it is there."""
     key = training_fingerprint(
@@ -158,8 +166,8 @@ def _remembered(
         memory = str(folder_of(memory))
         check_writable(Path(memory), "memory")
     # joblib would hash tensors by where they lie, and overlook the user's code.
-    cached = check_memory(memory).cache(_fit_and_seal, ignore=["scorer"])
-    given = scorer, _as_arrays(X), _as_arrays(y), _as_arrays(params), key
+    cached = check_memory(memory).cache(_fit_and_seal, ignore=["scorer", "progress"])
+    given = scorer, _as_arrays(X), _as_arrays(y), _as_arrays(params), key, progress
     sealed = cached(*given)
     if not _is_whole(sealed):
         warn_caller("A scorer in memory has changed since it was written; it is fitted anew.")
@@ -170,10 +178,10 @@ def _remembered(
 
 
 def _fit_and_seal(
-    scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None
+    scorer: Any, X: Any, y: Any, params: dict[str, Any], key: str | None, progress: Task
 ) -> tuple[Any, str | None]:
     """Fit a scorer and return its pickle with a digest; without one itself, if it has no pickle."""
-    fitted = _fit(scorer, X, y, params)
+    fitted = _fit(scorer, X, y, params, progress)
     try:
         content = pickle.dumps(fitted)
     except Exception:  # joblib warns that it cannot be kept
@@ -189,9 +197,10 @@ def _is_whole(sealed: Any) -> bool:
     return seal is None or (isinstance(content, bytes) and content_digest(content) == seal)
 
 
-def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], progress: Task) -> Any:
     """Fit a scorer."""
-    return scorer.fit(X, y, **params)
+    with progress.fit_of(scorer, "score"):
+        return scorer.fit(X, y, **params)
 
 
 def _as_arrays(values: Any) -> Any:

@@ -17,6 +17,8 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from .._progress import CallbackSupportMixin, root_task, with_callbacks
+from .._reprs import ShowsFindings
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -31,7 +33,7 @@ from ._selection import column, rows_to_drop, take
 __all__ = ["DifficultyFilter"]
 
 
-class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
+class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Leave out the rows that a scorer finds hard: a sampler for imbalanced-learn's Pipeline.
 
     Such a pipeline resamples rows while it is fitted, and passes rows through when it predicts, so
@@ -123,6 +125,7 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         self.threshold = threshold
         self.quadrants = quadrants
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, **params: Any) -> DifficultyFilter:
         """Score the rows and decide which to keep.
 
@@ -148,7 +151,8 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         check_scorer(self.scorer, needed, quadrants)
         if _routing_enabled():
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
-        self.scorer_ = fitted_scorer(self.scorer, X, y, params)
+        with root_task(self, 1) as progress:
+            self.scorer_ = fitted_scorer(self.scorer, X, y, params, progress=progress)
         warn_of_single_training(self.scorer_, needed)
         self.difficulty_ = self.scorer_.difficulty_
         has_classes = getattr(self.scorer_, "classes_", None) is not None
@@ -198,6 +202,12 @@ class DifficultyFilter(MetaEstimatorMixin, BaseEstimator):
         with suppress(ValueError):  # known to scikit-learn once imbalanced-learn is imported
             mapping.add(caller="fit_resample", callee="fit")
         return MetadataRouter(owner=self).add(scorer=self.scorer, method_mapping=mapping)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "sample_indices_")
+
+    def _found(self) -> str:
+        return f"{len(self.dropped_indices_)} of {len(self.difficulty_)} rows left out"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -288,6 +288,10 @@ class FilteredClassifier(BaseFiltered):
             suspect = np.zeros_like(suspect)
         return super()._act(X, y, params, suspect)
 
+    def _found(self) -> str:
+        n_relabelled, n = len(self.relabelled_indices_), len(self.difficulty_)
+        return f"{n_relabelled} of {n} rows relabelled" if n_relabelled else super()._found()
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags = tags.classifier_tags or ClassifierTags()

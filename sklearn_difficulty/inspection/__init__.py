@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures of what scorers say. matplotlib is imported only when something is drawn."""
+"""Pictures of what scorers say, and reviews. matplotlib is imported only to draw something."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .displays.quadrants import DifficultyQuadrantDisplay
     from .displays.scorer_comparison import ScorerComparisonDisplay
     from .displays.trajectory import TrajectoryDisplay
+    from .review import Review, read_review
+    from .review_page.page import ReviewPage
 else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -36,6 +38,8 @@ else:  # type checkers see the imports above
             ".displays.quadrants": ["DifficultyQuadrantDisplay"],
             ".displays.scorer_comparison": ["ScorerComparisonDisplay"],
             ".displays.trajectory": ["TrajectoryDisplay"],
+            ".review": ["Review", "read_review"],
+            ".review_page.page": ["ReviewPage"],
         },
     )
 
@@ -51,6 +55,9 @@ __all__ = [
     "LabelErrorMatrixDisplay",
     "NoiseCutsDisplay",
     "ProbePathDisplay",
+    "Review",
+    "ReviewPage",
     "ScorerComparisonDisplay",
     "TrajectoryDisplay",
+    "read_review",
 ]

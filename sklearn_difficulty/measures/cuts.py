@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_floats
+from ._table import Table
 
 __all__ = ["noise_cuts"]
 
@@ -25,7 +24,7 @@ def noise_cuts(
     bounds: ArrayLike | None = None,
     *,
     cuts: ArrayLike = CUTS,
-) -> NDArray[Any]:
+) -> Table:
     r"""Return what dropping the rows above a cut finds, by the error probabilities themselves.
 
     Parameters
@@ -41,10 +40,11 @@ def noise_cuts(
     Returns
     -------
     table : structured ndarray of shape (n_cuts,)
-        With the fields ``cut``, ``n_dropped``, ``precision`` (the expected share of wrong labels
-        among the dropped), ``recall`` (the expected share of the wrong labels that is dropped), and
-        for both their interval, ``precision_low``, ``precision_high``, ``recall_low`` and
-        ``recall_high``. NaN for shares of nothing. ``pandas.DataFrame(table)`` shows it.
+        It prints as a table, with the fields ``cut``, ``n_dropped``, ``precision`` (the expected
+        share of wrong labels among the dropped), ``recall`` (the expected share of the wrong labels
+        that is dropped), and the ends of their intervals, ``precision_low``, ``precision_high``,
+        ``recall_low`` and ``recall_high``. NaN for shares of nothing. ``pandas.DataFrame(table)``
+        takes it.
 
     Raises
     ------
@@ -70,6 +70,9 @@ def noise_cuts(
     >>> table = noise_cuts([0.9, 0.7, 0.3, 0.1], cuts=[0.5])
     >>> table["n_dropped"], table["precision"], table["recall"]
     (array([2]), array([0.8]), array([0.8]))
+    >>> table[["cut", "n_dropped", "precision", "recall"]]
+      cut  n_dropped  precision  recall
+    0.500          2      0.800   0.800
     """
     error = check_error(error_probability)
     worlds = error[None]
@@ -98,7 +101,7 @@ def noise_cuts(
             low, high = np.fmin.reduce(shares - half), np.fmax.reduce(shares + half)
             values += [shares[0], np.maximum(0, low), np.minimum(1, high)]
         table[i] = tuple(values)
-    return table
+    return Table.of(table)
 
 
 def check_error(error_probability: ArrayLike) -> NDArray[np.float64]:

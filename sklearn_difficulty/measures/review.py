@@ -4,27 +4,24 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from sklearn.utils import check_random_state
 
 from .._arrays import as_array, as_floats
 from .._parameters import check_parameters
-from .cuts import CUT_FIELDS, CUTS, Z, check_cuts, check_error
+from ._review_estimates import NoiseReview, estimate
+from ._verdicts import as_verdicts
+from .cuts import CUTS, check_cuts, check_error
 
 __all__ = ["NoiseReview", "ReviewPlan", "calibrate_with_review", "review_plan"]
 
 _DOUBT = 0.05  # so that no row is too sure to be reviewed
 _PRECISION_COUNTS = 4.0  # in variance, against the rate
-
-# Prior deviations of intercept and log slope: the wider, the more a few verdicts may change.
-_PRIOR = np.array([2.0, 0.5])
+_SHOWN = 5  # rows, in a repr
 _LARGEST_WEIGHT = 1e18  # more rows than anybody has; its square is finite
-_SUREST = 1e-3  # error probabilities are kept so far from 0 and 1, where logits are infinite
 
 
 class ReviewPlan(NamedTuple):
@@ -33,14 +30,11 @@ class ReviewPlan(NamedTuple):
     rows: NDArray[np.int64]
     weight: NDArray[np.float64]
 
-
-class NoiseReview(NamedTuple):
-    """What `calibrate_with_review` returns."""
-
-    noise_rate: float
-    noise_rate_interval: tuple[float, float]
-    error_probability: NDArray[np.float64]
-    cuts: NDArray[Any]
+    def __repr__(self) -> str:
+        first = ", ".join(str(row) for row in self.rows[:_SHOWN].tolist())
+        more = ", ..." if len(self.rows) > _SHOWN else ""
+        n = round(float(self.weight.sum()))
+        return f"ReviewPlan({len(self.rows)} rows that stand for about {n}: {first}{more})"
 
 
 def review_plan(
@@ -66,8 +60,9 @@ def review_plan(
     Returns
     -------
     plan : ReviewPlan
-        A named tuple of arrays of shape (n,): ``rows``, in ascending order, and ``weight``, the
-        number of rows that each stands for.
+        A named tuple of arrays of shape (n,): ``rows``, in random order, and ``weight``, the
+        number of rows that each stands for. The first m rows are a random part of the plan: they
+        stand for all rows with their weights times n / m.
 
     Raises
     ------
@@ -89,7 +84,7 @@ def review_plan(
 
     of at most 1: the variance of the rate, plus four times that of the precision, is smallest
     [1]_. The draw is systematic in the order of :math:`e_i`, so every part of the range gets its
-    share. Weights are :math:`1 / \pi_i`.
+    share. Weights are :math:`1 / \pi_i`. The order of the plan is drawn after its rows.
 
     References
     ----------
@@ -104,8 +99,8 @@ def review_plan(
     >>> from sklearn_difficulty.measures import review_plan
     >>> error_probability = np.r_[0.9, 0.8, 0.6, np.full(997, 0.01)]
     >>> plan = review_plan(error_probability, n=20, random_state=0)
-    >>> plan.rows[:3], plan.weight[:3]
-    (array([0, 1, 2]), array([1., 1., 1.]))
+    >>> plan.rows[plan.weight == 1]
+    array([1, 0, 2])
     >>> round(float(plan.weight.sum()))
     1000
     """
@@ -136,6 +131,7 @@ def review_plan(
     cumulated = chance[order].cumsum()
     marks = (random.random_sample() + np.arange(n_wanted)) * (cumulated[-1] / n_wanted)
     rows = np.unique(order[np.searchsorted(cumulated, marks, side="right")])
+    rows = rows[random.permutation(len(rows))]
     return ReviewPlan(rows, 1 / chance[rows])
 
 
@@ -154,11 +150,13 @@ def calibrate_with_review(
     error_probability : array-like of shape (n_rows,)
         What `review_plan` was given.
     rows : array-like of shape (n_reviewed,)
-        The reviewed rows: all of the plan.
+        The reviewed rows: all of the plan, or the first of them.
     weight : array-like of shape (n_reviewed,)
-        Their weights in the plan.
-    verdicts : array-like of shape (n_reviewed,), bool
-        Whether the label turned out to be wrong.
+        Their weights in the plan; if only the first m of n rows were reviewed, times n / m.
+    verdicts : array-like of shape (n_reviewed,), bool, number or str
+        Whether the label turned out to be wrong: True, 1, "yes" or "wrong" say so, and False, 0,
+        "no" or "right" that it is right, in upper or lower case. None, NaN, "" and "unsure": the
+        person could not tell, and the intervals hold whatever these labels are.
     cuts : array-like of shape (n_cuts,)
         Rows with an `error_probability` above the cut are dropped.
 
@@ -169,14 +167,14 @@ def calibrate_with_review(
 
         - ``noise_rate``, the share of wrong labels, and ``noise_rate_interval``, of 95 %;
         - ``error_probability`` (n_rows,): calibrated by the verdicts, and the verdict itself, 0 or
-          1, for reviewed rows;
+          1, for reviewed rows of which the person could tell;
         - ``cuts``: the table of `noise_cuts` with intervals of 95 %.
 
     Raises
     ------
     ValueError
         If the shapes do not fit, a row is not one of `error_probability` or there twice, a weight
-        is below 1, or the verdicts are not booleans.
+        is below 1, or something else is among the verdicts.
 
     See Also
     --------
@@ -201,7 +199,9 @@ def calibrate_with_review(
     :math:`\hat{t}_D / \hat{t}`, 1 at most. The variance of a total is taken to be
     :math:`\sum_i w_i (w_i - 1) s_i^2`, with :math:`s_i^2` the larger of the squared residual
     :math:`(v_i - g_i)^2` and :math:`g_i (1 - g_i)`, so that agreement by chance does not pass for
-    certainty.
+    certainty. :math:`v_i = g_i` where the person could not tell; the interval then reaches from the
+    lower end if all these labels were right to the upper end if all were wrong (for the recall of a
+    cut: right above it and wrong below it, and the reverse).
 
     References
     ----------
@@ -231,66 +231,14 @@ def calibrate_with_review(
     error = check_error(error_probability)
     reviewed, weights, wrong = _check_review(rows, weight, verdicts, len(error))
     cut_values = check_cuts(cuts)
-    calibrated = _calibration(error, reviewed, wrong)
-    g = calibrated[reviewed]
-    residual = weights * (wrong - g)
-    variance = weights * (weights - 1) * np.maximum((wrong - g) ** 2, g * (1 - g))
-
-    def n_errors(mask: NDArray[np.bool_]) -> float:
-        """Return the estimated number of errors among some rows."""
-        estimate = calibrated[mask].sum() + residual[mask[reviewed]].sum()
-        # What was seen bounds it, and what can be there.
-        least = wrong[mask[reviewed]].sum()
-        most = mask.sum() - (1 - wrong)[mask[reviewed]].sum()
-        return float(np.clip(estimate, least, most))
-
-    n_wrong = n_errors(np.ones(len(error), dtype=bool))
-    table = np.empty(len(cut_values), dtype=CUT_FIELDS)
-    for i, cut in enumerate(cut_values):
-        dropped = error > cut
-        n_dropped, inside = int(dropped.sum()), dropped[reviewed]
-        n_found = n_errors(dropped)
-        precision = n_found / n_dropped if n_dropped else np.nan
-        recall = min(1.0, n_found / n_wrong) if n_wrong else np.nan
-        precisions = _interval(precision, variance[inside].sum(), n_dropped)
-        if n_dropped and not inside.any():  # the calibration is all there is
-            precisions = precision, 0.0, 1.0
-        recalls = _interval(recall, (variance * (inside - recall) ** 2).sum(), n_wrong)
-        table[i] = (cut, n_dropped, *precisions, *recalls)
-    rate, low, high = _interval(n_wrong / len(error), variance.sum(), len(error))
-    calibrated[reviewed] = wrong
-    return NoiseReview(rate, (low, high), calibrated, table)
-
-
-def _calibration(
-    error: NDArray[np.float64], reviewed: NDArray[np.int64], wrong: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return error probabilities on the scale of the verdicts."""
-    score = logit(np.clip(error, _SUREST, 1 - _SUREST))
-    x = score[reviewed]
-
-    def loss(parameters: NDArray[np.float64]) -> float:
-        z = parameters[0] + np.exp(parameters[1]) * x
-        fit = np.logaddexp(0, z) - wrong * z
-        return float(fit.sum() + 0.5 * ((parameters / _PRIOR) ** 2).sum())
-
-    intercept, log_slope = minimize(loss, np.zeros(2)).x
-    return np.asarray(expit(intercept + np.exp(log_slope) * score))
-
-
-def _interval(share: float, variance: float, n: float) -> tuple[float, float, float]:
-    """Return a share and its interval, from the variance of the total that it is made of."""
-    if not n:
-        return np.nan, np.nan, np.nan
-    half = Z * np.sqrt(variance) / n
-    return share, float(max(0.0, share - half)), float(min(1.0, share + half))
+    return estimate(error, reviewed, weights, wrong, cut_values)
 
 
 def _check_review(
     rows: ArrayLike, weight: ArrayLike, verdicts: ArrayLike, n_rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return rows, weights and verdicts as arrays, after checking them."""
-    reviewed, wrong = as_array(rows, "rows"), as_array(verdicts, "verdicts")
+    reviewed, wrong = as_array(rows, "rows"), as_verdicts(verdicts)
     weights = as_floats(weight, "weight")
     if reviewed.ndim != 1 or len(reviewed) == 0 or reviewed.dtype.kind not in "iu":
         raise ValueError(
@@ -306,6 +254,4 @@ def _check_review(
     # Rounding may leave the weight of a certain row just below 1.
     if not np.all((weights >= 1 - 1e-6) & (weights <= _LARGEST_WEIGHT)):
         raise ValueError("weight must be at least 1: it counts the rows that each stands for.")
-    if wrong.dtype != np.bool_:
-        raise ValueError(f"verdicts must hold booleans (is the label wrong?), got {wrong.dtype}.")
-    return reviewed.astype(np.int64), np.maximum(weights, 1.0), wrong.astype(np.float64)
+    return reviewed.astype(np.int64), np.maximum(weights, 1.0), wrong

@@ -23,6 +23,7 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
         _refuse_columns(values, name)
     elif not issparse(values) and not isinstance(values, np.matrix):  # check_array refuses these
         values = as_array(values, name)
+        _refuse_texts(values, name)
     if getattr(getattr(values, "dtype", None), "names", None):
         raise ValueError(
             f"{name} is a structured array; pass "
@@ -62,6 +63,18 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
             "or drop these rows."
         )
     return array
+
+
+def _refuse_texts(array: NDArray[Any], name: str) -> None:
+    """Raise if rows are texts."""
+    if array.ndim == 1 and kind_of_values(array) == "strings":
+        raise ValueError(
+            f"{name} holds texts, and networks read numbers. Pass the sentence embeddings of a "
+            "language model, or TfidfVectorizer().fit_transform(texts).toarray() of "
+            "sklearn.feature_extraction.text. Wrong labels are also found without a network: "
+            "LabelErrorScorer('precomputed') takes the class probabilities of any text classifier, "
+            "from cross_val_predict(..., method='predict_proba')."
+        )
 
 
 def is_frame(values: Any) -> bool:

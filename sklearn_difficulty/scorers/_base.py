@@ -14,16 +14,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._randomness import alone
+from .._reprs import ShowsFindings
 from .._warnings import warn_caller
-from ..rows.rows import Rows, as_view
+from ..rows.rows import DatasetRows, Rows, as_view
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES, keep_trace
+from ..training.skorch_net import NET_TYPES, keep_trace, refuse_other_estimators
 from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_tuning
 from ._unseen_rows import ScoresUnseenRows
 
 
-class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator):
+class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows, BaseEstimator):
     """Base of the scorers: larger = harder, one training, the rows' order kept.
 
     A scorer has a source of trained networks (`_trained_source`) and turns what comes from there
@@ -97,6 +98,7 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
         self : object
             With `difficulty_`, one score per row of X.
         """
+        refuse_other_estimators(self)
         self._validate_params()
         self._forget()
         with root_task(self, 2) as progress:
@@ -106,6 +108,8 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
             targets = self._train(rows, y, view, groups, progress)
             with alone():
                 self._read_training_rows(view, targets, progress)
+        if self.verbose:
+            print(f"{type(self).__name__}: {self._found()}")
         return self
 
     def set_params(self, **params: Any) -> BaseDifficultyScorer:
@@ -140,6 +144,11 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         """Keep what the source has trained or taken, and return the rows' targets."""
+        if y is None and not isinstance(X, DatasetRows):
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Only a "
+                "Dataset that yields (x, y) can do without."
+            )
         self._check_size(len(X))
         trained = self._trained_source().obtain(X, y, view, groups, progress)
         for name, value in trained.attributes.items():
@@ -160,6 +169,11 @@ class BaseDifficultyScorer(CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "difficulty_")
+
+    def _found(self) -> str:
+        hardest = np.argsort(-self.difficulty_, kind="stable")[:3].tolist()
+        undefined = f", {self.n_undefined_} undefined" if self.n_undefined_ else ""
+        return f"{len(self.difficulty_)} rows{undefined}, the hardest are {hardest}"
 
     def __sklearn_clone__(self) -> BaseDifficultyScorer:
         copy = super().__sklearn_clone__()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import Task
+from .._warnings import warn_caller
 from ..rows.rows import Rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
@@ -153,8 +155,8 @@ class EnsembleTraining:
             targets = self._targets_of_its_rows(ensemble, X, y)
         else:
             ensemble = self.untrained()
-            with progress.subtask("train", ensemble.n_members) as training:
-                targets = ensemble._train(X, y, view, groups, training)
+            _warn_of_too_few(ensemble)
+            targets = ensemble._train(X, y, view, groups, progress)
         kept = {
             "ensemble_": ensemble,
             "estimator_": ensemble.estimator_,
@@ -230,3 +232,16 @@ def readings_of_members(
             with scoring.subtask(f"member {k}"):
                 readings.append(readout(ensemble.record(k), X, targets, trained_on)[name])
     return readings
+
+
+def _warn_of_too_few(ensemble: ResampledEnsemble) -> None:
+    """Say before training that some rows will be held out by no member."""
+    held_out = 1 - ensemble.train_size
+    share = ensemble.n_members * held_out
+    if share < 1 - 1e-9:
+        warn_caller(
+            f"{1 - share:.0%} of the rows will have no defined difficulty: each of the "
+            f"{ensemble.n_members} networks holds out {held_out:.0%} of the rows, and n_members x "
+            f"{held_out:.2g} is below 1. Set n_members={math.ceil(1 / held_out - 1e-9)}, or hold "
+            "out more."
+        )

@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import as_array
-from ..measures.cuts import noise_cuts
+from .._arrays import LISTED_ROWS, as_array
+from .._warnings import warn_caller
+from ..measures._plan_parts import PlanParts, parts_of_plans
+from ..measures._review_estimates import NoiseReview, estimate
+from ..measures._verdicts import as_verdicts
+from ..measures.cuts import CUTS, check_cuts, noise_cuts
 from ..measures.label_noise import LabelNoise
-from ..measures.review import NoiseReview, ReviewPlan, calibrate_with_review, review_plan
+from ..measures.review import ReviewPlan, review_plan
+from ._report import report_fingerprint
 
 
 class EstimatesNoise:
@@ -20,7 +25,7 @@ class EstimatesNoise:
 
     classes_: NDArray[Any]
     error_probability_: NDArray[Any]
-    _plan: ReviewPlan
+    _plans: list[ReviewPlan]
 
     def review_plan(
         self, n: int = 100, *, cut: float = 0.5, random_state: Any = None
@@ -39,26 +44,35 @@ class EstimatesNoise:
         Returns
         -------
         plan : ReviewPlan
-            Named tuple of ``rows``, their positions in X, and ``weight``, how many rows each stands
-            for. `calibrate` takes the verdicts on them; the scorer remembers the weights.
+            Named tuple of ``rows``, their positions in X, in random order, and ``weight``, how many
+            rows each stands for. `calibrate` takes the verdicts on them, or on the first of them;
+            the scorer remembers all plans of a fit.
         """
         check_is_fitted(self)
         known = np.flatnonzero(~np.isnan(self.error_probability_))
         plan = review_plan(self.error_probability_[known], n, cut=cut, random_state=random_state)
-        self._plan = ReviewPlan(known[plan.rows], plan.weight)
-        return self._plan
+        plan = ReviewPlan(known[plan.rows], plan.weight)
+        self._plans = [*getattr(self, "_plans", ()), plan]
+        return plan
 
-    def calibrate(self, reviewed_rows: ArrayLike, verdicts: ArrayLike) -> NoiseReview:
+    def calibrate(self, reviewed_rows: Any, verdicts: ArrayLike | None = None) -> NoiseReview:
         """Return how many labels are wrong, and what cuts drop, from reviewed rows.
 
-        No assumption about the noise is needed. The fitted attributes stay as they are.
+        No assumption about the noise is needed. The fitted attributes stay as they are. A plan may
+        be reviewed in part, from its first row on; of several plans, all verdicts count.
 
         Parameters
         ----------
-        reviewed_rows : array-like of shape (n_reviewed,)
-            The rows of the latest `review_plan`, all of them, in any order.
-        verdicts : array-like of shape (n_reviewed,), bool
-            Whether the label turned out to be wrong.
+        reviewed_rows : Review, or array-like of shape (n_reviewed,)
+            What `read_review` returns, or rows of any `review_plan` of this fit, in any order. The
+            rate needs the first rows of a plan: verdicts after many rows without one do not count
+            for it, a few rows that were passed over count as those that nobody could tell. Both
+            are warned of.
+        verdicts : array-like of shape (n_reviewed,), bool, number or str, default=None
+            Whether the label turned out to be wrong: True, 1, "yes" or "wrong" say so, and False,
+            0, "no" or "right" that it is right, in upper or lower case. None, NaN, "" and "unsure":
+            the person could not tell, and the intervals hold whatever these labels are. To be left
+            out with a Review, which has them.
 
         Returns
         -------
@@ -69,29 +83,55 @@ class EstimatesNoise:
         See Also
         --------
         sklearn_difficulty.measures.calibrate_with_review : The formulas.
+        sklearn_difficulty.inspection.read_review : Decisions that were saved from a review page.
         """
         check_is_fitted(self)
-        if not hasattr(self, "_plan"):
-            raise ValueError("Call review_plan first: it says which rows to review.")
-        rows = as_array(reviewed_rows, "reviewed_rows")
-        are_rows = rows.ndim == 1 and rows.dtype.kind in "iu"
-        if not are_rows or not np.array_equal(np.sort(rows), np.sort(self._plan.rows)):
-            raise ValueError(
-                f"reviewed_rows must be the {len(self._plan.rows)} rows of the latest "
-                "review_plan, each once: their weights hold for all of them together."
-            )
+        plans = list(getattr(self, "_plans", ()))
+        if verdicts is None:
+            rows, wrong = self._decided(reviewed_rows)
+            of_review = {tuple(sorted(plan.rows.tolist())) for plan in reviewed_rows.plans}
+            plans = [p for p in plans if tuple(sorted(p.rows.tolist())) not in of_review]
+            plans += reviewed_rows.plans  # in the order in which the person saw the rows
+        else:
+            rows, wrong = _checked(reviewed_rows, verdicts)
+            _check_planned(rows, plans)
+        parts = parts_of_plans(plans, rows, wrong)
+        _check_parts(parts)
         known = ~np.isnan(self.error_probability_)
+        if not known[parts.rows].all():
+            raise ValueError("The plan has rows without an error_probability_.")
         position = np.cumsum(known) - 1
-        weight = dict(zip(self._plan.rows.tolist(), self._plan.weight.tolist(), strict=True))
-        review = calibrate_with_review(
+        review = estimate(
             self.error_probability_[known],
-            position[rows],
-            [weight[row] for row in rows.tolist()],
-            verdicts,
+            position[parts.rows],
+            parts.weight,
+            parts.wrong,
+            check_cuts(CUTS),
         )
         error_probability = np.full(len(known), np.nan)
         error_probability[known] = review.error_probability
+        is_sure = ~np.isnan(wrong)
+        error_probability[rows[is_sure]] = wrong[is_sure]
         return review._replace(error_probability=error_probability)
+
+    def _decided(self, review: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the rows and the verdicts of a Review of this report."""
+        if not hasattr(review, "verdicts"):
+            raise TypeError("verdicts are missing: pass rows and verdicts, or a Review.")
+        if review.fingerprint != report_fingerprint(self):
+            raise ValueError(
+                "This is a review of another report: other rows, labels, or a scorer that was "
+                "fitted again and says something else. Pass it to the scorer that it is of."
+            )
+        return review.rows, review.verdicts
+
+    def _found(self) -> str:
+        n, low, high = len(self.error_probability_), *self.noise_rate_interval_
+        n_wrong = int((self.error_probability_ > 0.5).sum())
+        return (
+            f"{n} rows, {self.noise_rate_:.1%} of the labels are wrong ({low:.1%} to {high:.1%}), "
+            f"{n_wrong} rows more likely than not"
+        )
 
     def _keep_noise(self, noise: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
         """Set the attributes that tell of the noise, which was estimated from the known rows."""
@@ -107,3 +147,52 @@ class EstimatesNoise:
         suggested = targets.copy()
         suggested[known] = noise.suggested
         self.suggested_label_ = self.classes_[suggested]
+
+
+def _checked(
+    reviewed_rows: ArrayLike, verdicts: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return rows and verdicts as arrays, after checking them."""
+    rows, wrong = as_array(reviewed_rows, "reviewed_rows"), as_verdicts(verdicts)
+    is_whole = rows.dtype.kind == "f" and bool(np.all(rows == np.round(rows)))  # as of pandas
+    if rows.ndim != 1 or len(rows) == 0 or not (rows.dtype.kind in "iu" or is_whole):
+        raise ValueError(
+            f"reviewed_rows must be integers of shape (n_reviewed,), got {rows.dtype} {rows.shape}."
+        )
+    if wrong.shape != rows.shape:
+        raise ValueError(f"verdicts must have the shape {rows.shape}, got {wrong.shape}.")
+    values, counts = np.unique(rows, return_counts=True)
+    if counts.max() > 1:
+        raise ValueError(
+            "reviewed_rows must name every row once; more than once are "
+            f"{values[counts > 1][:LISTED_ROWS].tolist()}."
+        )
+    return rows.astype(np.int64), wrong
+
+
+def _check_planned(rows: NDArray[np.int64], plans: list[ReviewPlan]) -> None:
+    """Raise if rows are in no plan."""
+    if not plans:
+        raise ValueError("Call review_plan first: it says which rows to review.")
+    others = np.setdiff1d(rows, np.concatenate([plan.rows for plan in plans]))
+    if len(others):
+        raise ValueError(
+            f"{len(others)} of the reviewed rows are in no review_plan of this fit, first "
+            f"{others[:LISTED_ROWS].tolist()}. Only rows that were drawn for it tell how many "
+            "labels are wrong; leave the others out."
+        )
+
+
+def _check_parts(parts: PlanParts) -> None:
+    """Raise if no plan was reviewed, and warn of rows that were not taken in order."""
+    if not len(parts.rows):
+        raise ValueError(
+            "No plan was reviewed from its first row on. Verdicts on all rows of a review_plan, or "
+            "on the first of them, tell how many labels are wrong."
+        )
+    if parts.n_passed_over or parts.n_too_late:
+        warn_caller(
+            f"Of the first {len(parts.rows)} rows of the plan, {parts.n_passed_over} have no "
+            f"verdict and count as those that nobody could tell; {parts.n_too_late} later verdicts "
+            "do not count for the rate. Review plans in the order of their rows."
+        )

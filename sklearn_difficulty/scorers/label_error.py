@@ -311,7 +311,7 @@ class LabelErrorScorer(EstimatesNoise, BaseDifficultyScorer):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("_source", "_plan", "_model"):
+        for name in ("_source", "_plans", "_model"):
             self.__dict__.pop(name, None)
 
     def _method(self) -> str:

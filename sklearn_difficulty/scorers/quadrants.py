@@ -421,6 +421,11 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         self._bank = X, targets
         return self.corner_distance_[:, 0]
 
+    def _found(self) -> str:
+        n_in = [int((self.difficulty_quadrant_ == k).sum()) for k in range(len(QUADRANT_NAMES))]
+        named = (f"{n} {name}" for n, name in zip(n_in, QUADRANT_NAMES, strict=True))
+        return f"{len(self.difficulty_)} rows: {', '.join(named)}"
+
     def _depths(self, X: Rows, targets: NDArray[Any] | None) -> NDArray[np.float64]:
         """Return the held-out depth of unseen rows, and the estimated trained-on one, (n, 2)."""
         readout, (bank_rows, codes) = self.readout(), self._known_bank()

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import InvalidParameterError
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, helper
 from skorch.helper import predefined_split
 from torch import nn
@@ -52,6 +53,21 @@ _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 
 # ------------------------------------------------------------------ what a net and a module are
+
+
+def refuse_other_estimators(owner: Any) -> None:
+    """Raise if the `estimator` of something learns, and is not what it reads."""
+    estimator = owner.estimator
+    read = tuple(c for c in owner._parameter_constraints["estimator"] if isinstance(c, type))
+    if isinstance(estimator, read) or not all(hasattr(estimator, m) for m in ("fit", "predict")):
+        return
+    name = (estimator if isinstance(estimator, type) else type(estimator)).__name__
+    raise InvalidParameterError(
+        f"The 'estimator' parameter of {type(owner).__name__} must be a torch network: a skorch "
+        f"net, or None for a default one. {name} is none. Wrong labels are found with any "
+        "classifier by LabelErrorScorer(estimator='precomputed').fit(probabilities, y), where "
+        "probabilities = cross_val_predict(classifier, X, y, method='predict_proba')."
+    )
 
 
 def frozen_net(estimator: Any) -> NeuralNet | None:

@@ -33,6 +33,7 @@ from sklearn_difficulty.datasets import make_label_noise
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.probes import find_probes
 from sklearn_difficulty.inference.probing import VotesReadout
+from sklearn_difficulty.inspection.review import Review, report_fingerprint
 from sklearn_difficulty.measures import (
     calibrate_with_review,
     estimate_label_noise,
@@ -40,6 +41,7 @@ from sklearn_difficulty.measures import (
     review_plan,
 )
 from sklearn_difficulty.measures.label_noise import fit_noise_model
+from sklearn_difficulty.measures.review import ReviewPlan
 from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, default_network
 
@@ -836,29 +838,109 @@ def test_reviews_know_the_rate_without_an_assumption(rate):
     assert abs(np.mean(precisions) - is_wrong[dropped].mean()) < 0.05
 
 
-def test_rows_that_are_not_those_of_the_plan(synthetic):
+def test_rows_that_are_in_no_plan(synthetic):
     scorer, is_wrong = synthetic
     with pytest.raises(ValueError, match="Call review_plan first"):
         scorer.calibrate([0, 1], [True, False])
-    first = scorer.review_plan(30, random_state=0).rows
     plan = scorer.review_plan(40, random_state=1)
-    others = np.setdiff1d(np.arange(1500), plan.rows)
-    for rows in (
-        first,
-        plan.rows[:-1],
-        np.append(plan.rows, others[0]),
-        np.append(plan.rows[:-1], others[0]),
-        np.append(plan.rows[:-1], plan.rows[0]),
-        plan.rows[:, None],
+    other = np.setdiff1d(np.arange(1500), plan.rows)[0]
+    for rows, message in (
+        (np.append(plan.rows, other), rf"1 of .* in no review_plan of this fit, first \[{other}\]"),
+        (np.append(plan.rows, -1), "in no review_plan"),
+        (np.append(plan.rows, plan.rows[0]), rf"every row once; .* \[{plan.rows[0]}\]"),
+        (plan.rows[:, None], r"integers of shape \(n_reviewed,\), got int64 \(40, 1\)"),
+        (plan.rows + 0.5, r"integers of shape \(n_reviewed,\), got float64"),
+        (plan.rows[39:], "No plan was reviewed from its first row on"),
+        ([], "integers of shape"),
     ):
-        with pytest.raises(ValueError, match=r"must be the 40 rows of the latest review_plan"):
-            scorer.calibrate(rows, is_wrong[np.ravel(rows)])
-    for verdicts, message in ((is_wrong[:3], "verdicts"), (np.zeros(40), "booleans")):
+        with pytest.raises(ValueError, match=message):
+            scorer.calibrate(rows, is_wrong[np.ravel(rows).astype(int)])
+    for verdicts, message in ((is_wrong[:3], "verdicts"), (np.full(40, 7), "Others are at")):
         with pytest.raises(ValueError, match=message):
             scorer.calibrate(plan.rows, verdicts)
+    with pytest.raises(TypeError, match="verdicts are missing"):
+        scorer.calibrate(plan.rows)
     with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         scorer.review_plan(0)
-    scorer.calibrate(plan.rows, is_wrong[plan.rows])
+    scorer.calibrate(plan.rows.astype(float), is_wrong[plan.rows])
+
+
+def test_a_plan_in_part(synthetic):
+    scorer, is_wrong = synthetic
+    plan = scorer.review_plan(40, random_state=1)
+    half = plan.rows[:20]
+    found = scorer.calibrate(half, is_wrong[half])
+    by_hand = calibrate_with_review(
+        scorer.error_probability_, half, plan.weight[:20] * 2, is_wrong[half]
+    )
+    assert_same_review(found, by_hand)
+    # One row is passed over, and one beyond has a verdict that only its own row can use.
+    passed_over, late = plan.rows[4], plan.rows[38]
+    rows = np.append(np.delete(half, 4), late)
+    with pytest.warns(
+        UserWarning, match="20 rows of the plan, 1 have no verdict .* 1 later verdict"
+    ):
+        gap = scorer.calibrate(rows, is_wrong[rows])
+    verdicts = np.where(half == passed_over, np.nan, is_wrong[half])
+    unsure = scorer.calibrate(half, verdicts)
+    assert gap.noise_rate_interval == unsure.noise_rate_interval
+    assert gap.error_probability[late] == is_wrong[late]
+    low, high = found.noise_rate_interval
+    assert gap.noise_rate_interval[0] <= low
+    assert gap.noise_rate_interval[1] >= high
+
+
+def test_a_later_plan_does_not_void_verdicts(synthetic):
+    scorer, is_wrong = synthetic
+    first = scorer.review_plan(30, random_state=0).rows
+    before = scorer.calibrate(first, is_wrong[first])
+    second = scorer.review_plan(300, random_state=1).rows
+    assert_same_review(scorer.calibrate(first, is_wrong[first]), before)
+    both = np.union1d(first, second)
+    after = scorer.calibrate(both, is_wrong[both])
+    widths = [np.diff(review.noise_rate_interval)[0] for review in (before, after)]
+    assert widths[1] < widths[0]
+    assert_array_equal(after.error_probability[both], is_wrong[both])
+
+
+def decisions_on(scorer, rows, is_wrong, plans=()):
+    return Review(
+        rows=np.sort(rows),
+        decisions=np.where(is_wrong[np.sort(rows)], "drop", "right"),
+        labels=np.full(len(rows), -1),
+        classes=scorer.classes_,
+        n_rows=len(scorer.difficulty_),
+        fingerprint=report_fingerprint(scorer),
+        plans=plans,
+    )
+
+
+def test_a_review_of_the_page_is_that_of_its_rows(synthetic, world):
+    scorer, is_wrong = synthetic
+    plan = scorer.review_plan(60, random_state=2)
+    expected = scorer.calibrate(plan.rows, is_wrong[plan.rows])
+    # The page shows another order, of which the person saw the first half, and one row more.
+    order = np.random.default_rng(0).permutation(60)
+    shown = ReviewPlan(plan.rows[order], plan.weight[order])
+    review = decisions_on(scorer, plan.rows, is_wrong, (shown,))
+    assert_same_review(scorer.calibrate(review), expected)
+    other = np.setdiff1d(np.arange(len(is_wrong)), plan.rows)[0]
+    half = decisions_on(scorer, np.append(shown.rows[:30], other), is_wrong, (shown,))
+    found = scorer.calibrate(half)
+    by_hand = calibrate_with_review(
+        scorer.error_probability_,
+        shown.rows[:30],
+        shown.weight[:30] * 2,
+        is_wrong[shown.rows[:30]],
+    )
+    assert found.noise_rate_interval == pytest.approx(by_hand.noise_rate_interval)
+    assert found.error_probability[other] == is_wrong[other]
+    probabilities, y, _ = world
+    again = LabelErrorScorer("precomputed").fit(probabilities[::-1], y)
+    with pytest.raises(ValueError, match="review of another report"):
+        again.calibrate(review)
+    with pytest.raises(ValueError, match="No plan was reviewed"):
+        scorer.calibrate(decisions_on(scorer, np.array([other]), is_wrong, (shown,)))
 
 
 def test_a_plan_belongs_to_a_fit(world, synthetic):
@@ -886,7 +968,7 @@ def test_rows_without_an_estimate_are_never_reviewed(flowers):
     for seed in range(3):
         assert known[scorer.review_plan(40, random_state=seed).rows].all()
     everything = scorer.review_plan(1000)
-    assert_array_equal(everything.rows, np.flatnonzero(known))
+    assert_array_equal(np.sort(everything.rows), np.flatnonzero(known))
     assert_allclose(everything.weight, 1)
     is_wrong = np.arange(N) % 10 == 0
     review = scorer.calibrate(everything.rows[::-1], is_wrong[everything.rows[::-1]])

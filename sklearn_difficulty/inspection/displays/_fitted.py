@@ -66,6 +66,11 @@ def labels_of_fit(scorer: Any, X: Any, y: Any, display: str) -> NDArray[Any]:
             f"labels of that fit, and these are not ({differs}). Pass those, or pass what is to be "
             "drawn to the display itself."
         )
+    return given_labels(scorer, X, y)
+
+
+def given_labels(scorer: Any, X: Any, y: Any) -> NDArray[Any]:
+    """Return the labels that were passed, or those that the rows bring along."""
     if y is None:
         y = as_rows(X).labels() if _source(scorer) is None else rows_for(scorer, X).labels()
     return np.asarray(to_numpy(y))

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from ..._randomness import draw_seed, one_thread
+from ..._reprs import ShowsFindings
 from ..._warnings import located, warn_caller
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows, as_view
@@ -29,6 +30,7 @@ from ..skorch_net import (
     collate_fn,
     is_regression,
     keep_trace,
+    refuse_other_estimators,
     refuse_values_out_of_range,
     warn_of_seen_rows,
 )
@@ -51,7 +53,7 @@ __all__ = ["ResampledEnsemble"]
 _STACK_TO_LOSE = 10  # members, if the process is killed
 
 
-class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
+class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, BaseEstimator):
     r"""Train many networks, each on a random part of the rows, and ask each about all rows.
 
     What every network says about rows that it was, and was not, trained on is the material of
@@ -266,11 +268,12 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
         self : object
             Fitted.
         """
+        refuse_other_estimators(self)
         self._validate_params()
         # A fit that fails half-way leaves nothing of the one before it.
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
-        with root_task(self, self.n_members) as progress:
+        with root_task(self, 1) as progress:
             joined_by = collate_fn(self.estimator)
             rows = as_rows(X, collate_fn=joined_by, estimator=self)
             if rows.has_columns:
@@ -372,6 +375,13 @@ class ResampledEnsemble(CallbackSupportMixin, FittedMembers, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "predictions_")
+
+    def _found(self) -> str:
+        n_members, n = self.masks_.shape
+        return (
+            f"{n_members} members on parts of {n} rows, right about {self.train_accuracy_:.1%} of "
+            "those that they were trained on"
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

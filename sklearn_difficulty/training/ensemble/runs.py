@@ -102,16 +102,17 @@ def train_members(
     todo = [stack for stack in plan.stacks if any(k not in members for k in stack)]
     if store is not None and todo:
         store.check_writable(max(map(_n_bytes, layouts)))
-    report = _Report(len(plan.seeds), sum(map(len, todo)), verbose)
-    if plan.backend == "stacked" and min(len(todo), effective_n_jobs(n_jobs)) < 2:
-        train = _one_after_the_other(pool, plan, todo, report)
-    else:
-        train = _side_by_side(pool, plan, todo, n_jobs, report)
-    for _ in range(sum(map(len, todo))):
-        with progress.subtask("member"):
-            k, members[k] = next(train)
-        if store is not None:
-            store.keep(keys[k], members[k])
+    n_todo, n_epochs = sum(map(len, todo)), pool.net.max_epochs
+    with progress.subtask("train", n_todo * n_epochs) as training:
+        report = _Report(len(plan.seeds), n_todo, n_epochs, verbose, training)
+        if plan.backend == "stacked" and min(len(todo), effective_n_jobs(n_jobs)) < 2:
+            train = _one_after_the_other(pool, plan, todo, report)
+        else:
+            train = _side_by_side(pool, plan, todo, n_jobs, report)
+        for k, arrays in train:
+            members[k] = arrays
+            if store is not None:
+                store.keep(keys[k], arrays)
     return [members[k] for k in range(len(plan.seeds))]
 
 
@@ -131,13 +132,19 @@ def _one_after_the_other(
             plan.masks[stack],
             [plan.seeds[k] for k in stack],
             numbers=stack,
-            tell=partial(report, n_finished, len(stack)),
+            tell=partial(_of_running_stack, report, n_finished, len(stack)),
         )
         for k in stack:
             with one_thread():
                 arrays = next(trained)
             yield k, arrays
         n_finished += len(stack)
+        report(n_finished, n_finished)
+
+
+def _of_running_stack(report: _Report, n_finished: int, n_running: int, share: float) -> None:
+    """Report members that are finished, and others that are trained to a share."""
+    report(n_finished, n_finished + share * n_running)
 
 
 def _side_by_side(
@@ -152,11 +159,13 @@ def _side_by_side(
         delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
         for stack in todo
     )
-    n_finished = 0
+    n_finished, n_todo = 0, sum(map(len, todo))
     for trained in _as_they_come(jobs, n_jobs):
-        n_finished += len(trained)
-        report(n_finished, 0, 1.0)
         yield from trained
+        n_finished += len(trained)
+        # Jobs are equally long: when one is finished, those that began with it are nearly so.
+        at_once = effective_n_jobs(n_jobs) * len(trained)
+        report(n_finished, min(n_todo, -(-n_finished // at_once) * at_once))
 
 
 def _refuse_unpicklable(net: NeuralNet) -> None:
@@ -205,24 +214,38 @@ def _train_one(
 
 
 class _Report:
-    """Prints how far an ensemble is, and about how long the rest takes."""
+    """Says how far an ensemble is: in lines, with about how long the rest takes, and to a task."""
 
-    def __init__(self, n_members: int, n_todo: int, verbose: int) -> None:
-        self._n_members, self._n_todo, self._verbose = n_members, n_todo, verbose
+    def __init__(
+        self, n_members: int, n_todo: int, n_epochs: int, verbose: int, progress: Task
+    ) -> None:
+        self._n_members, self._n_todo, self._n_epochs = n_members, n_todo, n_epochs
+        self._verbose, self._progress = verbose, progress
+        self._n_finished, self._n_told = 0, 0
         self._start = self._last = time.monotonic()
+        self._since = self._start, 0.0  # when how much was done that the estimate leaves out
         if verbose and n_todo < n_members:
             print(f"{n_members - n_todo} of {n_members} members found in the cache")
 
-    def __call__(self, n_finished: int, n_running: int, share: float) -> None:
-        """Take note that some members are finished, and that others are trained to a share."""
+    def __call__(self, n_finished: int, work: float) -> None:
+        """Take note that some members are finished, and how much is done, in members."""
         now = time.monotonic()
-        if not self._verbose or (share < 1 and now - self._last < _SECONDS_BETWEEN_LINES):
+        if work < 1 and self._since[1] == 0:  # what was done before the first epoch is done once
+            self._since = now, work
+        while self._n_told < round(work * self._n_epochs):
+            self._n_told += 1
+            with self._progress.subtask("epoch"):
+                pass
+        is_due = n_finished > self._n_finished or now - self._last >= _SECONDS_BETWEEN_LINES
+        self._n_finished = n_finished
+        if not self._verbose or not is_due:
             return
         self._last = now
-        work, elapsed = n_finished + share * n_running, now - self._start
-        left = elapsed * (self._n_todo - work) / work
-        n_finished += self._n_members - self._n_todo + (n_running if share == 1 else 0)
-        print(
-            f"{n_finished} of {self._n_members} members are trained after {elapsed:.0f} s, "
-            f"about {left:.0f} s left"
-        )
+        n_finished += self._n_members - self._n_todo
+        line = f"{n_finished} of {self._n_members} members are trained after "
+        line += f"{now - self._start:.0f} s"
+        since, before = self._since
+        if before < work < self._n_todo:
+            left = (now - since) * (self._n_todo - work) / (work - before)
+            line += f", about {left:.0f} s left"
+        print(line)

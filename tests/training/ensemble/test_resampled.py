@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -27,9 +28,11 @@ from small_nets import NeverTrain, Watch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from sklearn_difficulty._progress import SILENT
 from sklearn_difficulty.measures import memorization
 from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.training import MLP, RecordTraining, TrainingRecord
+from sklearn_difficulty.training.ensemble import runs
 from sklearn_difficulty.training.ensemble.member import Pool, train_member
 from sklearn_difficulty.training.ensemble.resampled import ResampledEnsemble
 
@@ -1335,15 +1338,40 @@ def test_verbose(rows, tmp_path, backend, capsys):
     assert capsys.readouterr() == ("", "")
     ensemble_of(net_of(verbose=1, lr=0.2), verbose=1, **settings).fit(*rows)
     lines = capsys.readouterr().out.splitlines()
-    assert all("of 5 members are trained after" in line and "s left" in line for line in lines)
+    assert all("of 5 members are trained after" in line for line in lines)
     assert len(lines) == {"stacked": 2, "joblib": 5}[backend]  # one when something is finished
     assert lines[-1].startswith("5 of 5 members are trained after ")
-    assert lines[-1].endswith(", about 0 s left")
+    assert all("s left" in line for line in lines[:-1])
+    assert lines[-1].endswith(" s")
     ensemble_of(net_of(verbose=1, lr=0.2), verbose=1, n_members=6, **settings).fit(*rows)
     lines = capsys.readouterr().out.splitlines()
     n_found = {"stacked": 3, "joblib": 5}[backend]  # the second stack was one of two
     assert lines[0] == f"{n_found} of 6 members found in the cache"
     assert lines[-1].startswith("6 of 6 members are trained after ")
+
+
+def lines_of(calls, monkeypatch, capsys, **counts):
+    """Return what is said when a report is called at these times."""
+    times = iter([0.0, *(now for now, *_ in calls)])
+    monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    report = runs._Report(**counts, n_epochs=100, verbose=1, progress=SILENT)
+    for _, *call in calls:
+        report(*call)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_time_that_is_left(monkeypatch, capsys):
+    # Ten seconds before the first epoch is over, then a second for each.
+    calls = [(10 + 1.0 * e, 0 if e < 100 else 10, e / 10) for e in range(1, 101)]
+    lines = lines_of(calls, monkeypatch, capsys, n_members=10, n_todo=10)
+    assert lines[0] == "0 of 10 members are trained after 11 s"
+    assert lines[1] == "0 of 10 members are trained after 16 s, about 94 s left"
+    assert lines[-1] == "10 of 10 members are trained after 110 s"
+    # Two jobs at a time, of ten seconds each.
+    calls = [(10.0, 1, 2), (10.1, 2, 2), (20.0, 3, 4), (20.1, 4, 4)]
+    lines = lines_of(calls, monkeypatch, capsys, n_members=4, n_todo=4)
+    assert lines[0] == "1 of 4 members are trained after 10 s, about 10 s left"
+    assert lines[-1] == "4 of 4 members are trained after 20 s"
 
 
 def test_networks_print_if_asked(rows, capsys):
@@ -1407,7 +1435,9 @@ def test_members_are_tasks_of_the_fit(rows, backend):
     pytest.importorskip("sklearn.callback")
     watch = Watch()
     ensemble_of(backend=backend, n_members=3).set_callbacks(watch).fit(*rows)
-    assert watch.begun == ["fit", "member", "member", "member"]
+    # The epochs of a stack are seen while it is trained, those of a member when it is.
+    assert watch.begun == ["fit", "train", *["epoch"] * 3 * net_of().max_epochs]
+    assert sorted(watch.ended) == sorted(watch.begun)
 
 
 @pytest.mark.parametrize("backend", ["stacked", "joblib"])

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fitted estimators say what they found, and lead to their page, each of the table."""
+
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from instances import SMALLEST
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+from sklearn_difficulty import FilteredClassifier, LabelErrorScorer
+from sklearn_difficulty.estimator_checks._material import training_rows
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def fitted(estimator, targets=None):
+    X, y = training_rows()
+    estimator = clone(estimator)
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=0)
+    return estimator.fit(X, y if targets is None else targets)
+
+
+@pytest.mark.parametrize("estimator", SMALLEST, ids=str)
+def test_fitted_estimators_say_what_they_found(estimator):
+    found = fitted(estimator)
+    before, _, said = repr(found).partition(", fitted: ")
+    assert before == repr(clone(found))
+    assert "60 rows" in said
+    assert "\n" not in said
+    assert len(said) < 200
+    # In a notebook: the link to the page, and no attribute that stretches the table.
+    html = found._repr_html_()
+    page = found._get_doc_link()
+    assert f'href="{page}"' in html
+    path = page.rpartition("/")[2].removesuffix(".html")
+    module, _, name = path.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is type(found)
+    listed = (ROOT / "doc" / "api.rst").read_text(encoding="utf-8")
+    assert re.search(rf"\.\. currentmodule:: {re.escape(module)}\n[^@]*?\n   {name}\n", listed)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", html.partition("Fitted attributes")[2])
+    assert max(map(len, cells)) < 400
+
+
+def test_what_each_kind_found():
+    X, y = training_rows()
+    probabilities = np.full((60, 3), 0.05) + 0.85 * np.eye(3)[y]
+    scorer = LabelErrorScorer("precomputed").fit(probabilities, np.roll(y, 1))
+    n = int((scorer.error_probability_ > 0.5).sum())
+    assert re.search(
+        rf"60 rows, [\d.]+% of the labels are wrong \([\d.]+% to [\d.]+%\), {n} rows more likely",
+        repr(scorer),
+    )
+    assert "table" in scorer._repr_html_()
+    filtered = FilteredClassifier(scorer=LabelErrorScorer(random_state=0)).fit(X, y)
+    assert repr(filtered).endswith(f"{len(filtered.dropped_indices_)} of 60 rows dropped")
+    filtered.relabelled_indices_ = np.arange(7)
+    assert repr(filtered).endswith("7 of 60 rows relabelled")
+
+
+def test_unfitted_ones_inside_of_others_print_as_before():
+    pipeline = make_pipeline(FilteredClassifier(scorer=LabelErrorScorer(n_members=3)))
+    assert "scorer=LabelErrorScorer(n_members=3)" in repr(pipeline)
+    members = {name: name for name in ("cache_dir", "cache_key", "backend")}
+    lines = repr(LabelErrorScorer(n_members=123456789, train_size=0.25, **members)).splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) < 80
+
+
+class Own(LabelErrorScorer):
+    """A class of a user, whose page is not ours."""
+
+
+def test_classes_of_others_have_no_page_of_ours():
+    assert Own()._get_doc_link() == ""
