@@ -17,10 +17,10 @@ PY_MIN := .venv-min/bin/python
 PIP_MIN := $(PY_MIN) -m pip install -q -c .venv-min/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-min lint docs bench clean .venv-min
+.PHONY: help demo test test-min lint docs docs-check bench clean .venv-min
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: .venv/.installed  ## Find wrong labels in a small data set, retrain, draw demo.png
 	$(PY) examples/demo.py
@@ -48,6 +48,9 @@ endif
 docs: .venv/.doc  ## Build the documentation in doc/_build/html; a warning is an error
 	$(PY) -m sphinx -E -W --keep-going -b html -d doc/_build/doctrees doc doc/_build/html
 
+docs-check: docs  ## Look in Chromium for what the pages of the documentation cut off
+	$(PY) -m pytest -q tests/test_built_pages.py
+
 bench: .venv/.installed  ## Run every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do \
 		[ -e "$$file" ] || continue; \
@@ -58,7 +61,7 @@ bench: .venv/.installed  ## Run every benchmark, one after the other
 clean:  ## Remove what the other targets made, except the environments
 	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov demo.png
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf doc/_build doc/auto_examples doc/generated doc/sg_execution_times.rst
+	rm -rf doc/_build doc/auto_examples doc/generated
 	find . -path './.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # torch goes in first and by itself, so that nothing else chooses its release.

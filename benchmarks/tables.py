@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 DOC = HERE.parent / "doc"
 PAGES = (
     HERE / "README.md",
+    HERE.parent / "README.md",
     *sorted((DOC / "user_guide").glob("*.rst")),
     *sorted((DOC / "evidence").glob("*.rst")),
 )
@@ -968,6 +969,30 @@ def papers():
             "yes",
         ],
     ]
+
+
+@table
+def honest():
+    """Return what scores of one training find, and what they do not."""
+    kinds = {
+        "random flips, 20 %": "symmetric",
+        "where classes are alike, 10 %": "instance",
+        "ambiguous rows, 10 %": "ambiguous",
+    }
+    cells = {shown: dynamics_cell("fashion_mnist", name) for shown, name in kinds.items()}
+    names = {
+        "chance": "<marked>",
+        "`NeighborConfidenceScorer`": "<found/neighbor_confidence/ap>",
+        '`TrainingDynamicsScorer`, "loss"': "<found/loss/ap>",
+        'the same, "aum"': "<found/aum/ap>",
+        'the same, "entropy"': "<found/entropy/ap>",
+        "`PredictionDepthScorer`": "<found/prediction_depth/ap>",
+        "`MarginScorer`": "<found/output_margin/ap>",
+        "`VoGScorer`, of the logit": "<found/vog/ap>",
+        "five-fold cross-validation": "<found/cross-validation/ap>",
+    }
+    rows = {shown: of_regimes(template) for shown, template in names.items()}
+    return grid("score", rows, cells)
 
 
 @table

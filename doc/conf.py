@@ -90,6 +90,7 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
     "run_stale_examples": True,  # an unchanged example still depends on the package
     "show_memory": False,
+    "write_computation_times": False,  # a page that loads its tables from elsewhere
     "show_signature": False,
 }
 

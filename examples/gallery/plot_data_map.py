@@ -40,9 +40,10 @@ scorer = TrainingDynamicsScorer(measure="confidence", random_state=0).fit(X, y)
 # Top left: rows that are easy from the start. Right: ambiguous rows, about which the network
 # changes its mind. Bottom left: rows that it does not learn, where nearly all wrong labels are.
 
-DataMapDisplay.from_estimator(
+display = DataMapDisplay.from_estimator(
     scorer, X, y, marked=is_flipped, marked_name="label wrong"
 )
+display.ax_.set_title("Digits, of which one label in ten is wrong")
 plt.show()
 
 # %%
@@ -53,7 +54,8 @@ plt.show()
 # improbable until the network starts to learn them by heart.
 
 groups = np.where(is_flipped, "label wrong", "label right")
-TrajectoryDisplay.from_estimator(scorer, X, y, groups=groups)
+display = TrajectoryDisplay.from_estimator(scorer, X, y, groups=groups)
+display.ax_.set_title("Probability of the given label, epoch by epoch")
 plt.show()
 
 # %%
@@ -63,10 +65,14 @@ plt.show()
 # The twelve rows with the lowest confidence, and whether their given label is right.
 
 shape = {"image_shape": (8, 8), "cmap": "gray_r"}
-HardestRowsDisplay.from_estimator(scorer, X, y, n=12, y_true=y_true, **shape)
+display = HardestRowsDisplay.from_estimator(
+    scorer, X, y, n=12, y_true=y_true, **shape
+)
+display.ax_.set_title("Given label → suggested one (✓ true, ✗ not)")
 plt.show()
 
 found = is_flipped[np.argsort(-scorer.difficulty_)[: is_flipped.sum()]].mean()
 print(
-    f"{is_flipped.sum()} labels are wrong; of as many suspects, {found:.0%} are."
+    f"{is_flipped.sum()} labels are wrong; of as many suspects, {found:.0%} "
+    "are."
 )

@@ -60,7 +60,8 @@ y, is_wrong = make_label_noise(
     y_true, 0.12, kind="matrix", noise_matrix=odds, random_state=0
 )
 print(
-    f"{is_wrong.sum()} of {len(y)} training labels are wrong, {len(X_test)} rows are held out"
+    f"{is_wrong.sum()} of {len(y)} training labels are wrong, {len(X_test)} "
+    "rows are held out"
 )
 
 # %%
@@ -73,7 +74,8 @@ print(
 scorer = LabelErrorScorer(random_state=0).fit(X, y)
 low, high = scorer.noise_rate_interval_
 print(
-    f"wrong labels: {scorer.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}"
+    f"wrong labels: {scorer.noise_rate_:.1%} estimated, between {low:.1%} "
+    f"and {high:.1%}"
 )
 print(f"in truth:     {is_wrong.mean():.1%}")
 
@@ -97,6 +99,9 @@ HardestRowsDisplay.from_estimator(
     n_columns=10,
     cmap="gray_r",
 )
+axis.set_title(
+    "The most suspect rows: given label → suggested one (✓ true, ✗ not)"
+)
 plt.show()
 
 suspects = scorer.suspects()["row"].to_numpy()
@@ -107,7 +112,8 @@ print(
 )
 print(f"and {suggestion_is_right[shown].sum()} suggestions are right")
 print(
-    f"of all wrong labels {suggestion_is_right[is_wrong].mean():.0%} get the right suggestion"
+    f"of all wrong labels {suggestion_is_right[is_wrong].mean():.0%} get the "
+    "right suggestion"
 )
 
 # %%
@@ -141,21 +147,21 @@ def truth(cuts):
 
 
 def print_cuts(cuts):
-    """Print a table of cuts, every second line of it, with the truth beside it."""
+    """Print a table of cuts, every second line of it, with the truth beside "
+    "it."""
     true = truth(cuts)
     print(
-        " cut  dropped      precision           recall        true precision, recall"
+        " cut  dropped      precision           recall        true "
+        "precision, recall"
     )
     for i, line in enumerate(cuts):
         if i % 2 == 0:
-            cells = [
-                f"{line[name]:.2f} ({line[name + '_low']:.2f}-{line[name + '_high']:.2f})"
-                for name in ("precision", "recall")
-            ]
-            in_truth = f"{true['precision'][i]:13.2f}{true['recall'][i]:9.2f}"
-            print(
-                f"{line['cut']:4.1f}{line['n_dropped']:9d}{cells[0]:>19}{cells[1]:>19}{in_truth}"
-            )
+            print(f"{line['cut']:4.1f}{line['n_dropped']:9d}", end="")
+            for name in ("precision", "recall"):
+                low, high = line[f"{name}_low"], line[f"{name}_high"]
+                cell = f"{line[name]:.2f} ({low:.2f}-{high:.2f})"
+                print(f"{cell:>19}", end="")
+            print(f"{true['precision'][i]:13.2f}{true['recall'][i]:9.2f}")
 
 
 print_cuts(scorer.cuts_)
@@ -172,10 +178,12 @@ plan = scorer.review_plan(100, random_state=0)
 review = scorer.calibrate(plan.rows, is_wrong[plan.rows])
 low, high = review.noise_rate_interval
 print(
-    f"of {len(plan.rows)} reviewed rows {is_wrong[plan.rows].sum()} have a wrong label"
+    f"of {len(plan.rows)} reviewed rows {is_wrong[plan.rows].sum()} have a "
+    "wrong label"
 )
 print(
-    f"wrong labels: {review.noise_rate:.1%} estimated, between {low:.1%} and {high:.1%}\n"
+    f"wrong labels: {review.noise_rate:.1%} estimated, between {low:.1%} and "
+    f"{high:.1%}\n"
 )
 print_cuts(review.cuts)
 
@@ -193,6 +201,7 @@ for axis, measure in zip(axes, ("precision", "recall"), strict=True):
         ax=axis,
         measure=measure,
     )
+figure.suptitle("Precision and recall by cut, before and after the review")
 plt.show()
 
 # %%
@@ -210,11 +219,13 @@ doubtful = LabelErrorScorer(random_state=0).fit(X, y_unclear)
 low, high = doubtful.noise_rate_interval_
 found = doubtful.error_probability_ > 0.5
 print(
-    f"wrong labels: {doubtful.noise_rate_:.1%} estimated, between {low:.1%} and {high:.1%}"
+    f"wrong labels: {doubtful.noise_rate_:.1%} estimated, between {low:.1%} "
+    f"and {high:.1%}"
 )
 print(f"in truth:     {is_unclear.mean():.1%}")
 print(
-    f"above 0.5:    {found.sum()} rows, precision {is_unclear[found].mean():.2f}, ",
+    f"above 0.5:    {found.sum()} rows, precision "
+    f"{is_unclear[found].mean():.2f}, ",
     end="",
 )
 print(f"recall {found[is_unclear].mean():.2f}")
@@ -264,5 +275,6 @@ print("row   given   suggested   confidence")
 for row in suspects[:10]:
     confidence = scorer.suggested_label_confidence_[row]
     print(
-        f"{row:4d}{y[row]:6d}{scorer.suggested_label_[row]:10d}{confidence:15.4f}"
+        f"{row:4d}{y[row]:6d}{scorer.suggested_label_[row]:10d}"
+        f"{confidence:15.4f}"
     )

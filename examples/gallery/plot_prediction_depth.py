@@ -40,7 +40,8 @@ net = default_network(X, y).set_params(
     module__hidden_units=(128,) * 7, max_epochs=40
 )
 scorer = PredictionDepthScorer(net, random_state=0).fit(X, y)
-print(f"{len(scorer.probe_names_)} probes:", ", ".join(scorer.probe_names_))
+print(f"{len(scorer.probe_names_)} probes:")
+print(*scorer.probe_names_, sep="\n")
 
 # %%
 # Two rows on their way through the network
@@ -96,6 +97,7 @@ InferenceCurveDisplay.from_estimator(
 InferenceCurveDisplay.from_estimator(
     scorer, X_new, y_new, name="held-out rows", ax=right
 )
+figure.suptitle("Depths of training and held-out rows, accuracy of the probes")
 plt.show()
 
 # %%
@@ -124,5 +126,6 @@ plt.show()
 wrong = scorer.record_.net.predict(X_new.astype(np.float32)) != y_new
 for name, rows in (("depth 0", held_out == 0), ("deeper", held_out > 0)):
     print(
-        f"{name}: {rows.sum()} held-out rows, {wrong[rows].mean():.1%} misclassified"
+        f"{name}: {rows.sum()} held-out rows, {wrong[rows].mean():.1%} "
+        "misclassified"
     )

@@ -50,7 +50,8 @@ print(f"backend: {quadrants.ensemble_.backend_}")
 for code, name in enumerate(quadrants.quadrant_names_):
     rows = quadrants.difficulty_quadrant_ == code
     print(
-        f"{name:29s} {rows.sum():4d} rows, {is_flipped[rows].mean():4.0%} with a wrong label"
+        f"{name:29s} {rows.sum():4d} rows, {is_flipped[rows].mean():4.0%} "
+        "with a wrong label"
     )
 
 # %%
@@ -97,7 +98,8 @@ plt.show()
 figure, axes = plt.subplots(4, 1, figsize=(8, 6.4), layout="constrained")
 for axis, name in zip(axes, quadrants.quadrant_names_, strict=True):
     rows = quadrants.extremes(name, n=9)
-    titles = [f"{y[row]} → {quadrants.consensus_class_[row]}" for row in rows]
+    consensus = quadrants.consensus_class_
+    titles = [f"{y[row]} → {consensus[row]}" for row in rows]
     display = HardestRowsDisplay(
         items=X[rows].reshape(-1, 8, 8), titles=titles
     )
@@ -110,10 +112,12 @@ plt.show()
 
 suspects = quadrants.extremes("looks_like_a_different_class", n=100)
 print(
-    f"nearest 100 rows: {is_flipped[suspects].mean():.0%} have a wrong label, and for"
+    f"nearest 100 rows: {is_flipped[suspects].mean():.0%} have a wrong "
+    "label, and for"
 )
 print(
-    f"{(quadrants.suggested_label_ == y_true)[suspects].mean():.0%} the suggestion is right"
+    f"{(quadrants.suggested_label_ == y_true)[suspects].mean():.0%} the "
+    "suggestion is right"
 )
 
 # %%
@@ -163,11 +167,13 @@ right.plot(
 )
 right.legend()
 right.set(xlabel="depth when held out", ylabel="consensus-consistency")
+figure.suptitle("Depth against agreement among the networks")
 plt.show()
 
 order = np.argsort(memorization.difficulty_)[::-1][: is_flipped.sum()]
 print(
-    f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} have a wrong label"
+    f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} "
+    "have a wrong label"
 )
 
 # %%

@@ -55,7 +55,8 @@ for axes, (kind, name) in zip(
         axis.get_legend().set_visible(axis is rows[0, 0])
 settings = results["settings"]
 figure.suptitle(
-    f"Held-out Fashion-MNIST rows, network trained on {settings['rows']:,} rows, "
+    f"Held-out Fashion-MNIST rows, network trained on {settings['rows']:,} "
+    "rows, "
     f"mean and standard error over {settings['seeds_done']} seeds"
 )
 plt.show()

@@ -66,8 +66,11 @@ class InferenceCurveDisplay(BaseDisplay):
     ...     y=["a", "a", "b"],
     ...     y_true=["a", "b", "b"],
     ... )
-    >>> dict(zip(display.names, display.accuracy.tolist()))
-    {'label right (2)': [0.5, 1.0], 'label wrong (1)': [0.0, 1.0], 'original label (1)': [1.0, 0.0]}
+    >>> for name, accuracy in zip(display.names, display.accuracy):
+    ...     print(f"{name}: {accuracy}")
+    label right (2): [0.5 1. ]
+    label wrong (1): [0. 1.]
+    original label (1): [1. 0.]
     """
 
     def __init__(

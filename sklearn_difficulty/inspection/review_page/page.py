@@ -110,9 +110,13 @@ class ReviewPage:
     >>> from sklearn_difficulty.inspection import ReviewPage
     >>> X, y = load_digits(return_X_y=True)
     >>> y_noisy, _ = make_label_noise(y, rate=0.1, random_state=0)
-    >>> P = cross_val_predict(KNeighborsClassifier(), X, y_noisy, method="predict_proba")
+    >>> P = cross_val_predict(
+    ...     KNeighborsClassifier(), X, y_noisy, method="predict_proba"
+    ... )
     >>> scorer = LabelErrorScorer("precomputed").fit(P, y_noisy)
-    >>> page = ReviewPage(scorer, P, y_noisy, show=X.reshape(-1, 8, 8), random_state=0)
+    >>> page = ReviewPage(
+    ...     scorer, P, y_noisy, show=X.reshape(-1, 8, 8), random_state=0
+    ... )
     >>> len(page.plan_.rows)
     100
 
