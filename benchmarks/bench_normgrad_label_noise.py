@@ -4,10 +4,11 @@
 20 % of the labels are flipped to any other class. A convolutional network (32 and 64 channels,
 pooling, 128 units) is trained on all rows in the two regimes of `problems`: "stopped early" and
 "memorised" (train accuracy on the given labels above 99 %, asserted). Every score is read from the
-same `TrainingRecord`. Data: digits (all 1,797 rows of 8 x 8 pixels) and 1,500 rows of Fashion-MNIST,
-averaged to 14 x 14 pixels. Seeds differ in the rows (Fashion-MNIST), noise, initialisation and row
-order. Average precision and AUROC, and the paired difference of each to the loss averaged over
-training. What takes a gradient or weights for every row is read at 3 epochs, on digits only.
+same `TrainingRecord`. Data: digits (all 1,797 rows of 8 x 8 pixels) and 1,500 rows of
+Fashion-MNIST, averaged to 14 x 14 pixels. Seeds differ in the rows (Fashion-MNIST), noise,
+initialisation and row order. Average precision and AUROC, and the paired difference of each to the
+loss averaged over training. What takes a gradient or weights for every row is read at 3 epochs, on
+digits only.
 
     python benchmarks/bench_normgrad_label_noise.py            # about ten minutes on one core
 """

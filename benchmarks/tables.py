@@ -362,6 +362,105 @@ def speed():
     return grid("network", cells, templates)
 
 
+# ---------------------------------------------------------------------------------------- NormGrad
+
+
+@table
+def normgrad_pointing():
+    found = results("normgrad")["scenes"]["pointing"]
+    stages = {f"stage {i}": f"<stage{i}.2|.0>" for i in range(1, 5)}
+    rows = {name: cell for name, cell in found.items() if name != "centre"}
+    return grid("map", rows, stages | {"product": "<product|.0>", "sum": "<sum|.0>"})
+
+
+@table
+def normgrad_claims():
+    layers = [f"stage{i}.2" for i in range(1, 5)]
+
+    def of_layers(cell, method):
+        return [cell["pointing"][method][layer]["mean"] for layer in layers]
+
+    def spread(cell):
+        values = of_layers(cell, "NormGrad")
+        return figure(max(values) - min(values), ".1")
+
+    def last_minus_first(cell):
+        values = of_layers(cell, "Grad-CAM")
+        return figure(values[-1] - values[0], "+.1")
+
+    def best(cell):
+        values = of_layers(cell, "NormGrad selective")
+        return f"stage {1 + values.index(max(values))} ({max(values):.1f})"
+
+    def gain(method):
+        def of_cell(cell):
+            before = of_layers(cell, method)[-1]
+            steps = (of_layers(cell, f"{method}, step {step}")[-1] for step in ("0.0001", "0.0025"))
+            return "; ".join(figure(after - before, "+.1") for after in steps)
+
+        return of_cell
+
+    last = f"<class sensitivity/NormGrad, */{layers[-1]}|.3>"
+    alike = one_by_one(last, "order 0", "step 0.0001", "step 0.001", "step 0.01")
+    true = one_by_one("<virtual against true/*|.2>", *layers)
+    masked = "<masking/step 0.0001/share of it/*|.2>"
+    found = {
+        "NormGrad: best minus worst layer": ("4.2 (VGG16), 5.8 (ResNet-50)", spread),
+        "Grad-CAM: last minus first layer": ("+27.5, +35.9", last_minus_first),
+        "selective: best layer": ("the last", best),
+        "NormGrad, last layer: after a step of 1e-4; 2.5e-3": (
+            "+0.5, +2.1",
+            gain("NormGrad"),
+        ),
+        "selective, last layer: after a step of 1e-4; 2.5e-3": (
+            "+0.1, +1.2",
+            gain("NormGrad selective"),
+        ),
+        "most and least likely class alike, last layer: order 0; step 1e-4; 1e-3; 1e-2": (
+            "no figure; falls",
+            alike,
+        ),
+        "imaginary and own weights alike, by stage": ("no figure", true),
+        "share of the gain left if training; adversarial; random pixels are masked": (
+            "no figure",
+            one_by_one(masked, "training", "adversarial", "random pixels"),
+        ),
+        "the same, masked by order 0; by the map of another scene": (
+            "no figure",
+            one_by_one(masked, "order 0", "that of another scene"),
+        ),
+    }
+    return claims({"ours": results("normgrad")["scenes"]}, found)
+
+
+@table
+def normgrad_label_noise():
+    names = {
+        f"{shown}, {short}": f"{data}, {REGIMES[short]}"
+        for shown, data in DATA.items()
+        for short in REGIMES
+    }
+    found = results("normgrad_label_noise")
+    cells = {shown: found[name] for shown, name in names.items() if name in found}
+    scores = {name: f"<found/{name}/ap|±.2>" for name in found["digits, memorised"]["found"]}
+    return grid("score", scores, cells)
+
+
+@table
+def normgrad_speed():
+    [cell] = results("normgrad_speed_cpu").values()
+    of_bare = "<over bare/{}>".format
+    rows = {
+        "score (order 0)": of_bare("order 0"),
+        "maps of all layers": of_bare("order 0, maps"),
+        "forward and backward pass to all weights": of_bare("training pass"),
+        "captum: Grad-CAM, layer by layer": of_bare("captum, Grad-CAM"),
+        "captum: activation × gradient, all layers": of_bare("captum, products"),
+        "the bare passes again (noise)": of_bare("bare again"),
+    }
+    return grid("work", rows, {"time, over the bare passes": cell})
+
+
 # -------------------------------------------------------------------------------- prediction depth
 
 

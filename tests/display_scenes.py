@@ -14,6 +14,7 @@ from sklearn_difficulty.inspection import (
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
     NoiseCutsDisplay,
+    NormGradDisplay,
     ProbePathDisplay,
     ScorerComparisonDisplay,
     TrajectoryDisplay,
@@ -88,6 +89,9 @@ SCENES = {
     ),
     "gradient map": lambda **kw: GradientMapDisplay(
         gradient_map=np.outer(np.arange(8), np.arange(8)) / 49, image=IMAGES[1], title="row 1"
+    ).plot(**kw),
+    "normgrad map": lambda **kw: NormGradDisplay(
+        saliency_map=np.outer(np.arange(8), np.arange(8)) / 49, image=IMAGES[1], title="row 1"
     ).plot(**kw),
     "scorer comparison": lambda **kw: ScorerComparisonDisplay(
         names=["aum", "VoG", "LabelErrorScorer"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .displays.inference_curve import InferenceCurveDisplay
     from .displays.label_error_matrix import LabelErrorMatrixDisplay
     from .displays.noise_cuts import NoiseCutsDisplay
+    from .displays.normgrad import NormGradDisplay
     from .displays.probe_path import ProbePathDisplay
     from .displays.quadrants import DifficultyQuadrantDisplay
     from .displays.scorer_comparison import ScorerComparisonDisplay
@@ -34,6 +35,7 @@ else:  # type checkers see the imports above
             ".displays.inference_curve": ["InferenceCurveDisplay"],
             ".displays.label_error_matrix": ["LabelErrorMatrixDisplay"],
             ".displays.noise_cuts": ["NoiseCutsDisplay"],
+            ".displays.normgrad": ["NormGradDisplay"],
             ".displays.probe_path": ["ProbePathDisplay"],
             ".displays.quadrants": ["DifficultyQuadrantDisplay"],
             ".displays.scorer_comparison": ["ScorerComparisonDisplay"],
@@ -54,6 +56,7 @@ __all__ = [
     "InferenceCurveDisplay",
     "LabelErrorMatrixDisplay",
     "NoiseCutsDisplay",
+    "NormGradDisplay",
     "ProbePathDisplay",
     "Review",
     "ReviewPage",

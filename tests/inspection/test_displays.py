@@ -26,6 +26,7 @@ from sklearn_difficulty.inspection import (
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
     NoiseCutsDisplay,
+    NormGradDisplay,
     ProbePathDisplay,
     ScorerComparisonDisplay,
     TrajectoryDisplay,
@@ -248,6 +249,10 @@ BAD = [
     (lambda: GradientMapDisplay(gradient_map=[1]).plot(), "gradient_map must have the shape"),
     (lambda: GradientMapDisplay(gradient_map=-np.eye(2)).plot(), "must be at least 0"),
     (lambda: GradientMapDisplay(gradient_map=np.eye(2), image=IMAGES[0]).plot(), "image must have"),
+    (lambda: NormGradDisplay(saliency_map=[1]).plot(), "saliency_map must have the shape"),
+    (lambda: NormGradDisplay(saliency_map=-np.eye(2)).plot(), "between 0 and 1"),
+    (lambda: NormGradDisplay(saliency_map=2 * np.eye(2)).plot(), "between 0 and 1"),
+    (lambda: NormGradDisplay(saliency_map=np.eye(2), image=IMAGES[0]).plot(), "image must have"),
     (
         lambda: ScorerComparisonDisplay(names=["a"], quality=[1], seconds=[0]).plot(),
         "seconds must be above 0",

@@ -17,6 +17,7 @@ from sklearn_difficulty import (
     DifficultyQuadrantClassifier,
     DifficultyScorer,
     LabelErrorScorer,
+    NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
@@ -33,9 +34,11 @@ from sklearn_difficulty.inspection import (
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
     NoiseCutsDisplay,
+    NormGradDisplay,
     ProbePathDisplay,
     TrajectoryDisplay,
 )
+from sklearn_difficulty.measures import combine_saliency_maps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no defined difficulty:UserWarning")
 
@@ -285,6 +288,24 @@ def test_gradient_map_of_a_row(fitted, flowers):
     assert by_prediction.title == "row 0"
     with pytest.raises(ValueError, match="image_shape="):
         GradientMapDisplay.from_estimator(scorer, X, y)
+
+
+def test_normgrad_map_of_a_row(flowers):
+    X = flowers[0].reshape(-1, 1, 2, 2)
+    images, y = np.kron(X, np.ones((3, 3), np.float32)), flowers[1]
+    scorer = NormGradScorer(checkpoints=1, random_state=0).fit(images, y)
+    display = NormGradDisplay.from_estimator(scorer, images, y, row=-1)
+    assert_allclose(display.saliency_map, scorer.maps(images[-1:], y[-1:])[0])
+    assert_allclose(display.image, images[-1, 0])
+    assert display.title == f"row 149, label {y[149]}"
+    alone = NormGradDisplay.from_estimator(scorer, images, row=3, layer="layers.5")
+    assert alone.title == "row 3, layers.5"
+    layer_map = scorer.layer_maps(images[3:4])["layers.5"]
+    assert_allclose(alone.saliency_map, combine_saliency_maps([layer_map], shape=(6, 6))[0])
+    with pytest.raises(ValueError, match=r"layer must be one of \['layers.1', 'layers.4',"):
+        NormGradDisplay.from_estimator(scorer, images, layer="layers.2")
+    with pytest.raises(ValueError, match="such as NormGradScorer"):
+        NormGradDisplay.from_estimator(Stranger().fit(*flowers), images)
 
 
 def test_labels_come_from_a_dataset(flowers):

@@ -22,6 +22,7 @@ from sklearn_difficulty.inspection import (
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
     NoiseCutsDisplay,
+    NormGradDisplay,
     ProbePathDisplay,
     ScorerComparisonDisplay,
     TrajectoryDisplay,
@@ -319,6 +320,16 @@ def test_gradient_map_lies_over_the_image():
     assert_allclose(display.map_.get_alpha(), 0.15 + 0.75 * values / 4)
     assert_array_equal(display.image_.get_array(), np.ones((2, 2)))
     assert GradientMapDisplay(gradient_map=values * 0).plot().image_ is None
+
+
+def test_normgrad_map_is_drawn_on_the_scale_of_all_maps():
+    values = np.array([[0, 0.1], [0.2, 0.4]])
+    display = NormGradDisplay(saliency_map=values, image=np.ones((2, 2))).plot()
+    assert_array_equal(display.map_.get_array(), values)
+    assert display.map_.get_clim() == (0, 1)
+    assert display.colorbar_.ax.get_ylabel() == "training signal"
+    assert NormGradDisplay(saliency_map=values * 0).plot().image_ is None
+    assert NormGradDisplay(saliency_map=values).plot(vmax=0.4).map_.get_clim() == (0, 0.4)
 
 
 TABLE = np.array(

@@ -6,12 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-import numpy as np
-
-from . import _checks as checks
-from ._base import BaseDisplay, plain
-from ._fitted import one_row, require, rows_for
-from ._pictures import as_picture, item_of
+from ._base import BaseDisplay
+from ._fitted import require
+from ._maps import checked_map, draw_map, map_of_row
 
 __all__ = ["GradientMapDisplay"]
 
@@ -48,6 +45,7 @@ class GradientMapDisplay(BaseDisplay):
     See Also
     --------
     sklearn_difficulty.VoGScorer : Computes the map.
+    NormGradDisplay : Where the training signal comes from.
 
     Notes
     -----
@@ -92,36 +90,12 @@ class GradientMapDisplay(BaseDisplay):
             The display itself.
         """
         self._check_matplotlib()
-        from matplotlib.cm import ScalarMappable
-
-        values = checks.numbers(self.gradient_map, "gradient_map", ndim=2)
-        checks.one_defined(~np.isnan(values).ravel(), "gradient_map")
+        values = checked_map(self.gradient_map, "gradient_map")
         if (values < 0).any():
             raise ValueError("gradient_map must be at least 0: it holds standard deviations.")
-        image = None
-        if self.image is not None:
-            image = as_picture(self.image, 0)
-            if isinstance(image, str) or image.shape[:2] != values.shape:
-                raise ValueError(
-                    f"image must have the height and width of the map, {values.shape}; got "
-                    f"{np.shape(image)}."
-                )
-            image = image[..., :3].mean(axis=2) if image.ndim == 3 else image
-
-        ax = self._open_axes(ax, (4.8, 4.0))
-        self.image_ = None
-        style: dict[str, Any] = {"cmap": "cividis", "vmin": 0}
-        if image is not None:
-            self.image_ = ax.imshow(image, cmap="gray")
-            strength = np.nan_to_num(values / max(np.nanmax(values), np.finfo(float).tiny))
-            style["alpha"] = 0.15 + 0.75 * strength
-        self.map_ = ax.imshow(values, **{**style, **kwargs})
-        # Of the colours without the transparency, which differs from pixel to pixel.
-        opaque = ScalarMappable(self.map_.norm, self.map_.cmap)
-        self.colorbar_ = ax.figure.colorbar(opaque, ax=ax, label="deviation of the gradient")
-        ax.set(xticks=[], yticks=[])
-        if self.title is not None:
-            ax.set_title(plain(self.title), fontsize="medium")
+        label = "deviation of the gradient"
+        drawn = draw_map(self, values, self.image, ax, label=label, title=self.title, **kwargs)
+        vars(self).update(drawn)
         return self
 
     @classmethod
@@ -161,17 +135,13 @@ class GradientMapDisplay(BaseDisplay):
             With what it has drawn.
         """
         require(scorer, cls.__name__, "gradient_maps", such_as="VoGScorer")
-        n = len(rows_for(scorer, X))
-        [position] = checks.positions(row, "row", n)
-        label = None if y is None else checks.as_array(y)[[position]]
-        [values] = scorer.gradient_maps(one_row(scorer, X, position), label)
-        item = item_of(X, position)
-        image = as_picture(item, position, image_shape)
-        title = f"row {position}" + ("" if label is None else f", label {label[0]}")
-        shape = np.shape(image)[:2]
-        if values.size != np.prod(shape):
-            raise ValueError(
-                f"The map of a row has the shape {values.shape}, which is not that of the image, "
-                f"{shape}: gradients were not taken with respect to its pixels."
-            )
-        return cls(gradient_map=values.reshape(shape), image=image, title=title).plot(ax, **kwargs)
+        values, image, title = map_of_row(
+            scorer,
+            X,
+            y,
+            row,
+            image_shape,
+            scorer.gradient_maps,
+            why_other="gradients were not taken with respect to its pixels",
+        )
+        return cls(gradient_map=values, image=image, title=title).plot(ax, **kwargs)
