@@ -66,16 +66,24 @@ record = TrainingRecord.from_fit(net, X, y, checkpoints=5, random_state=0)
 #
 # All are means over (or, the last, deviations between) the same five epochs.
 
-settings = {"layers": ["layers.1", "layers.4"], "combine": "geometric", "checkpoints": 5}
+settings = {
+    "layers": ["layers.1", "layers.4"],
+    "combine": "geometric",
+    "checkpoints": 5,
+}
 normgrad = NormGradScorer(record, **settings).fit(X, y)
 selective = NormGradScorer(record, selective=True, **settings).fit(X, y)
-linear = NormGradScorer(record, variant="scaling", aggregation="sum", **settings).fit(X, y)
+linear = NormGradScorer(
+    record, variant="scaling", aggregation="sum", **settings
+).fit(X, y)
 vog = VoGScorer(record, checkpoints=5).fit(X, y)
 
 
 def scaled(maps):
     """Return every map from 0 to 1."""
-    low, high = (end(axis=(1, 2), keepdims=True) for end in (maps.min, maps.max))
+    low, high = (
+        end(axis=(1, 2), keepdims=True) for end in (maps.min, maps.max)
+    )
     return (maps - low) / (high - low)
 
 
@@ -86,12 +94,18 @@ maps = {
     "VoG": scaled(vog.gradient_maps(X, y)),
 }
 rows = [*np.flatnonzero(~is_wrong)[:3], *np.flatnonzero(is_wrong)[:1]]
-figure, axes = plt.subplots(len(rows), 5, figsize=(10, 8), layout="constrained")
+figure, axes = plt.subplots(
+    len(rows), 5, figsize=(10, 8), layout="constrained"
+)
 for row, line in zip(rows, axes, strict=True):
     line[0].imshow(X[row, 0], cmap="gray")
-    line[0].set_ylabel(f"row {row}, label {y[row]}" + (" (wrong)" if is_wrong[row] else ""))
+    line[0].set_ylabel(
+        f"row {row}, label {y[row]}" + (" (wrong)" if is_wrong[row] else "")
+    )
     for ax, (name, of_rows) in zip(line[1:], maps.items(), strict=True):
-        display = NormGradDisplay(saliency_map=of_rows[row], image=X[row, 0]).plot(ax)
+        display = NormGradDisplay(
+            saliency_map=of_rows[row], image=X[row, 0]
+        ).plot(ax)
         display.colorbar_.remove()
         ax.set_title(name if row == rows[0] else "", fontsize="medium")
     line[0].set(xticks=[], yticks=[])
@@ -110,7 +124,9 @@ for down in range(-2, 3):
 for name, of_rows in maps.items():
     largest = of_rows.reshape(n, -1).argmax(axis=1)
     hits = near.reshape(n, -1)[np.arange(n), largest]
-    print(f"{name:21s} {hits[~is_wrong].mean():.2f}   (by chance {near.mean():.2f})")
+    print(
+        f"{name:21s} {hits[~is_wrong].mean():.2f}   (by chance {near.mean():.2f})"
+    )
 
 # %%
 # Layer by layer
@@ -122,7 +138,9 @@ row = rows[0]
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, layer in zip(axes, [*normgrad.layer_names_, None], strict=True):
     NormGradDisplay.from_estimator(normgrad, X, y, row=row, layer=layer, ax=ax)
-axes[-1].set_title(f"row {row}, label {y[row]}, both layers", fontsize="medium")
+axes[-1].set_title(
+    f"row {row}, label {y[row]}, both layers", fontsize="medium"
+)
 
 # %%
 # How much there is of it
@@ -130,7 +148,11 @@ axes[-1].set_title(f"row {row}, label {y[row]}, both layers", fontsize="medium")
 #
 # The score of a row is the length of its map before that is scaled: wrong labels send more.
 
-right, wrong = (np.median(normgrad.difficulty_[mask]) for mask in (~is_wrong, is_wrong))
-print(f"median training signal: right labels {right:.2f}, wrong labels {wrong:.2f}")
+right, wrong = (
+    np.median(normgrad.difficulty_[mask]) for mask in (~is_wrong, is_wrong)
+)
+print(
+    f"median training signal: right labels {right:.2f}, wrong labels {wrong:.2f}"
+)
 
 plt.show()

@@ -25,7 +25,9 @@ from .._arrays import as_labels
 from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
+from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows, as_rows
+from ..rows.views import VARYING, as_view
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
     N_LISTED,
@@ -49,6 +51,7 @@ def cross_val_difficulty(
     *,
     cv: Any = 5,
     groups: ArrayLike | None = None,
+    scoring_view: Any = None,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> NDArray[np.float32]:
@@ -71,6 +74,9 @@ def cross_val_difficulty(
     groups : array-like of shape (n_samples,), default=None
         Rows of one group are tested together, by networks that saw none of them, such as pictures
         of one patient. Also passed to the scorer's `fit` if that takes `groups`.
+    scoring_view : same kind as X, default=None
+        The same rows in the same order without random augmentation: networks are trained on X, and
+        these are scored. Also passed to the scorer's `fit` if that takes it.
     n_jobs : int, default=None
         Folds trained at a time, by joblib. Each is trained with one torch thread, so that the
         number changes no result.
@@ -132,14 +138,18 @@ def cross_val_difficulty(
     )
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer)
-    rows = as_rows(X, collate_fn=collate_fn_of(scorer))
+    joined_by = collate_fn_of(scorer)
+    rows = as_rows(X, collate_fn=joined_by)
+    view = as_view(scoring_view, rows, collate_fn=joined_by)
     y = labels_of(rows, y)
     for_regression = _is_regression(scorer, y)
     y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
+    if groups is None:
+        warn_of_divided_copies(rows, (np.isin(np.arange(len(y)), train) for train, _ in splits))
     results = Parallel(n_jobs=n_jobs)(
-        delayed(_score_fold)(scorer, rows, y, groups, *split, f"fold {k} of {len(splits)}")
+        delayed(_score_fold)(scorer, rows, y, groups, view, *split, f"fold {k} of {len(splits)}")
         for k, split in enumerate(splits, start=1)
     )
     difficulty = np.empty(len(y), dtype=np.float32)
@@ -159,6 +169,7 @@ def _score_fold(
     X: Rows,
     y: NDArray[Any],
     groups: NDArray[Any] | None,
+    view: Rows,
     train: NDArray[np.intp],
     test: NDArray[np.intp],
     name: str,
@@ -166,10 +177,16 @@ def _score_fold(
     """Return the scores of the tested rows, and what was warned of, which workers would lose."""
     # Threads share the list of caught warnings, too.
     with one_thread(), warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("ignore", message=VARYING)  # said once, of all rows
         with located(f"in {name}"):
-            given = None if groups is None else groups[train]
-            fitted = fit_clone(scorer, X.take(train).data, y[train], given)
-            scores = fitted.score_samples(X.take(test).data, y[test])
+            fitted = fit_clone(
+                scorer,
+                X.take(train).data,
+                y[train],
+                groups=None if groups is None else groups[train],
+                scoring_view=None if view is X else view.take(train).data,
+            )
+            scores = fitted.score_samples(view.take(test).data, y[test])
     return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
 
 

@@ -65,7 +65,9 @@ class NormGradDisplay(BaseDisplay):
     --------
     >>> import numpy as np
     >>> from sklearn_difficulty.inspection import NormGradDisplay
-    >>> display = NormGradDisplay(saliency_map=np.eye(4), image=np.ones((4, 4))).plot()
+    >>> display = NormGradDisplay(
+    ...     saliency_map=np.eye(4), image=np.ones((4, 4))
+    ... ).plot()
     >>> float(display.map_.get_array().max())
     1.0
     """
