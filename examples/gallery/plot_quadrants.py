@@ -170,7 +170,7 @@ right.set(xlabel="depth when held out", ylabel="consensus-consistency")
 figure.suptitle("Depth against agreement among the networks")
 plt.show()
 
-order = np.argsort(memorization.difficulty_)[::-1][: is_flipped.sum()]
+order = np.argsort(-memorization.difficulty_)[: is_flipped.sum()]
 print(
     f"the {len(order)} most memorized rows: {is_flipped[order].mean():.0%} "
     "have a wrong label"
