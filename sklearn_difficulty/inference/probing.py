@@ -234,6 +234,21 @@ class VotesReadout(NeighborProbes):
         """Return the rows `among` X, a mask, or some of them, to look for neighbours among them."""
         return super().bank(record, X, codes, self.bank_rows(codes, among), probes)
 
+    def votes_on_each_other(
+        self,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        progress: Task = SILENT,
+        probes: Sequence[Probe] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the votes on every row of the others, or of those of them that are in the bank."""
+        every = np.ones(len(codes), dtype=bool)
+        bank, rows = self.bank(record, X, codes, every, probes), self.bank_rows(codes, every)
+        if len(rows) == len(codes):
+            return self.votes(bank, None, progress)
+        return self.votes(bank, X, progress, positions_in(rows, len(codes)))
+
     def __call__(
         self,
         record: TrainingRecord,
