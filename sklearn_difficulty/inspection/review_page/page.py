@@ -68,11 +68,11 @@ class ReviewPage:
     class_names : sequence of str, or dict, default=None
         What classes are called: in the order of `classes_`, or by class.
     blind : bool, default=True
-        Whether suggestion and scores of a row of the plan are hidden until it is decided, so that
-        verdicts are of the reviewer and not of the network.
+        Whether suggestion, scores and nearest rows of a row of the plan are hidden until it is
+        decided, so that verdicts are of the reviewer and not of the network.
     neighbors : int, default=5
-        How many of the nearest rows a row is shown beside: in the last hidden layer of the network
-        where there is a single one, otherwise in X, or in the table that is shown.
+        How many of the nearest rows a row is shown beside: near in the last hidden layer of the
+        network where there is a single one, otherwise in the array or table that is shown, or in X.
     max_bytes : int, default=25_000_000
         Size of the file, at most 100 MB. If more is needed, fewer rows have pictures, texts or
         values; a warning and the page say of how many. The numbers of all rows stay.

@@ -70,7 +70,7 @@ def test_rows_of_the_plan_are_judged_blind(open_page, precomputed):
     reader = open_page(page)
     assert reader.rows()[0][0].endswith("→ hidden")
     assert "hidden until you have decided" in reader.find("#seen").text
-    assert "Class probabilities" not in reader.find("#details").text
+    assert reader.find("#details").text == ""
     reader.press("s")
     assert "hidden until" in reader.status
     assert "0 decided" in reader.find("#count").text
@@ -95,7 +95,9 @@ def test_rows_of_the_plan_are_judged_blind(open_page, precomputed):
 
 def test_without_blinding_all_is_seen(open_page, precomputed, texts):
     reader = open_page(page_of(precomputed, show=texts, blind=False))
-    assert "Class probabilities" in reader.find("#details").text
+    assert {"Class probabilities", "Nearest rows, with their labels"} <= set(
+        reader.texts("#details h3")
+    )
     assert "hidden" not in "".join(reader.texts(".row"))
 
 

@@ -202,7 +202,7 @@ def test_columns_without_numbers_are_a_table_too(precomputed, tmp_path):
     names = pd.DataFrame({"name": [f"animal {i}" for i in range(200)]})
     report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
     assert report["content"]["table"]["numbers"]["names"] == []
-    assert "neighbors" not in report["content"]
+    assert report["content"]["n_neighbors"] == 5  # in the probabilities
     names["kind"], names["nothing"] = precomputed[2], np.nan
     report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
     rows = unpacked(report["columns"]["row"])
@@ -301,6 +301,17 @@ def test_neighbours_are_near_in_the_last_hidden_layer(flowers, tmp_path):
     near = order[unpacked(report["content"]["neighbors"]).reshape(150, 3)]
     found = np.take_along_axis(distances[order], near, axis=1)
     assert_allclose(np.sort(found), np.sort(distances[order], axis=1)[:, :3], atol=1e-4)
+
+
+def test_neighbours_of_pictures_look_alike(precomputed, tmp_path):
+    show = np.random.default_rng(0).random((200, 4, 5))
+    show[100:] = show[:100] + 0.001
+    for kind in (show, torch.from_numpy(show)):
+        page = ReviewPage(*precomputed, show=kind, plan=0, max_rows=200, neighbors=1)
+        report = report_of(page, tmp_path)
+        rows = unpacked(report["columns"]["row"])
+        near = rows[unpacked(report["content"]["neighbors"])]
+        assert_array_equal(near, (rows[unpacked(report["content"]["rows"])] + 100) % 200)
 
 
 def test_labels_come_from_a_dataset(flowers, tmp_path):
