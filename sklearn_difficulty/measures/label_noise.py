@@ -45,6 +45,7 @@ _NEAR = 0.05  # rows whose order differs by no more share their probability
 _SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
 
 _ROWS_OF_FIT = 5_000
+_LEAST_BESIDE = 80  # one in so many rows, on either side, is averaged at least
 _Z = 1.96  # of a 95 % interval
 
 
@@ -162,9 +163,10 @@ def estimate_label_noise(
 
     which is :math:`1 - q_{i y_i}` where no slips show, and looks at the classes to which they go
     where they do. ("class" has :math:`w = 1` here, "instance" 0.) The error probability is the
-    formula above as a function of the order: the mean over rows that differ by at most 0.05, made
-    monotone by isotonic regression, so that the rows above a cut are the first ones of the order.
-    The difficulty is the order, stretched so that 0.5 is where the error probability passes 0.5.
+    formula above as a function of the order: the mean over rows that differ by at most 0.05, a
+    fortieth of all rows at least, made monotone by isotonic regression, so that the rows above a
+    cut are the first ones of the order. The difficulty is the order, stretched so that 0.5 is where
+    the error probability passes 0.5.
 
     **Interval.** Its lower end is the smallest share of slips, to any class alike, that the labels
     do not rule out, times a weight that rises from 0 to 1 as :math:`w` rises from 0.25 to 1: slips
@@ -291,8 +293,14 @@ def _monotone(order: NDArray[np.float32], values: NDArray[np.float64]) -> NDArra
     """Return each line as a function of the order that does not fall: local means, made so."""
     position = np.argsort(order, kind="stable")
     place = order[position].astype(np.float64)
+    # At least so many on both sides: in a gap of the order one label would decide about another.
+    few = len(place) // _LEAST_BESIDE
     first = np.searchsorted(place, place - _NEAR, side="left")
+    first = np.minimum(first, np.maximum(np.searchsorted(place, place, side="left") - few, 0))
     last = np.searchsorted(place, place + _NEAR, side="right")
+    last = np.maximum(
+        last, np.minimum(np.searchsorted(place, place, side="right") + few, len(place))
+    )
     out = np.empty_like(values)
     for line, of_line in zip(out, values, strict=True):
         cumulated = np.concatenate([[0], np.cumsum(of_line[position])])

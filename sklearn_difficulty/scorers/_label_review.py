@@ -36,11 +36,10 @@ class EstimatesNoise:
     _no_noise_because: str  # where the noise is not told
 
     def __getattr__(self, name: str) -> Any:
-        # Only names that are not there come here; hasattr answers as it should.
         because = vars(self).get("_no_noise_because") if name in _OF_NOISE else None
-        if because is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise AttributeError(f"There is no {name}: {because}")
+        if because is not None:
+            raise AttributeError(f"There is no {name}: {because}")
+        return super().__getattribute__(name)  # raises what brought us here, with its cause
 
     def _noise_is_not_told(self, setting: str, reason: Exception) -> None:
         """Keep why none of the attributes that tell of the noise is set."""
