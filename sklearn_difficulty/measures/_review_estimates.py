@@ -29,7 +29,7 @@ class NoiseReview(NamedTuple):
 
     def __repr__(self) -> str:
         low, high = self.noise_rate_interval
-        text = f"{self.noise_rate:.2%} of the labels are wrong (95 %: {low:.2%} to {high:.2%})"
+        text = f"{self.noise_rate:.1%} of the labels are wrong (95 %: {low:.1%} to {high:.1%})"
         for row in self.cuts[self.cuts["cut"] == _SHOWN_CUT]:
             text += (
                 f"; the cut at {_SHOWN_CUT} drops {row['n_dropped']} rows, {row['precision']:.0%} "

@@ -325,7 +325,7 @@ def test_the_interval_holds_whatever_unsure_rows_are(verdicts):
 def test_reviews_say_what_they_found():
     review = calibrate_with_review([0.9, 0.7, 0.4, 0.1], range(4), np.ones(4), [1, 0, 0, 0])
     assert repr(review) == (
-        "NoiseReview(25.00% of the labels are wrong (95 %: 25.00% to 25.00%); the cut at 0.5 drops "
+        "NoiseReview(25.0% of the labels are wrong (95 %: 25.0% to 25.0%); the cut at 0.5 drops "
         "2 rows, 50% of them wrong (50% to 50%))"
     )
 
