@@ -205,6 +205,15 @@ def test_no_better_label_is_said_and_not_taken(open_page, precomputed, texts):
     assert reader.find("#count").text == "0 decided"
 
 
+@pytest.mark.filterwarnings("ignore:The page would be larger:UserWarning")
+def test_what_the_file_leaves_out_is_said(open_page, precomputed, texts):
+    reader = open_page(page_of(precomputed, show=texts, max_bytes=1, blind=False))
+    assert "200 rows worth a look have no texts here" in reader.find("#notice").text
+    assert "This file holds only numbers of this row" in reader.find("#seen").text
+    reader = open_page(page_of(precomputed, show=texts))
+    assert not reader.find("#notice").is_displayed()
+
+
 def test_keys_do_nothing_outside_the_list(open_page, precomputed, texts):
     reader = open_page(page_of(precomputed, show=texts))
     reader.find("#find").send_keys("kdx")

@@ -353,6 +353,33 @@ def test_scorers_of_others_give_the_order(flowers, tmp_path):
     assert review.apply(flowers[1])[0][3] == "versicolor"
 
 
+def test_a_frame_of_scores_takes_the_place_of_a_scorer(flowers, tmp_path):
+    scores = np.random.default_rng(0).random((150, 2))
+    for frame in (
+        pd.DataFrame(scores, columns=["vog", "aum"], index=np.arange(150) + 7),
+        pl.DataFrame(scores, schema=["vog", "aum"]),
+    ):
+        report = report_of(ReviewPage(frame, *flowers), tmp_path)
+        order = unpacked(report["columns"]["row"])
+        assert_array_equal(order, np.argsort(-scores[:, 0]))
+        assert report["score_names"] == ["vog", "aum"]
+        assert_allclose(
+            unpacked(report["columns"]["scores"]).reshape(150, 2), scores[order], rtol=1e-6
+        )
+        decisions = {
+            "format": "sklearn_difficulty.review",
+            "version": 1,
+            "decisions": [],
+            **{name: report[name] for name in ("fingerprint", "n_rows", "classes", "plan")},
+        }
+        (tmp_path / "decisions.json").write_text(json.dumps(decisions))
+        assert len(read_review(tmp_path / "decisions.json", frame).rows) == 0
+        with pytest.raises(ValueError, match="about another report"):
+            read_review(tmp_path / "decisions.json", frame[["aum", "vog"]])
+    with pytest.raises(ValueError, match="needs a column"):
+        ReviewPage(pd.DataFrame(index=range(150)), *flowers)
+
+
 def test_fewer_rows_have_content_where_the_file_would_be_too_large(precomputed, texts, tmp_path):
     show = [text + " long" * 500 for text in texts]
     full = ReviewPage(*precomputed, show=show, random_state=0).write(tmp_path / "full.html")
