@@ -31,6 +31,7 @@ from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
 from .trace import INPUT, Probe
 
+_SEED_OF_BANKS = 314_159_265  # no seed by which people shuffle rows or flip labels
 _ROUNDING = 1e-4  # within which a probe is what the network returns
 
 
@@ -221,7 +222,9 @@ class VotesReadout(NeighborProbes):
     def bank_rows(self, codes: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows: always the same for the same `among`."""
         rows = np.flatnonzero(among)
-        return rows if self.max_bank is None else rows[choose_rows(codes[rows], self.max_bank, 0)]
+        if self.max_bank is None:
+            return rows
+        return rows[choose_rows(codes[rows], self.max_bank, _SEED_OF_BANKS)]
 
     def bank(
         self,
