@@ -123,7 +123,8 @@ print(
 # All suspects, by the label that they have and the one that is suggested. Full cells are the pairs
 # of digits that were taken for each other.
 
-LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
+display = LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
+display.ax_.set_title("Suspects by given and suggested label")
 plt.show()
 
 # %%

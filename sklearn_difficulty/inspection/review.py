@@ -274,8 +274,9 @@ def read_review(path: str | PathLike[str], scorer: Any = None) -> Review:
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from sklearn_difficulty.inspection import read_review
-    >>> text = '''{"format": "sklearn_difficulty.review", "version": 1, "fingerprint": "d1ff",
-    ...   "n_rows": 3, "classes": ["cat", "dog"], "plan": {"rows": [], "weight": []},
+    >>> text = '''{"format": "sklearn_difficulty.review", "version": 1,
+    ...   "fingerprint": "d1ff", "n_rows": 3, "classes": ["cat", "dog"],
+    ...   "plan": {"rows": [], "weight": []},
     ...   "decisions": [{"row": 2, "decision": "suggestion", "label": 1}]}'''
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "review-decisions.json")
