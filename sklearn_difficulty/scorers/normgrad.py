@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,7 +15,7 @@ from .._progress import SILENT, Task
 from .._randomness import alone
 from ..inference.contributions import AGGREGATIONS, VARIANTS
 from ..inference.locations import Sites, find_sites
-from ..inference.saliency import SaliencyReader, location_maps, training_signals
+from ..inference.saliency import Grid, SaliencyReader, location_maps, training_signals
 from ..measures.saliency import Combination, checked_weights, combine_saliency_maps
 from ..rows.rows import Rows
 from ..training.checkpoints import CheckpointSpec
@@ -252,22 +253,13 @@ class NormGradScorer(BaseDifficultyScorer):
         ValueError
             If the layers have no locations, or the rows differ in shape.
         """
-        rows, targets = self._check_unseen(X, y)
-        self._refuse_no_locations()
 
-        def finish(maps: list[NDArray[Any]], grid: Any) -> list[NDArray[Any]]:
+        def combined(maps: list[NDArray[Any]], grid: Grid | None) -> list[NDArray[Any]]:
             weights = self._weights(len(maps))
             return [combine_saliency_maps(maps, shape=grid, combine=self.combine, weights=weights)]
 
-        with alone():
-            [combined] = location_maps(
-                self._reader(self.record_, self._sites),
-                rows,
-                self._labels(self.record_, targets),
-                finish,
-                batch_size=self.batch_size,
-            )
-        return combined
+        [maps] = self._location_maps(X, y, combined)
+        return maps
 
     def layer_maps(self, X: Any, y: Any = None) -> dict[str, NDArray[np.float32]]:
         """Return the map of every layer, as it is.
@@ -290,17 +282,26 @@ class NormGradScorer(BaseDifficultyScorer):
         ValueError
             If the layers have no locations, or the rows differ in shape.
         """
-        rows, targets = self._check_unseen(X, y)
-        self._refuse_no_locations()
-        with alone():
-            maps = location_maps(
-                self._reader(self.record_, self._sites),
-                rows,
-                self._labels(self.record_, targets),
-                lambda maps, _grid: maps,
-                batch_size=self.batch_size,
-            )
+        maps = self._location_maps(X, y, lambda maps, _grid: maps)
         return dict(zip(self._sites.names, maps, strict=True))
+
+    def _location_maps(
+        self,
+        X: Any,
+        y: Any,
+        finish: Callable[[list[NDArray[Any]], Grid | None], list[NDArray[Any]]],
+    ) -> list[NDArray[np.float32]]:
+        """Return what `finish` makes of the maps of the layers, block by block."""
+        rows, targets = self._check_unseen(X, y)
+        if not self._sites.n_axes:
+            raise ValueError(
+                f"The layers {self._sites.names} return one vector a row, so there is no map of "
+                "locations. Maps are of convolutions, sequences and tokens."
+            )
+        with alone():
+            reader = self._reader(self.record_, self._sites)
+            labels = self._labels(self.record_, targets)
+            return location_maps(reader, rows, labels, finish, batch_size=self.batch_size)
 
     def _needs(self) -> RecordNeeds:
         return RecordNeeds.of_checkpoints(self.checkpoints, at_least=1)
@@ -393,14 +394,6 @@ class NormGradScorer(BaseDifficultyScorer):
             largest = [self._largest_score(column) for column in self.layer_difficulty_.T]
             signals = np.where(np.isnan(signals), largest, signals)
         return np.column_stack([scores, signals.astype(np.float32)])
-
-    def _refuse_no_locations(self) -> None:
-        """Raise if a row is one location at the chosen layers."""
-        if not self._sites.n_axes:
-            raise ValueError(
-                f"The layers {self._sites.names} return one vector a row, so there is no map of "
-                "locations. Maps are of convolutions, sequences and tokens."
-            )
 
     @property
     def _column_names(self) -> list[str]:
