@@ -458,7 +458,7 @@ def normgrad_speed():
         "captum: activation × gradient, all layers": of_bare("captum, products"),
         "the bare passes again (noise)": of_bare("bare again"),
     }
-    return grid("work", rows, {"time, over the bare passes": cell})
+    return grid("work", rows, {"processor time, over the bare passes": cell})
 
 
 # -------------------------------------------------------------------------------- prediction depth
