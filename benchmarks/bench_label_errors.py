@@ -7,63 +7,48 @@ trained, each on four fifths of the rows, and everyone reads these same networks
 - ours: `LabelErrorScorer` as it is by default; without asking neighbours; and what it does with
   ``noise="class"`` and "instance";
 - cleanlab: the class probabilities of the networks as they were in the end, which is 5-fold
-  cross-validation, its rank (self-confidence) and its cut (``find_label_issues`` as it is by
-  default, which is also what ``CleanLearning`` drops), and the same fed with **our** probabilities,
-  so that ranking and cut are credited apart.
+  cross-validation, the cut of ``find_label_issues`` as it is by default, and three orders: by
+  self-confidence (all rows), the list that ``find_label_issues`` returns (rows that it does not
+  flag are tied), and this list with the other rows behind it by self-confidence; and the same fed
+  with **our** probabilities, so that ranking and cut are credited apart.
 
 One more network is trained on all rows, with the same epochs, for what one training can do: ours
 ("one_fit", "neighbors") and the package aum. For the last columns the same network is trained on
-what is left, with the same seed: on all rows as they are, with true labels, without the rows that
-we drop, with the labels that we suggest, and by ``CleanLearning``. Accuracy is that on held-out
-rows with right labels.
+what is left, with the same seeds: on all rows as they are, with true labels, without the rows that
+we drop, with the labels that we suggest, with these where they are sure and without the others, and
+without the rows that cleanlab flags, which is what ``CleanLearning`` does. Accuracy is that on
+held-out rows with right labels.
 
 Regimes: "stopped early" and "memorised", whose accuracy on the given labels is reported. Data:
-digits (1,400 rows), 6,000 rows of Fashion-MNIST, breast cancer (400 rows) and 10,000 of the letter
-recognition data (a CSV with the label in the first column, ``--letter``; from OpenML otherwise).
+digits (1,400 rows), 6,000 rows of Fashion-MNIST, breast cancer (400 rows) and, where ``--letter``
+names a CSV with the label in the first column, 10,000 of the letter recognition data.
 
 ``--sets DIR`` measures instead what the same scorers make of published held-out probabilities, in
 the ``*.npz`` files of a folder (see `given_probabilities.sets_in`; they are read, not kept), and
 ``--price`` what they cost; results/label_errors_sets_cpu.json and label_errors_price_cpu.json.
 
-Run: ``python benchmarks/bench_label_errors.py`` (about four hours on one core). Every cell is
-written when it ends, to results/label_errors_cells, and is not computed again.
+Run: ``python benchmarks/bench_label_errors.py`` (about an hour and a half on one core). What is
+trained is kept in results/label_errors_cells, whatever the model of the noise makes of it: after a
+change of the model another run judges all cells anew, and trains only on other rows and labels.
 """
 
-import json
-import os
-import tempfile
-import warnings
 from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
 from given_probabilities import ROUNDS, price, sets_in
-from problems import REGIMES, in_regime, mlp_net, split, with_noise
-from report import RESULTS, argument_parser, parse, plain, seconds_so_far, write_results
-from sklearn.base import clone
-from summaries import Array, Found, calibration_error, detection, gather, share, show
-from timing import Stopwatch
+from problems import REGIMES
+from report import argument_parser, parse, seconds_so_far, write_results
+from summaries import Array, Found, calibration_error, detection, gather, reliability, share, show
+from trained_cells import DROPPED, FITS, MEMBERS, ROWS, Cell, kept_file
 
-from sklearn_difficulty import LabelErrorScorer, TrainingRecord
+from sklearn_difficulty import LabelErrorScorer
 from sklearn_difficulty.measures import _noise_channel, estimate_label_noise, label_noise
-from sklearn_difficulty.training import ResampledEnsemble
 
 NOISE = (
     *("symmetric 20 %", "pair 20 %", "instance 10 %", "none"),
     *("symmetric 5 %", "instance 30 %", "symmetric 40 %"),
 )
-ROWS = {"digits": 1_400, "fashion_mnist": 6_000, "breast_cancer": 400, "letter": 10_000}
-FITS: dict[tuple[str, str], Found] = {
-    ("digits", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 64},
-    ("digits", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 64},
-    ("fashion_mnist", "stopped early"): {"max_epochs": 6, "lr": 3e-4, "batch_size": 64},
-    ("fashion_mnist", "memorised"): {"max_epochs": 40, "lr": 2e-3, "batch_size": 128},
-    ("breast_cancer", "stopped early"): {"max_epochs": 10, "lr": 1e-3, "batch_size": 32},
-    ("breast_cancer", "memorised"): {"max_epochs": 60, "lr": 5e-3, "batch_size": 32},
-    ("letter", "stopped early"): {"max_epochs": 10, "lr": 2e-3, "batch_size": 128},
-    ("letter", "memorised"): {"max_epochs": 40, "lr": 5e-3, "batch_size": 128},
-}
 CONSTANTS = {
     "doubt beside slips, 0.35": (label_noise, "_DOUBT_BESIDE_SLIPS"),
     "slips show, 0.25": (label_noise, "_SLIPS_SHOW"),
@@ -71,8 +56,8 @@ CONSTANTS = {
     "near, 0.05": (label_noise, "_NEAR"),
     "prior rows, 20": (_noise_channel, "_PRIOR_ROWS"),
 }
-MEMBERS = 5
 REVIEWS = 5
+SURE = 0.8  # of a suggested label, to relabel
 
 
 def cut(flagged: Array, wrong: Array) -> dict[str, float]:
@@ -96,6 +81,7 @@ def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any = None) -> Found
         "rate": scorer.noise_rate_,
         "low": low,
         "high": high,
+        "width": high - low,
         "inside": float(low <= wrong.mean() <= high),
         "calibration error": calibration_error(wrong, scorer.error_probability_),
         "class dependence": scorer.class_dependence_,
@@ -107,25 +93,42 @@ def of_scorer(scorer: LabelErrorScorer, wrong: Array, true: Any = None) -> Found
     }
 
 
-def of_cleanlab(probabilities: Array, given: Array, wrong: Array) -> Found:
-    """Return the rank and the default cut of cleanlab."""
+def of_single_training(scorer: LabelErrorScorer, wrong: Array) -> Found:
+    """Return what is found from one training; NaN where it tells nothing of the noise."""
+    found = {**detection(wrong, scorer.difficulty_), "told": float(hasattr(scorer, "cuts_"))}
+    told = of_scorer(scorer, wrong) if found["told"] else {}
+    numbers = ("flagged", "f1", "rate", "inside", "width", "calibration error")
+    return found | {key: told.get(key, float("nan")) for key in numbers}
+
+
+def of_cleanlab(probabilities: Array, given: Array, wrong: Array) -> tuple[Found, Array]:
+    """Return the orders and the default cut of cleanlab, and which rows it flags."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     flagged = find_label_issues(given, probabilities, n_jobs=1)
-    quality = get_label_quality_scores(given, probabilities)
-    return {**detection(wrong, -quality), **cut(flagged, wrong), "rate": share(flagged)}
+    doubt = 1 - get_label_quality_scores(given, probabilities)
+    listed = {"its list": flagged * (1 + doubt), "its list first": flagged + doubt}
+    found = {
+        **detection(wrong, doubt),
+        **{f"ap, {name}": detection(wrong, order)["ap"] for name, order in listed.items()},
+        **cut(flagged, wrong),
+        "rate": share(flagged),
+    }
+    return found, flagged
 
 
 def of_sets(folder: str) -> Found:
     """Return what is found in published probabilities: by us, by cleanlab, by its cut alone."""
     found: Found = {}
     for name, q, given, wrong in sets_in(folder):
-        theirs = of_cleanlab(q, given, wrong)
+        theirs, _ = of_cleanlab(q, given, wrong)
         found[name] = {"rows": len(given), "wrong": share(wrong), "cleanlab": theirs}
         for noise in ("auto", "class", "instance"):
             scorer = LabelErrorScorer("precomputed", noise=noise).fit(q, given)
             found[name][f"ours, {noise}"] = of_scorer(scorer, wrong)
+            if noise == "auto":
+                found[name]["reliability"] = reliability(wrong, scorer.error_probability_)
         found[name]["constants"] = of_constants(q, given, wrong)
         print(name, found[name], flush=True)
     return found
@@ -142,17 +145,6 @@ def of_constants(q: Array, given: Array, wrong: Array) -> Found:
             found.setdefault(shown, {})[change] = cut(error > 0.5, wrong)["f1"]
         setattr(module, name, value)
     return found
-
-
-def of_aum(record: TrainingRecord, given: Array) -> Array:
-    """Return minus the area under the margin, by the package."""
-    from aum import AUMCalculator
-
-    calculator = AUMCalculator(tempfile.gettempdir())  # writes in finalize only
-    ids = list(range(len(given)))
-    for logits in record.trajectory.logits:
-        calculator.update(torch.from_numpy(logits), torch.from_numpy(given), ids)
-    return -np.array([calculator.sums[i] / calculator.counts[i] for i in ids])
 
 
 def after_review(scorer: LabelErrorScorer, wrong: Array, seed: int) -> dict[str, float]:
@@ -179,102 +171,53 @@ def after_review(scorer: LabelErrorScorer, wrong: Array, seed: int) -> dict[str,
     return {key: float(np.mean([f[key] for f in found])) for key in found[0]}
 
 
-def accuracy(net: Any, X: Any, y: Any, X_out: Any, y_out: Any, seed: int) -> float:
-    record = TrainingRecord.from_fit(net, X, y, checkpoints=1, random_state=1_000 + seed)
-    return share(record.net.predict(X_out) == y_out)
-
-
-def of_clean_learning(
-    net: Any, X: Any, given: Any, probabilities: Any, X_out: Any, y_out: Any, seed: int
-) -> float:
-    """Return the accuracy of CleanLearning, which drops rows by the given probabilities."""
-    from cleanlab.classification import CleanLearning
-
-    torch.manual_seed(1_000 + seed)
-    issues = {"n_jobs": 1}
-    learner = CleanLearning(clone(net), find_label_issues_kwargs=issues, seed=seed)
-    learner.fit(X, given, pred_probs=probabilities)
-    return share(learner.predict(X_out) == y_out)
-
-
-def one_cell(data: str, noise: str, regime: str, seed: int, args: Any) -> Found:
+def judged(cell: Cell) -> Found:
     """Return every number of one cell."""
-    n = ROWS[data]
-    X, y, X_out, y_out = split(data, n, min(n, 4_000), seed, args.letter)
-    given, wrong = with_noise(y, noise, seed, X)
-    fit = in_regime(regime, FITS[data, regime])
-    net = mlp_net(X.shape[1], (256, 128), len(np.unique(y)), **fit)
-
-    n_kept = 0 if args.cache is None else len(os.listdir(args.cache))
-    watch = Stopwatch()
-    ensemble = ResampledEnsemble(
-        net,
-        n_members=MEMBERS,
-        train_size=1 - 1 / MEMBERS,
-        stratify=True,
-        keep_members=True,
-        cache_dir=args.cache,
-        random_state=seed,
-    ).fit(X, given)
-    seconds = {"five trainings": watch.lap()}
-    was_trained = args.cache is None or len(os.listdir(args.cache)) > n_kept
-    if not was_trained:
-        seconds["five trainings"] = float("nan")
-    ours = LabelErrorScorer(ensemble).fit(X, given)
-    seconds["ours"] = watch.lap()
-    last = ensemble.out_of_sample_probability("last")
-    single = TrainingRecord.from_fit(
-        net, X, given, checkpoints=1, keep_logits=True, random_state=seed
-    )
-    seconds["one training"] = watch.lap()
-
+    X, y, given, wrong = cell.X, cell.y, cell.given, cell.wrong
+    ours = LabelErrorScorer("precomputed").fit(cell.q, given)
     found: Found = {"ours": of_scorer(ours, wrong, y)}
-    for name, scorer in {
-        "ours, noise class": LabelErrorScorer(ensemble, noise="class"),
-        "ours, noise instance": LabelErrorScorer(ensemble, noise="instance"),
-        "ours, no neighbours": LabelErrorScorer(ensemble, n_neighbors=None),
-        "ours, one_fit": LabelErrorScorer(single, method="one_fit"),
-        "ours, neighbors": LabelErrorScorer(single, method="neighbors"),
-    }.items():
-        if "noise" in name:  # the same probabilities, without asking again
-            scorer.set_params(estimator="precomputed")
-            found[name] = of_scorer(scorer.fit(ours.probabilities_, given), wrong, y)
-        else:
-            found[name] = of_scorer(scorer.fit(X, given), wrong, y)
-    found["cleanlab"] = of_cleanlab(last, given, wrong)
-    found["cleanlab, our probabilities"] = of_cleanlab(ours.probabilities_, given, wrong)
-    found["aum, one training"] = detection(wrong, of_aum(single, given))
+    for name, scorer in (
+        ("ours, one_fit", LabelErrorScorer(cell.record, method="one_fit")),
+        ("ours, neighbors", LabelErrorScorer(cell.record, method="neighbors")),
+    ):
+        found[name] = of_single_training(scorer.fit(X, given), wrong)
+    for name, scorer, read in (
+        ("ours, noise class", LabelErrorScorer("precomputed", noise="class"), cell.q),
+        ("ours, noise instance", LabelErrorScorer("precomputed", noise="instance"), cell.q),
+        ("ours, no neighbours", LabelErrorScorer("precomputed"), cell.q_alone),
+    ):
+        found[name] = of_scorer(scorer.fit(read, given), wrong, y)
+    found["cleanlab"], flagged = of_cleanlab(cell.q_last, given, wrong)
+    found["cleanlab, our probabilities"], _ = of_cleanlab(cell.q, given, wrong)
+    found["aum, one training"] = detection(wrong, cell.aum)
 
-    suspect = ours.error_probability_ > 0.5
-    relabelled = np.where(suspect, ours.suggested_label_, given)
-    learn = (X_out, y_out, seed)
-    accuracies = {
-        "all rows": accuracy(net, X, given, *learn),
-        "ours, dropped": accuracy(net, X[~suspect], given[~suspect], *learn),
-        "ours, relabelled": accuracy(net, X, relabelled, *learn),
-        "CleanLearning": of_clean_learning(net, X, given, last, *learn),
+    suspect, suggested = ours.error_probability_ > 0.5, ours.suggested_label_
+    sure = ours.suggested_label_confidence_ > SURE
+    trained_on = {
+        "all rows": given,
+        "ours, dropped": np.where(suspect, DROPPED, given),
+        "ours, relabelled": np.where(suspect, suggested, given),
+        "ours, relabelled if sure": np.where(suspect, np.where(sure, suggested, DROPPED), given),
+        "cleanlab, dropped": np.where(flagged, DROPPED, given),
+        "true labels": y,
     }
-    known = accuracy(net, X, y, *learn) if wrong.any() else accuracies["all rows"]
-    accuracies["true labels"] = known
+    accuracies = {name: cell.accuracy(labels) for name, labels in trained_on.items()}
     return {
-        "rows": len(X),
-        "wrong": share(wrong),
-        "train accuracy": ensemble.train_accuracy_,
-        "train accuracy, one training": share(single.net.predict(X) == given),
-        "held-out accuracy of a member": share(ensemble.predictions_ == y, ~ensemble.masks_),
+        **cell.facts,
         "found": found,
-        "review": after_review(ours, wrong, seed),
+        "reliability": reliability(wrong, ours.error_probability_),
+        "review": after_review(ours, wrong, cell.seed),
         "accuracy": accuracies,
-        "seconds": seconds,
+        "gain": {name: value - accuracies["all rows"] for name, value in accuracies.items()},
     }
 
 
 def main() -> None:
-    parser = argument_parser(__doc__, name="label_errors", seeds=5)
-    parser.add_argument("--data", nargs="+", choices=ROWS, default=list(ROWS))
+    parser = argument_parser(__doc__, name="label_errors", seeds=3)
+    parser.add_argument("--data", nargs="+", choices=ROWS, default=None)
     parser.add_argument("--letter", default=None, help="CSV of the letter recognition data")
-    parser.add_argument("--cache", default=None, help="where members are kept for another run")
-    parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
+    parser.add_argument("--train", action="store_true", help="only train what is not there yet")
+    parser.add_argument("--kept", action="store_true", help="only judge what is there already")
     parser.add_argument("--sets", default=None, help="folder of published probabilities, *.npz")
     parser.add_argument("--price", action="store_true", help="only measure time and memory")
     args = parse(parser)
@@ -283,26 +226,19 @@ def main() -> None:
         settings = {"rounds": ROUNDS} if args.price else {}
         write_results(args, price() if args.price else of_sets(args.sets), settings=settings)
         return
-    warnings.filterwarnings("ignore", message="When X and pred_probs are both provided")
-    cells = RESULTS / f"{args.name}_cells"
-    cells.mkdir(parents=True, exist_ok=True)
-    seeds = [] if args.summary else range(args.seeds)
-    for seed, noise, data, regime in product(seeds, NOISE, args.data, REGIMES):
-        file = cells / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
-        if file.exists():
-            continue
-        cell = one_cell(data, noise, regime, seed, args)
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text(json.dumps(plain(cell)))
-        os.replace(unfinished, file)
-        show(f"{data}, {noise}, {regime}, seed {seed}: {seconds_so_far()} s", cell)
+    data = args.data or [name for name in ROWS if args.letter or name != "letter"]
     results: Found = {}
-    for name in map(", ".join, product(ROWS, NOISE, REGIMES)):
-        files = sorted(cells.glob(f"{name}, ".replace(" ", "_") + "*.json"))
-        if files:
-            results[name] = gather([json.loads(file.read_text()) for file in files])
-    settings = {"fits": {", ".join(key): fit for key, fit in FITS.items()}, "members": MEMBERS}
-    write_results(args, results, settings=settings)
+    for name, noise, regime in product(data, NOISE, REGIMES):
+        which = [(name, noise, regime, seed) for seed in range(args.seeds)]
+        cells = (Cell(*cell, args) for cell in which if not args.kept or kept_file(*cell).exists())
+        if args.train:
+            print(*(cell.facts for cell in cells), f"{seconds_so_far()} s", sep="\n", flush=True)
+            continue
+        results[f"{name}, {noise}, {regime}"] = found = gather([judged(cell) for cell in cells])
+        show(f"{name}, {noise}, {regime}: {seconds_so_far()} s", found)
+    if results:
+        fits = {", ".join(key): fit for key, fit in FITS.items() if key[0] in data}
+        write_results(args, results, settings={"fits": fits, "members": MEMBERS})
 
 
 if __name__ == "__main__":

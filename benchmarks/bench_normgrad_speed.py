@@ -13,8 +13,9 @@ On the reference network of two convolutions (32 and 64 channels, images of 28 x
   them at once (which give the products of activations and gradients, channel by channel, or their
   sum), if captum can be imported.
 
-Works take turns; ratios are medians over the rounds, beside that of the bare passes to themselves.
-Memory beyond data and weights is read in a fresh process at each number of rows.
+Works take turns, in both orders; ratios are medians over the rounds, of processor time (others may
+use the cores) and of the wall clock, beside that of the bare passes to themselves.
+Memory beyond data and weights is read at growing numbers of rows.
 
     python benchmarks/bench_normgrad_speed.py
 """
@@ -27,7 +28,7 @@ import torch
 from problems import CONV, TIMED, random_rows
 from report import argument_parser, parse, write_results
 from summaries import Found, show
-from timing import added_mib, in_fresh_process, interleaved
+from timing import added_mib, interleaved
 from torch import nn
 
 from sklearn_difficulty import TrainingRecord
@@ -42,7 +43,7 @@ except ImportError:
     LayerGradCam = None
 
 N, N_ORDER_1, BLOCK = 600, 64, 512
-MEMORY = (300, 1_200)
+MEMORY = (400, 1_200, 4_800)
 
 
 class Case:
@@ -112,17 +113,16 @@ class Case:
             explain.attribute(x, target=labels)
 
 
-def measure_peak(way: str, n: str, device: str) -> float:
-    """Return what a way adds to the peak memory of this process, in MiB."""
-    Case(200, device).signals()
-    case = Case(int(n), device)
-    step = 1e-3 if way == "order 1" else None
-    return added_mib(lambda: case.signals(step), device)
+def peaks(step: float | None, device: str) -> Found:
+    """Return what reading adds to the peak memory of this process, in MiB, by number of rows."""
+    Case(MEMORY[0], device).signals(step)
+    cases = {str(n): Case(n, device) for n in MEMORY}
+    return {n: added_mib(partial(case.signals, step), device) for n, case in cases.items()}
 
 
 def main() -> None:
     parser = argument_parser(__doc__, name="normgrad_speed_{device}", rounds=9)
-    args = parse(parser, measure_peak)
+    args = parse(parser)
     case, small = Case(N, args.device), Case(N_ORDER_1, args.device)
     works: dict[str, Callable[[], object]] = {
         "bare": case.bare,
@@ -133,10 +133,9 @@ def main() -> None:
     }
     if LayerGradCam is not None:
         works |= {"captum, Grad-CAM": case.grad_cam, "captum, products": case.products}
-    seconds, _ = interleaved(works, args.rounds)
-    step, _ = interleaved(
-        {"order 0": small.signals, "order 1": partial(small.signals, 1e-3)}, min(5, args.rounds)
-    )
+    wall, seconds = interleaved(works, args.rounds, there_and_back=True)
+    steps = {"order 0": small.signals, "order 1": partial(small.signals, 1e-3)}
+    _, step = interleaved(steps, min(5, args.rounds), there_and_back=True)
     result: Found = {
         "n": N,
         "layers": case.sites.names,
@@ -145,12 +144,10 @@ def main() -> None:
         "order 1 over order 0": step.ratio("order 1", "order 0"),
         "target": 1.3,
         "meets_target": bool(seconds.ratio("order 0", "bare") <= 1.3),
-        "seconds": seconds.medians(),
-        "load": float(np.median(seconds.loads)),
-        "peak_mib": {
-            way: {str(n): in_fresh_process(args, way, n) for n in sizes}
-            for way, sizes in (("order 0", MEMORY), ("order 1", (64, 256)))
-        },
+        "over bare, wall clock": {work: wall.ratio(work, "bare") for work in works},
+        "processor seconds": seconds.medians(),
+        "load": float(np.median(wall.loads)),
+        "peak_mib": {"order 0": peaks(None, args.device)},
     }
     show(CONV, result)
     write_results(args, {CONV: result}, rounds=args.rounds)

@@ -15,6 +15,7 @@ from skorch.callbacks import LRScheduler
 from summaries import Array
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from sklearn_difficulty.datasets import load_fashion_mnist, make_label_noise
 from sklearn_difficulty.training import MLP
@@ -85,6 +86,17 @@ def with_noise(y: Array, noise: str, seed: int, X: Array | None = None) -> tuple
 
 
 # ---------------------------------------------------------------------------------------- networks
+
+
+class Batches(DataLoader):
+    """Rows by the batch instead of one by one: half the time of a fit."""
+
+    def __init__(self, dataset, batch_size, shuffle=False, generator=None):
+        rows = (
+            RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        )
+        batches = BatchSampler(rows, batch_size, drop_last=False)
+        super().__init__(dataset, sampler=batches, batch_size=None, generator=generator)
 
 
 def net(module: Any, **settings: Any) -> NeuralNetClassifier:

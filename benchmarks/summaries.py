@@ -25,12 +25,26 @@ def detection(marked: Array, score: Array) -> dict[str, float]:
     }
 
 
+def reliability(marked: Array, probability: Array) -> dict[str, dict[str, float]]:
+    """Return how many are marked in ten bins of a probability, and how many it promises.
+
+    All three are shares of all rows, so that they can be added up.
+    """
+    found = {}
+    for i in range(10):
+        inside = np.minimum((10 * probability).astype(int), 9) == i
+        found[f"from {i / 10}"] = {
+            "rows": share(inside),
+            "promised": float(np.where(inside, probability, 0).mean()),
+            "marked": share(inside & marked),
+        }
+    return found
+
+
 def calibration_error(marked: Array, probability: Array) -> float:
     """Return the expected calibration error of probabilities, in ten bins of equal width."""
-    bins = np.minimum((10 * probability).astype(int), 9)
-    of_bin = [bins == i for i in range(10)]
-    off = (abs(probability[b].mean() - marked[b].mean()) * b.mean() for b in of_bin if b.any())
-    return float(sum(off))
+    bins = reliability(marked, probability).values()
+    return float(sum(abs(one["promised"] - one["marked"]) for one in bins))
 
 
 def minus(one: Found, other: Found) -> dict[str, float]:

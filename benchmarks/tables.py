@@ -117,13 +117,15 @@ LABEL_ERRORS_OF_SETS = {
     '``noise="instance"``': "ours, instance",
 }
 LABEL_ERRORS_RANKINGS = {
-    "ours": "ours",
-    "ours, neighbours not asked": "ours, no neighbours",
-    "cleanlab": "cleanlab",
-    "cleanlab, our probabilities": "cleanlab, our probabilities",
-    '``method="neighbors"``': "ours, neighbors",
-    '``method="one_fit"``': "ours, one_fit",
-    "aum": "aum, one training",
+    "ours": "ours/ap",
+    "ours, neighbours not asked": "ours, no neighbours/ap",
+    "cleanlab, all rows by self-confidence": "cleanlab/ap",
+    "cleanlab, the list that it returns": "cleanlab/ap, its list",
+    "the same, other rows behind it": "cleanlab/ap, its list first",
+    "self-confidence, our probabilities": "cleanlab, our probabilities/ap",
+    '``method="neighbors"``': "ours, neighbors/ap",
+    '``method="one_fit"``': "ours, one_fit/ap",
+    "aum": "aum, one training/ap",
 }
 LABEL_ERRORS_CUTS = {
     "ours": "ours",
@@ -136,7 +138,6 @@ LABEL_ERRORS_GROUPS = {
     "all cells": {},
     "digits and Fashion-MNIST": {"data": ("digits", "fashion_mnist")},
     "breast cancer": {"data": ("breast_cancer",)},
-    "letter recognition": {"data": ("letter",)},
     "symmetric": {"noise": "symmetric"},
     "pair": {"noise": "pair"},
     "instance": {"noise": "instance"},
@@ -153,7 +154,25 @@ SINGLE_TRAINING = {
     "regressions on its last layer": "regressions, last layer",
     "left out of one epoch in five": "left out in turn",
 }
-TRAINED = ("all rows", "ours, dropped", "ours, relabelled", "CleanLearning", "true labels")
+TRAINED = (
+    *("all rows", "ours, dropped", "ours, relabelled", "ours, relabelled if sure"),
+    *("cleanlab, dropped", "true labels"),
+)
+FEW_FLIPS = {
+    "mean loss over epochs (cumulative sample loss)": "loss",
+    "area under the margin": "aum",
+    "confidence, mean over epochs": "confidence",
+    "curvature of the loss": "curvature",
+    "forgetting": "forgetting",
+    "learning time": "iteration_learned",
+    "confidence in the end": "final_loss",
+    "neighbours' confidence": "neighbours",
+    "``LabelErrorScorer``, this training": "ours, one",
+    "confident learning, as compared there": "confident learning",
+    "confident learning, other rows behind": "confident learning, repaired",
+    "self-confidence": "self-confidence",
+    "``LabelErrorScorer``": "ours",
+}
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
     "``LabelErrorScorer``": "ours",
@@ -190,7 +209,8 @@ def figure(found, spec):
         return str(len(found["per_seed"]))
     form = spec.replace("±", "") or ".2"
     text = f"{value:{form if form.endswith('g') else form + 'f'}}".rstrip(".").replace("-", "−")
-    return f"{text} ± {found['se']:{form.lstrip('+')}f}" if "±" in spec else text
+    has_error = "±" in spec and found["se"] is not None  # none of a single seed
+    return f"{text} ± {found['se']:{form.lstrip('+')}f}" if has_error else text
 
 
 def fill(template, cell):
@@ -458,7 +478,7 @@ def normgrad_speed():
         "captum: activation × gradient, all layers": of_bare("captum, products"),
         "the bare passes again (noise)": of_bare("bare again"),
     }
-    return grid("work", rows, {"time, over the bare passes": cell})
+    return grid("work", rows, {"processor time, over the bare passes": cell})
 
 
 # -------------------------------------------------------------------------------- prediction depth
@@ -842,7 +862,7 @@ def label_errors_of_regimes(noise):
 @table
 def label_errors_ranking():
     cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE[:-1]}
-    template = of_regimes("<found/*/ap>")
+    template = of_regimes("<found/*>")
     return grid("score", for_each(LABEL_ERRORS_RANKINGS, template), cells)
 
 
@@ -851,12 +871,41 @@ def label_errors_cuts():
     cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE}
     none = cells.pop("none")
     rows = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/f1>"))
-    rows["estimated share"] = of_regimes("<found/ours/rate>")
     of_none = for_each(LABEL_ERRORS_CUTS, of_regimes("<found/*/flagged|.3>"))
-    of_none["estimated share"] = of_regimes("<found/ours/rate|.3>")
     shares = (fill(template, none) for template in of_none.values())
     header, rows = grid("F1 of the cut", rows, cells)
     return beside(header, rows, len(header), "none: share dropped", shares)
+
+
+@table
+def label_errors_intervals():
+    cells = {noise: label_errors_of_regimes(noise) for noise in LABEL_ERRORS_NOISE}
+    rows = {
+        "estimated share": "<found/ours/rate>",
+        "interval": "<found/ours/low> to <found/ours/high>",
+        "its width": "<found/ours/width>",
+        "holds the true share": "<found/ours/inside>",
+        "calibration error": "<found/ours/calibration error|.3>",
+    }
+    return grid("ours", {shown: of_regimes(text) for shown, text in rows.items()}, cells)
+
+
+@table
+def label_errors_reliability():
+    def of_bin(name):
+        def text(cell):
+            """Return what a bin promises, and the share that is wrong there."""
+            one = cell["reliability"][name]
+            # Of single numbers that of the set, else the mean over cells and seeds.
+            numbers = (one[key] for key in ("rows", "promised", "marked"))
+            rows, promised, marked = (n["mean"] if isinstance(n, dict) else n for n in numbers)
+            return f"{promised / rows:.2f}; {marked / rows:.2f}" if rows > 0.0005 else "—"
+
+        return text
+
+    cells = {kind: label_errors(noise=kind) for kind in ("symmetric", "pair", "instance")}
+    bins = {f"{i / 10} to {(i + 1) / 10:.1f}": of_bin(f"from {i / 10}") for i in range(10)}
+    return grid("error probability", bins, cells | label_errors_of_sets())
 
 
 def label_errors_of_sets():
@@ -867,11 +916,24 @@ def label_errors_of_sets():
 @table
 def label_errors_sets():
     rows = for_each(LABEL_ERRORS_OF_SETS, "<*/ap|.3>; <*/f1>")
+    rows["cleanlab, the list that it returns"] = "<cleanlab/ap, its list|.3>; <cleanlab/f1>"
     rows["share of wrong labels"] = "<wrong>"
     rows["estimated share"] = "<ours, auto/rate>"
     rows["its interval"] = "<ours, auto/low> to <ours, auto/high>"
     rows["calibration error"] = "<ours, auto/calibration error|.3>"
     return grid("average precision; F1 of the cut", rows, label_errors_of_sets())
+
+
+@table
+def coming_from_cleanlab():
+    found = results("label_errors_sets_cpu")[LABEL_ERRORS_SETS["people, aggregate"]]
+    templates = {"precision": "<precision>", "recall": "<recall>", "F1": "<f1>"}
+    templates |= {"estimated share": "<rate|.3>"}
+    cells = {
+        "``find_label_issues``": found["cleanlab"],
+        "``LabelErrorScorer``": found["ours, auto"],
+    }
+    return grid("cut at its default", cells, templates)
 
 
 @table
@@ -936,6 +998,12 @@ def label_errors_gains():
 
 
 @table
+def few_flips():
+    rows = for_each(FEW_FLIPS, "<found/*/auroc|±.3>")
+    return grid("AUROC, share of flipped labels", rows, results("few_flips"))
+
+
+@table
 def filter_accuracy():
     templates = for_each(TRAINED, "<accuracy/*|.3>")
     cells = {
@@ -944,6 +1012,46 @@ def filter_accuracy():
         for short, cell in label_errors_of_regimes(noise).items()
     }
     return grid("noise, network", cells, templates)
+
+
+def is_below(gain):
+    """Return whether a mean gain is below 0 by more than two standard errors."""
+    return gain["mean"] + 2 * gain["se"] < 0
+
+
+@table
+def filter_worst():
+    def of_action(action):
+        found = {name: cell["gain"][action] for name, cell in results("label_errors").items()}
+        worst = min(found, key=lambda name: found[name]["mean"])
+        has_error = [gain for gain in found.values() if gain["se"] is not None]
+        return [
+            action,
+            figure(fmean(gain["mean"] for gain in found.values()), "+.3"),
+            f"{figure(found[worst], '±+.3')} ({worst.replace('_', ' ')})",
+            f"{sum(map(is_below, has_error))} of {len(has_error)}",
+        ]
+
+    header = ["trained on", "mean gain", "worst cell", "cells below all rows by two errors"]
+    return header, [of_action(action) for action in TRAINED[1:-1]]
+
+
+@table
+def filter_actions():
+    def gains(name, noise):
+        cells = results("filter_tables").items()
+        return [cell["gain"] for key, cell in cells if key.startswith(name) and noise(key)]
+
+    def both(name, action):
+        """Return the mean gain over kinds of noise, and that without noise."""
+        is_none = [gains(name, lambda key, c=clean: ("none" in key) == c) for clean in (0, 1)]
+        means = [fmean(gain[action]["mean"] for gain in found) for found in is_none]
+        return "; ".join(figure(mean, "+.3") for mean in means)
+
+    names = dict.fromkeys(key.rpartition(", ")[0] for key in results("filter_tables"))
+    actions = ("dropped", "relabelled", "relabelled above 0.8", "weighed", "true labels")
+    rows = [[name, *(both(name, action) for action in actions)] for name in names]
+    return ["table, classifier", *actions], rows
 
 
 @table

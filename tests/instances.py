@@ -94,11 +94,16 @@ INSTANCES = {
     ],
     NormGradScorer: [
         NormGradScorer(checkpoints=2),
-        NormGradScorer(selective=True, target="logit", layer_weights="linear", checkpoints="late"),
         NormGradScorer(
-            layers=r"layers\..", order=1, step=0.01, direction="adversarial", checkpoints=1
+            layers=r"layers\..",
+            selective=True,
+            order=1,
+            direction="adversarial",
+            checkpoints="late",
         ),
-        NormGradScorer(variant="layer", target="predicted", checkpoints=[0, 20], undefined="max"),
+        NormGradScorer(
+            variant="layer", target="predicted", layer_weights="linear", checkpoints=[0, 20]
+        ),
     ],
     PredictionDepthScorer: [
         PredictionDepthScorer(n_neighbors=3),

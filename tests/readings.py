@@ -5,11 +5,17 @@ import numpy as np
 from instances import SMALLEST_SCORERS
 from sklearn.base import clone
 
-from sklearn_difficulty import LabelErrorScorer, MarginScorer, TrainingDynamicsScorer
+from sklearn_difficulty import (
+    LabelErrorScorer,
+    MarginScorer,
+    NormGradScorer,
+    TrainingDynamicsScorer,
+)
 
-# Each way of reading a network: by probes, votes and depths, input and parameter gradients.
+# Each way of reading a network: by probes, votes and depths, input and parameter gradients, steps.
 READERS = [
     *SMALLEST_SCORERS,
+    NormGradScorer(order=1, checkpoints=1),
     LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2, backend="joblib"),
     MarginScorer(kind="input"),
     TrainingDynamicsScorer(measure="grand"),

@@ -15,6 +15,7 @@ from torch import nn
 from sklearn_difficulty import (
     LabelErrorScorer,
     MarginScorer,
+    NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
@@ -66,7 +67,11 @@ def test_stacks_keep_to_the_device(data):
 
 @pytest.mark.parametrize(
     "scorer",
-    [VoGScorer(formula="cvpr"), MarginScorer(kind="input"), PredictionDepthScorer(n_neighbors=2)],
+    [
+        *(VoGScorer(formula="cvpr"), MarginScorer(kind="input")),
+        *(NormGradScorer(variant="conv3x3", aggregation="max"), NormGradScorer(order=1)),
+        PredictionDepthScorer(n_neighbors=2),
+    ],
 )
 def test_images_keep_to_the_device(scorer):
     X = np.random.default_rng(0).normal(size=(24, 1, 6, 6)).astype(np.float32)

@@ -13,6 +13,7 @@ from sklearn_difficulty import (
     MarginScorer,
     MemorizationScorer,
     NeighborConfidenceScorer,
+    NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
     VoGScorer,
@@ -138,6 +139,32 @@ def test_docstring_of_dynamics_quotes_the_measured_ranges():
         f"cross-validation gives {symmetric('cross-validation')}",
     ):
         assert quoted in text, quoted
+
+
+def test_docstring_of_normgrad_quotes_the_measured_figures():
+    text = " ".join(NormGradScorer.__doc__.split())
+    cells = tables.results("normgrad_label_noise")
+    points = tables.results("normgrad")["scenes"]
+
+    def ap(score, regime):
+        found = [cell["found"][score]["ap"]["mean"] for n, cell in cells.items() if regime in n]
+        return span(found) if len(found) > 1 else f"{found[0]:.2f}"
+
+    def pointing(method, layer):
+        return f"{points['pointing'][method][layer]['mean']:.0f} %"
+
+    for quoted in (
+        f"20 % flipped labels {ap('normgrad', 'stopped early')} in networks that were stopped",
+        f"{ap('normgrad', 'memorised')} in ones that know them by heart, where the loss averaged "
+        f"over training reaches {ap('loss', 'stopped early')} and {ap('loss', 'memorised')}",
+        f"lay near the object in {pointing('NormGrad', 'product')} of the cases, with "
+        f"``selective=True`` in {pointing('NormGrad selective', 'product')}, the centre of the "
+        f"image in {pointing('centre', 'all')}",
+    ):
+        assert quoted in text, quoted
+    # A correlation and not its p-value, which would be 0: the authors' script took the latter.
+    last = points["class sensitivity"]["NormGrad, order 0"]["stage4.2"]
+    assert last["mean"] > 0.9999
 
 
 def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():

@@ -10,6 +10,7 @@ import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from ..training.files.folders import write_atomically
@@ -35,6 +36,11 @@ def check_output(args: Namespace, suffixes: Sequence[str]) -> None:
     if path.is_dir() or not path.parent.is_dir():
         why = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
         raise UserError(f"-o {path} {why}.")
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"-o {path} cannot be written: {error.strerror or error}.") from error
 
 
 def write(path: Path, columns: Columns, summary: Mapping[str, Any]) -> None:

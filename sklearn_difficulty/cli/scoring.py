@@ -46,16 +46,16 @@ def run(args: Namespace) -> bool:
 
 def check_names(names: list[str]) -> None:
     """Raise if a name is no score, before anything is trained."""
-    from ..scorers import DifficultyScorer
+    from ..scorers.difficulty import _NAMED
 
+    known = [LABEL_ERROR, *sorted(_NAMED)]
     for i, name in enumerate(names):
+        if name not in known:
+            raise UserError(f"--scores: there is no {name!r}, but {', '.join(known)}.")
         if name in names[:i]:
             raise UserError(f"--scores names {name!r} twice.")
-    wanted = [name for name in names if name != LABEL_ERROR]
     if not names:
         raise UserError("--scores names no score.")
-    if wanted:
-        DifficultyScorer(scores=wanted)._members()
 
 
 def _scores(data: Data, args: Namespace) -> dict[str, NDArray[Any]]:

@@ -31,6 +31,7 @@ from .predictions import predicted_classes
 from .probes import ProbeChoice, find_probes
 from .trace import INPUT, Probe
 
+_SEED_OF_BANKS = 314_159_265  # no seed by which people shuffle rows or flip labels
 _ROUNDING = 1e-4  # within which a probe is what the network returns
 
 
@@ -221,7 +222,9 @@ class VotesReadout(NeighborProbes):
     def bank_rows(self, codes: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows: always the same for the same `among`."""
         rows = np.flatnonzero(among)
-        return rows if self.max_bank is None else rows[choose_rows(codes[rows], self.max_bank, 0)]
+        if self.max_bank is None:
+            return rows
+        return rows[choose_rows(codes[rows], self.max_bank, _SEED_OF_BANKS)]
 
     def bank(
         self,
@@ -233,6 +236,21 @@ class VotesReadout(NeighborProbes):
     ) -> NeighborBank:
         """Return the rows `among` X, a mask, or some of them, to look for neighbours among them."""
         return super().bank(record, X, codes, self.bank_rows(codes, among), probes)
+
+    def votes_on_each_other(
+        self,
+        record: TrainingRecord,
+        X: Rows,
+        codes: NDArray[np.int64],
+        progress: Task = SILENT,
+        probes: Sequence[Probe] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the votes on every row of the others, or of those of them that are in the bank."""
+        every = np.ones(len(codes), dtype=bool)
+        bank, rows = self.bank(record, X, codes, every, probes), self.bank_rows(codes, every)
+        if len(rows) == len(codes):
+            return self.votes(bank, None, progress)
+        return self.votes(bank, X, progress, positions_in(rows, len(codes)))
 
     def __call__(
         self,

@@ -15,6 +15,7 @@ from .._arrays import as_labels, is_tensor, label_kind
 from ..measures.review import ReviewPlan
 from ..scorers._report import report_fingerprint
 from ._review_file import load_review, refusal
+from ._score_frame import as_scorer
 
 __all__ = ["Review", "read_review", "report_fingerprint"]
 
@@ -287,7 +288,7 @@ def read_review(path: str | PathLike[str], scorer: Any = None) -> Review:
     content = load_review(path)
     classes = np.array(content["classes"], dtype=object)
     if scorer is not None:
-        if report_fingerprint(scorer) != content["fingerprint"]:
+        if report_fingerprint(as_scorer(scorer)) != content["fingerprint"]:
             raise refusal(
                 path,
                 "it holds decisions about another report: other rows, labels, or a scorer that was "

@@ -45,6 +45,7 @@ _NEAR = 0.05  # rows whose order differs by no more share their probability
 _SHARPER = 5.0  # than calibrated are beliefs in the world of doubt: near the predicted class
 
 _ROWS_OF_FIT = 5_000
+_SEED = 271_828_182_845  # that of flipped labels would draw the very rows that were flipped
 _LEAST_BESIDE = 80  # one in so many rows, on either side, is averaged at least
 _Z = 1.96  # of a 95 % interval
 
@@ -271,7 +272,7 @@ def _rows_of_fit(n_rows: int) -> NDArray[np.int64]:
     """Return the rows to which channels are fitted: all, or a part that is always the same."""
     if n_rows <= _ROWS_OF_FIT:
         return np.arange(n_rows)
-    return np.sort(np.random.RandomState(0).permutation(n_rows)[:_ROWS_OF_FIT])
+    return np.sort(np.random.default_rng(_SEED).choice(n_rows, _ROWS_OF_FIT, replace=False))
 
 
 def _class_dependence(rows: CompactRows, by_slip: Channel, without_slips: float) -> float:

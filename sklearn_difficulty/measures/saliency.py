@@ -139,7 +139,7 @@ def saliency_map(
     x, g = (values.reshape(*shape, *g.shape[2:]) for values in (x, g))
     if variant in _OF_WINDOWS:
         x = _windows(x)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         saliency = _aggregated(x, g, aggregation)
     return np.where(np.isfinite(saliency), saliency, np.nan)
 
@@ -255,7 +255,8 @@ def combine_saliency_maps(
     size = _checked_shape(shape, layers)
     weight = checked_weights(weights, len(layers))
     kept = [_scaled(_resized(m, size)) for m, w in zip(layers, weight, strict=True) if w]
-    return _combined(np.stack(kept), weight[weight > 0], combine)
+    with np.errstate(under="ignore"):
+        return _combined(np.stack(kept), weight[weight > 0], combine)
 
 
 def _check_layers(layers: list[NDArray[np.float64]]) -> None:

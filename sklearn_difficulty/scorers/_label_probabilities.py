@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from .._progress import Task
 from .._warnings import warn_caller
-from ..inference.neighbors import NeighborBank, positions_in
+from ..inference.neighbors import NeighborBank
 from ..inference.predictions import mean_probabilities
 from ..inference.probing import VotesReadout
 from ..rows.labels import classes_of_columns, codes_of, encode_labels
@@ -218,9 +218,7 @@ class NeighborsOfOneFit:
     ) -> tuple[Probabilities, Probabilities]:
         """Return the votes of all rows but the row itself."""
         self.bank = X, targets
-        chosen = self.readout.bank_rows(targets, np.ones(len(targets), dtype=bool))
-        own = None if len(chosen) == len(X) else positions_in(chosen, len(X))
-        votes = self.readout.votes(self._bank(), None if own is None else X, progress, own)
+        votes = self.readout.votes_on_each_other(self.record, X, targets, progress)
         return votes, votes
 
     def of_unseen_rows(self, X: Rows) -> Probabilities:

@@ -80,18 +80,18 @@ def _votes_by_input(
         raise NoiseNotTold("n_neighbors is None")
     if not record.has_module:
         raise NoiseNotTold("there is no network that shows what its input is")
-    k = min(readout.n_neighbors, len(targets) - 1)
+    n_bank = len(readout.bank_rows(targets, np.ones(len(targets), dtype=bool)))
+    k = min(readout.n_neighbors, n_bank - 1)
     readout = replace(readout, n_neighbors=k)
     try:
         probe = untrained_input(record, X)
         if probe is None:
             raise NoiseNotTold("the rows are token ids, between which there is no distance")
         n_probes = len(readout.find(record, X)) if asks_layers else 1
-        every = np.ones(len(targets), dtype=bool)
-        bank = readout.bank(record, X, targets, every, probes=[probe])
-        return readout.votes(bank, None, progress), (k * n_probes, k)
+        votes = readout.votes_on_each_other(record, X, targets, progress, [probe])
     except ValueError as error:  # rows of several lengths, or hardly any that is finite
         raise NoiseNotTold(f"they cannot be asked: {error}") from error
+    return votes, (k * n_probes, k)
 
 
 def _check_agreement(error: NDArray[np.float64], trust: NDArray[np.float64]) -> None:

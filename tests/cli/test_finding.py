@@ -43,6 +43,16 @@ def test_suspects_are_printed_hardest_first(command, fruit, probabilities):
     assert len(chances) == fruit.is_wrong.sum()
 
 
+def test_labels_that_look_alike_are_told(command, fruit, probabilities):
+    kinds = fruit.frame["kind"].to_numpy(dtype=object)
+    kinds[:60] = np.where(kinds[:60] == "pear", "Pear ", kinds[:60])
+    fruit.frame.assign(kind=kinds).to_csv(fruit.path, index=False)
+    result = command("find", fruit.path, "--label", "kind", "--ignore", "name", "--members", 2,
+                     "--epochs", 1)  # fmt: skip
+    assert "the labels ['apple'" not in result.err
+    assert "the labels ['Pear ', 'pear'] are taken as different classes" in result.err
+
+
 def test_max_rows_limits_what_is_printed(command, fruit, probabilities):
     result = command(
         "find", fruit.path, "--label", "kind", "--probabilities", probabilities, "--max-rows", 2

@@ -159,7 +159,7 @@ def test_unwritable_output(command, fruit, probabilities, tmp_path):
         *["find", fruit.path, *LABEL, "--probabilities", probabilities, "-o", "/proc/suspects.csv"]
     )
     assert result.status == 2
-    assert "suspects.csv" in result.err
+    assert "suspects.csv cannot be written" in result.err
     assert "Traceback" not in result.err
 
 
@@ -196,7 +196,7 @@ def test_probabilities_that_are_none(command, fruit, tmp_path, values, told):
 def test_scores_that_are_none(command, fruit):
     result = command("score", fruit.path, *LABEL, "--scores", "aum,difficulty")
     assert result.status == 2
-    assert "'difficulty', which is neither a scorer nor one of" in result.err
+    assert "--scores: there is no 'difficulty', but label_error, aleatoric, aum" in result.err
 
 
 def test_debug_shows_the_traceback(command, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import average_precision_score
 
+from sklearn_difficulty.datasets import make_label_noise
 from sklearn_difficulty.measures import estimate_label_noise, noise_cuts
 from sklearn_difficulty.measures._noise_channel import (
     CompactRows,
@@ -20,7 +21,7 @@ from sklearn_difficulty.measures._noise_channel import (
     slips_to_any_class,
     start_of_fit,
 )
-from sklearn_difficulty.measures.label_noise import fit_noise_model
+from sklearn_difficulty.measures.label_noise import _rows_of_fit, fit_noise_model
 
 
 def softmax(z):
@@ -481,6 +482,18 @@ def test_many_rows_are_fitted_by_a_part_and_estimated_in_full(monkeypatch):
     assert part.error_probability.shape == (2000,)
     assert part.noise_rate == pytest.approx(whole.noise_rate, abs=0.03)
     assert f1(part.error_probability > 0.5, y != true) > 0.85
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_of_the_fit_are_not_those_that_a_seed_flips(seed):
+    true = np.arange(8000) % 4
+    y, is_flipped = make_label_noise(true, rate=0.2, random_state=seed)
+    taken = _rows_of_fit(len(y))
+    assert len(np.unique(taken)) == 5000
+    assert is_flipped[taken].mean() == pytest.approx(0.2, abs=0.02)  # seed 0 gave 0.32 once
+    probabilities = 0.1 + 0.6 * np.eye(4)[true]
+    low, high = estimate_label_noise(probabilities, y).noise_rate_interval
+    assert low < 0.2 < high < 0.25
 
 
 def test_blocks_do_not_show_and_a_memory_map_is_not_copied(monkeypatch, tmp_path):

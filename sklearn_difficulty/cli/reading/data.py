@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..messages import UserError, listed
+from ..messages import UserError, listed, note
 
 _MISSING_LABELS = ("", "nan", "NaN", "<NA>")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})|-0")
@@ -65,12 +65,23 @@ def labels_of(values: Sequence[Any], name: str) -> NDArray[Any]:
         raise UserError(
             f"all labels in {name!r} are {texts[0]!r}; at least two classes are needed."
         )
+    _tell_alike(list(counts))
     if len(counts) > max(_MANY_CLASSES, len(texts) // 4):
         raise UserError(
             f"{name!r} has {len(counts)} different values in {len(texts)} rows, such as "
             f"{listed(list(counts)[:3])}. These are no classes; is --label another column?"
         )
     return y
+
+
+def _tell_alike(labels: list[str]) -> None:
+    """Tell of labels that differ by spaces or capitals alone: two classes, or one misspelt."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(" ".join(label.split()).casefold(), []).append(label)
+    for several in alike.values():
+        if len(several) > 1:
+            note(f"the labels {several} are taken as different classes.")
 
 
 def ids_of(values: Sequence[Any], name: str) -> list[str]:

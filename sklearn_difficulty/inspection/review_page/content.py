@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from ...inference.embeddings import EmbeddingReader
 from ...inference.probing import last_hidden_probe
 from ..displays._fitted import rows_for
 from ..displays._pictures import item_of
-from .pictures import Pictures
+from .pictures import Pictures, flat_rows
 from .tables import Table
 from .texts import Texts
 
@@ -35,6 +36,9 @@ class Content(Protocol):
 
     def details(self, rows: NDArray[np.int64], n_bytes: int) -> dict[str, Any]:
         """Return more of the first of some rows, as much as fits into so many bytes."""
+
+    def space(self) -> NDArray[np.float32] | None:
+        """Return vectors of all rows between which distances mean something, if there are any."""
 
 
 def content_of(
@@ -54,8 +58,8 @@ def nearest_rows(
 ) -> NDArray[np.int64] | None:
     """Return the other rows (n_rows, n_neighbors) that are most like some, None if unknown.
 
-    They are near in the last hidden layer of the network where there is a single one, in X itself
-    where it holds numbers, and in the table that is shown in place of precomputed probabilities.
+    They are near in the last hidden layer of the network where there is a single one, otherwise in
+    what is shown, and in X itself if that has no distances.
     """
     space = _space(scorer, X, content)
     if space is None or not 0 < n_neighbors < len(space):
@@ -78,12 +82,8 @@ def _space(scorer: Any, X: Any, content: Content) -> NDArray[Any] | None:
                 probe = last_hidden_probe(record, data)
                 [values] = EmbeddingReader(record).embed(data, [probe], batch_size=_BATCH)
             return np.nan_to_num(values.cpu().numpy())
-    if isinstance(content, Table):
-        return content.space()
-    values = to_numpy(X)
-    if isinstance(values, np.ndarray) and values.ndim > 1 and values.dtype.kind in "fiub":
-        return np.nan_to_num(values.reshape(len(values), -1).astype(np.float32, copy=False))
-    return None
+    shown = content.space()
+    return flat_rows(X) if shown is None else shown
 
 
 def _is_table(show: Any) -> bool:
@@ -93,7 +93,7 @@ def _is_table(show: Any) -> bool:
     if hasattr(show, "ndim"):
         return show.ndim == 2
     first = show[0] if isinstance(show, (list, tuple)) and len(show) else None
-    return isinstance(first, (list, tuple)) and not any(map(_is_text, first))
+    return isinstance(first, (list, tuple)) and all(isinstance(value, Real) for value in first)
 
 
 def _is_text(item: Any) -> bool:

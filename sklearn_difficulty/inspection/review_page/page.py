@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples
 from ..._arrays import to_numpy
 from ..._parameters import check_parameters
 from ...measures.review import ReviewPlan
+from .._score_frame import as_scorer
 from ..displays import _checks as checks
 from ..review import report_fingerprint
 from .content import Content, content_of, nearest_rows
@@ -41,10 +42,11 @@ class ReviewPage:
 
     Parameters
     ----------
-    scorer : estimator
+    scorer : estimator or DataFrame
         A fitted scorer with `difficulty_`. Of a `LabelErrorScorer` the page shows suggestions,
         error probabilities and what cuts find, and offers a plan of rows whose review tells how
         many labels are wrong. Of others it shows what they have; with `difficulty_` alone, the
+        order. Or a frame with a column per score, of which the first, larger = harder, gives the
         order.
     X : array-like of shape (n_samples, ...), DataFrame, dict of arrays, or Dataset
         The rows that it was fitted on.
@@ -68,11 +70,11 @@ class ReviewPage:
     class_names : sequence of str, or dict, default=None
         What classes are called: in the order of `classes_`, or by class.
     blind : bool, default=True
-        Whether suggestion and scores of a row of the plan are hidden until it is decided, so that
-        verdicts are of the reviewer and not of the network.
+        Whether suggestion, scores and nearest rows of a row of the plan are hidden until it is
+        decided, so that verdicts are of the reviewer and not of the network.
     neighbors : int, default=5
-        How many of the nearest rows a row is shown beside: in the last hidden layer of the network
-        where there is a single one, otherwise in X, or in the table that is shown.
+        How many of the nearest rows a row is shown beside: near in the last hidden layer of the
+        network where there is a single one, otherwise in the array or table that is shown, or in X.
     max_bytes : int, default=25_000_000
         Size of the file, at most 100 MB. If more is needed, fewer rows have pictures, texts or
         values; a warning and the page say of how many. The numbers of all rows stay.
@@ -153,6 +155,7 @@ class ReviewPage:
             title=(title, [str, None]),
             random_state=(random_state, ["random_state"]),
         )
+        scorer = as_scorer(scorer)
         self._findings = findings_of(scorer, X, y)
         self.plan_ = self._drawn_plan(scorer, plan, random_state)
         names = _names_of(self._findings.classes, class_names)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._arrays import to_numpy
 from ..displays._pictures import as_picture, item_of
 
 _QUALITY, _EFFORT = 80, 2  # of WebP; more effort saves little and takes long
@@ -46,6 +47,10 @@ class Pictures:
             larger.append(picture)
         return {"larger": larger} if any(larger) else {}
 
+    def space(self) -> NDArray[np.float32] | None:
+        """Return the pixels as vectors, if the pictures are an array."""
+        return flat_rows(self._show)
+
     def _encoded(self, row: int, size: int) -> str:
         """Return a picture as the text of a WebP file."""
         if (row, size) not in self._made:
@@ -71,6 +76,14 @@ class Pictures:
         if isinstance(picture, str):
             raise ValueError(f"show holds pictures and, at row {row}, a text.")
         return self._image.fromarray(_as_bytes(picture))
+
+
+def flat_rows(values: Any) -> NDArray[np.float32] | None:
+    """Return the rows of an array of numbers as vectors, None for anything else."""
+    array = to_numpy(values)
+    if not isinstance(array, np.ndarray) or array.ndim < 2 or array.dtype.kind not in "fiub":
+        return None
+    return np.nan_to_num(array.reshape(len(array), -1).astype(np.float32, copy=False))
 
 
 def _as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -29,6 +29,9 @@ class Texts:
         """Return nothing: the texts are all there is."""
         return {}
 
+    def space(self) -> None:
+        """Return nothing: texts as such have no distances."""
+
     def _shortened(self, item: Any) -> str:
         """Return a text, and how much of it is left out."""
         text = str(item)

@@ -70,7 +70,7 @@ def test_rows_of_the_plan_are_judged_blind(open_page, precomputed):
     reader = open_page(page)
     assert reader.rows()[0][0].endswith("→ hidden")
     assert "hidden until you have decided" in reader.find("#seen").text
-    assert "Class probabilities" not in reader.find("#details").text
+    assert reader.find("#details").text == ""
     reader.press("s")
     assert "hidden until" in reader.status
     assert "0 decided" in reader.find("#count").text
@@ -95,7 +95,9 @@ def test_rows_of_the_plan_are_judged_blind(open_page, precomputed):
 
 def test_without_blinding_all_is_seen(open_page, precomputed, texts):
     reader = open_page(page_of(precomputed, show=texts, blind=False))
-    assert "Class probabilities" in reader.find("#details").text
+    assert {"Class probabilities", "Nearest rows, with their labels"} <= set(
+        reader.texts("#details h3")
+    )
     assert "hidden" not in "".join(reader.texts(".row"))
 
 
@@ -201,6 +203,15 @@ def test_no_better_label_is_said_and_not_taken(open_page, precomputed, texts):
     reader.press("s")
     assert "No better label" in reader.status
     assert reader.find("#count").text == "0 decided"
+
+
+@pytest.mark.filterwarnings("ignore:The page would be larger:UserWarning")
+def test_what_the_file_leaves_out_is_said(open_page, precomputed, texts):
+    reader = open_page(page_of(precomputed, show=texts, max_bytes=1, blind=False))
+    assert "200 rows worth a look have no texts here" in reader.find("#notice").text
+    assert "This file holds only numbers of this row" in reader.find("#seen").text
+    reader = open_page(page_of(precomputed, show=texts))
+    assert not reader.find("#notice").is_displayed()
 
 
 def test_keys_do_nothing_outside_the_list(open_page, precomputed, texts):

@@ -202,7 +202,7 @@ def test_columns_without_numbers_are_a_table_too(precomputed, tmp_path):
     names = pd.DataFrame({"name": [f"animal {i}" for i in range(200)]})
     report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
     assert report["content"]["table"]["numbers"]["names"] == []
-    assert "neighbors" not in report["content"]
+    assert report["content"]["n_neighbors"] == 5  # in the probabilities
     names["kind"], names["nothing"] = precomputed[2], np.nan
     report = report_of(ReviewPage(*precomputed, show=names), tmp_path)
     rows = unpacked(report["columns"]["row"])
@@ -303,6 +303,17 @@ def test_neighbours_are_near_in_the_last_hidden_layer(flowers, tmp_path):
     assert_allclose(np.sort(found), np.sort(distances[order], axis=1)[:, :3], atol=1e-4)
 
 
+def test_neighbours_of_pictures_look_alike(precomputed, tmp_path):
+    show = np.random.default_rng(0).random((200, 4, 5))
+    show[100:] = show[:100] + 0.001
+    for kind in (show, torch.from_numpy(show)):
+        page = ReviewPage(*precomputed, show=kind, plan=0, max_rows=200, neighbors=1)
+        report = report_of(page, tmp_path)
+        rows = unpacked(report["columns"]["row"])
+        near = rows[unpacked(report["content"]["neighbors"])]
+        assert_array_equal(near, (rows[unpacked(report["content"]["rows"])] + 100) % 200)
+
+
 def test_labels_come_from_a_dataset(flowers, tmp_path):
     X, y = flowers
     codes = np.unique(y, return_inverse=True)[1]
@@ -340,6 +351,33 @@ def test_scorers_of_others_give_the_order(flowers, tmp_path):
     (tmp_path / "decisions.json").write_text(json.dumps(decisions))
     review = read_review(tmp_path / "decisions.json", scorer)
     assert review.apply(flowers[1])[0][3] == "versicolor"
+
+
+def test_a_frame_of_scores_takes_the_place_of_a_scorer(flowers, tmp_path):
+    scores = np.random.default_rng(0).random((150, 2))
+    for frame in (
+        pd.DataFrame(scores, columns=["vog", "aum"], index=np.arange(150) + 7),
+        pl.DataFrame(scores, schema=["vog", "aum"]),
+    ):
+        report = report_of(ReviewPage(frame, *flowers), tmp_path)
+        order = unpacked(report["columns"]["row"])
+        assert_array_equal(order, np.argsort(-scores[:, 0]))
+        assert report["score_names"] == ["vog", "aum"]
+        assert_allclose(
+            unpacked(report["columns"]["scores"]).reshape(150, 2), scores[order], rtol=1e-6
+        )
+        decisions = {
+            "format": "sklearn_difficulty.review",
+            "version": 1,
+            "decisions": [],
+            **{name: report[name] for name in ("fingerprint", "n_rows", "classes", "plan")},
+        }
+        (tmp_path / "decisions.json").write_text(json.dumps(decisions))
+        assert len(read_review(tmp_path / "decisions.json", frame).rows) == 0
+        with pytest.raises(ValueError, match="about another report"):
+            read_review(tmp_path / "decisions.json", frame[["aum", "vog"]])
+    with pytest.raises(ValueError, match="needs a column"):
+        ReviewPage(pd.DataFrame(index=range(150)), *flowers)
 
 
 def test_fewer_rows_have_content_where_the_file_would_be_too_large(precomputed, texts, tmp_path):

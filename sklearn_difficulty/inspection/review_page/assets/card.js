@@ -98,8 +98,8 @@ function showCard(report, decisions, position) {
   );
   byId("details").replaceChildren(
     ...tableOf(report, position, isHidden),
-    ...(isHidden ? [] : whatWasFound(report, position)),
-    ...nearest(report, position),
+    // The labels of the nearest rows say what the scorer thinks.
+    ...(isHidden ? [] : [...whatWasFound(report, position), ...nearest(report, position)]),
   );
   const decided = decisions.get(position);
   for (const button of document.querySelectorAll("#actions [data-decision]")) {
