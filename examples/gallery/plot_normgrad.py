@@ -65,8 +65,8 @@ record = TrainingRecord.from_fit(net, X, y, checkpoints=5, random_state=0)
 # - the Variance of Gradients: where the gradient of the input kept changing.
 #
 # All are means over (or, the last, deviations between) the same five epochs. This network looks for
-# upright bars: where there is none it says class 0, and then little in the image speaks for the label,
-# so that the second and the third kind of map have nothing to point at.
+# upright bars: where there is none it says class 0, and then little in the image speaks for the
+# label, so that the second and the third kind of map have nothing to point at.
 
 settings = {"layers": ["layers.1", "layers.4"], "combine": "geometric", "checkpoints": 5}
 normgrad = NormGradScorer(record, **settings).fit(X, y)
