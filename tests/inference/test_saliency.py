@@ -195,13 +195,38 @@ def test_shared_and_in_place_activations(record_of, target):
     outputs, sites = module.written_out(x)
     assert_allclose(outputs.detach(), module.eval()(x).detach())
     gradients = torch.autograd.grad(evidence(outputs, labels, target), list(sites.values()))
-    for layers in (list({n.split("#")[0] for n in sites}), ["same"], ["relu"], ["second"]):
+    every = list({n.split("#")[0] for n in sites})
+    for layers in (every, ["same"], ["relu"], ["second"], ["same", "second"]):
         found = maps_of(reader_of(record, IMAGES, layers, target=target), IMAGES)
         for (name, value), g in zip(sites.items(), gradients, strict=True):
             if name in found:
                 expected = saliency_map(value.detach(), g)
                 assert_allclose(found[name], expected, rtol=1e-5, err_msg=f"{name} of {layers}")
     assert set(maps_of(reader_of(record, IMAGES, ["relu"]), IMAGES)) == {"relu", "relu#2"}
+
+
+class Beside(nn.Module):
+    """An identity on one of two ways."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.same, self.out = nn.Dropout(0.5), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = torch.tanh(self.first(x))
+        return self.out((self.second(self.same(h)) + h).square().mean(dim=(2, 3)))
+
+
+def test_a_module_that_returns_what_it_is_given_has_a_gradient_of_its_own(record_of):
+    module = Beside()
+    record = record_for(record_of, module)
+    h = torch.tanh(module.first(torch.from_numpy(IMAGES)))
+    u = h + 0
+    outputs = module.out((module.second(u) + h).square().mean(dim=(2, 3)))
+    [g] = torch.autograd.grad(evidence(outputs, torch.from_numpy(Y), "loss"), [u])
+    found = maps_of(reader_of(record, IMAGES, ["first", "same"]), IMAGES)["same"]
+    assert_allclose(found, saliency_map(u.detach(), g), rtol=1e-5)
 
 
 def test_weight_gradient_of_an_identity_convolution(record_of):
@@ -377,6 +402,7 @@ def test_the_network_is_left_as_it_was(record_of, step, fails):
     module.insert(6, Fails() if fails else nn.Identity())
     module[4].weight.requires_grad_(False)
     record = record_for(record_of, module)
+    module = record.module
     sites = find_sites(record, as_rows(IMAGES), ["2", "4"], variant="conv1x1")
     module.train()
     module[1].eval()
