@@ -66,6 +66,17 @@ def test_what_each_kind_found():
     assert repr(filtered).endswith("7 of 60 rows relabelled")
 
 
+def test_what_is_found_where_the_noise_is_not_told(capsys):
+    X, y = training_rows()
+    scorer = LabelErrorScorer(method="one_fit", n_neighbors=None, random_state=0, verbose=1)
+    scorer.fit(X, y)
+    assert not hasattr(scorer, "noise_rate_")
+    said = repr(scorer).partition(", fitted: ")[2]
+    assert said.startswith("60 rows, the hardest are [")
+    assert capsys.readouterr().out.endswith(f"LabelErrorScorer: {said}\n")
+    assert "60 rows" in scorer._repr_html_()
+
+
 def test_unfitted_ones_inside_of_others_print_as_before():
     pipeline = make_pipeline(FilteredClassifier(scorer=LabelErrorScorer(n_members=3)))
     assert "scorer=LabelErrorScorer(n_members=3)" in repr(pipeline)

@@ -185,6 +185,8 @@ class EstimatesNoise:
         return review.rows, review.verdicts
 
     def _found(self) -> str:
+        if hasattr(self, "_no_noise_because"):
+            return super()._found()  # type: ignore[misc]  # of a scorer
         n, low, high = len(self.error_probability_), *self.noise_rate_interval_
         n_wrong = int((self.error_probability_ > 0.5).sum())
         return (
