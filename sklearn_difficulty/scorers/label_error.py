@@ -393,6 +393,10 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         """Return the source of members, trained now or given."""
         return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
 
+    def _reads_rows(self, source: TrainedSource) -> bool:
+        # Neighbours in the input are asked after a single training, too.
+        return source.reads_rows or (self._method() == "one_fit" and self.n_neighbors is not None)
+
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         self.method_ = self._method()
         return super()._train(X, y, view, groups, progress)
