@@ -30,17 +30,17 @@ from ._base_ensemble import (
     EnsembleTraining,
     not_one_of_several,
 )
-from ._label_probabilities import (
-    GivenProbabilities,
+from ._trained_source import RECORD_TYPES, TrainedSource, given_record
+from .label_noise.precomputed import GivenProbabilities
+from .label_noise.review import EstimatesNoise
+from .label_noise.sources import (
     choose_method,
     known_rows,
     needs_of,
     open_source,
     refuse_too_many_neighbors,
 )
-from ._label_review import EstimatesNoise
-from ._suspects import ListsSuspects
-from ._trained_source import RECORD_TYPES, TrainedSource, given_record
+from .label_noise.suspects import ListsSuspects
 
 __all__ = ["LabelErrorScorer"]
 
