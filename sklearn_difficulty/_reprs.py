@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
-
-from sklearn.utils._pprint import _EstimatorPrettyPrinter
 
 _PAGES = "https://sklearn-difficulty.readthedocs.io/en/stable"  # where releases are published
 _AT_THE_ROOT = ("curation", "scorers")  # rooms whose public classes are imported from the root
@@ -35,9 +34,9 @@ class ShowsFindings:
         names = [package, *([] if room in _AT_THE_ROOT else [room]), type(self).__name__]
         return {"path": ".".join(names)}
 
-    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+    def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
         """Return scikit-learn's table of fitted attributes, in which tables are their size."""
-        attributes = super()._get_fitted_attr_html(doc_link)  # type: ignore[misc]  # scikit-learn's
+        attributes = super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]
         for name, shown in attributes.items():
             columns = getattr(shown.get("dtype"), "names", None)
             if columns:
@@ -46,10 +45,12 @@ class ShowsFindings:
         return attributes
 
 
-# scikit-learn breaks the lines of what has this method as it does those of its own estimators.
-_EstimatorPrettyPrinter._dispatch[ShowsFindings.__repr__] = (
-    _EstimatorPrettyPrinter._pprint_estimator
-)
+# scikit-learn breaks the lines of what has this method as it does those of its own estimators. It
+# offers no public way to ask for that, and where this one is gone, long lines stay as they are.
+with suppress(ImportError, AttributeError):
+    from sklearn.utils._pprint import _EstimatorPrettyPrinter as _Printer
+
+    _Printer._dispatch[ShowsFindings.__repr__] = _Printer._pprint_estimator
 
 
 class _Size:

@@ -70,7 +70,9 @@ def test_members_that_cannot_hold_out_all_rows(scorer):
     net = default_network(X, y).set_params(callbacks=[NeverTrain()])
     scorer = clone(scorer).set_params(estimator=net, n_members=4, **size)
     with (
-        pytest.warns(UserWarning, match="60% of the rows will have no defined .* n_members=10"),
+        pytest.warns(
+            UserWarning, match="least 60% of the rows will have no defined .* n_members=10"
+        ),
         pytest.raises(AssertionError, match="training has begun"),
     ):
         scorer.fit(X, y)

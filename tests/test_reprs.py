@@ -3,6 +3,7 @@
 
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from instances import SMALLEST
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from sklearn_difficulty import FilteredClassifier, LabelErrorScorer
+from sklearn_difficulty import FilteredClassifier, LabelErrorScorer, _reprs
 from sklearn_difficulty.estimator_checks._material import training_rows
 
 pytestmark = [
@@ -64,6 +65,19 @@ def test_what_each_kind_found():
     assert repr(filtered).endswith(f"{len(filtered.dropped_indices_)} of 60 rows dropped")
     filtered.relabelled_indices_ = np.arange(7)
     assert repr(filtered).endswith("7 of 60 rows relabelled")
+    weighted = FilteredClassifier(scorer=LabelErrorScorer(random_state=0), action="weight")
+    assert repr(weighted.fit(X, y)).endswith("60 rows weighted")
+
+
+def test_what_is_found_where_the_noise_is_not_told(capsys):
+    X, y = training_rows()
+    scorer = LabelErrorScorer(method="one_fit", n_neighbors=None, random_state=0, verbose=1)
+    scorer.fit(X, y)
+    assert not hasattr(scorer, "noise_rate_")
+    said = repr(scorer).partition(", fitted: ")[2]
+    assert said.startswith("60 rows, the hardest are [")
+    assert capsys.readouterr().out.endswith(f"LabelErrorScorer: {said}\n")
+    assert "60 rows" in scorer._repr_html_()
 
 
 def test_unfitted_ones_inside_of_others_print_as_before():
@@ -73,6 +87,11 @@ def test_unfitted_ones_inside_of_others_print_as_before():
     lines = repr(LabelErrorScorer(n_members=123456789, train_size=0.25, **members)).splitlines()
     assert len(lines) == 2
     assert max(map(len, lines)) < 80
+
+
+def test_nothing_breaks_where_scikit_learn_has_another_printer(monkeypatch):
+    monkeypatch.delattr("sklearn.utils._pprint._EstimatorPrettyPrinter")
+    assert "ShowsFindings" in runpy.run_path(_reprs.__file__)
 
 
 class Own(LabelErrorScorer):

@@ -46,9 +46,9 @@ def run(args: Namespace) -> bool:
 
 def check_names(names: list[str]) -> None:
     """Raise if a name is no score, before anything is trained."""
-    from ..scorers.difficulty import _NAMED
+    from ..scorers.difficulty import NAMED
 
-    known = [LABEL_ERROR, *sorted(_NAMED)]
+    known = [LABEL_ERROR, *sorted(NAMED)]
     for i, name in enumerate(names):
         if name not in known:
             raise UserError(f"--scores: there is no {name!r}, but {', '.join(known)}.")

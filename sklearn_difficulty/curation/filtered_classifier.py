@@ -290,6 +290,8 @@ class FilteredClassifier(BaseFiltered):
 
     def _found(self) -> str:
         n_relabelled, n = len(self.relabelled_indices_), len(self.difficulty_)
+        if self.action == "weight":
+            return f"{n} rows weighted"
         return f"{n_relabelled} of {n} rows relabelled" if n_relabelled else super()._found()
 
     def __sklearn_tags__(self) -> Any:

@@ -103,9 +103,7 @@ def label_error_scoring(metric: Metric = "average_precision") -> LabelErrorScori
     >>> X, y = X[:600], y[:600]
     >>> y_given, is_wrong = make_label_noise(y, rate=0.1, random_state=0)
     >>> verdicts = np.full(len(y), -1)
-    >>> verdicts[:200] = is_wrong[
-    ...     :200
-    ... ]  # somebody has looked at the first 200 rows
+    >>> verdicts[:200] = is_wrong[:200]  # the rows that somebody has looked at
     >>> folds = StratifiedKFold(3, shuffle=True, random_state=0).split(X, verdicts)
     >>> search = GridSearchCV(
     ...     TrainingDynamicsScorer(random_state=0),

@@ -34,9 +34,9 @@ def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> 
     first = np.flatnonzero(divided)[:LISTED_ROWS].tolist()
     warn_caller(
         f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
-        f"are held out, first {first}, so networks may have seen them. If they are copies, pass "
-        "groups that keep them together: np.unique(X.reshape(len(X), -1), axis=0, "
-        "return_inverse=True)[1]."
+        f"are held out, first {first}, so networks may have seen them. If they are copies, and not "
+        "rows of few values that happen to be equal, pass groups that keep them together: "
+        "np.unique(X.reshape(len(X), -1), axis=0, return_inverse=True)[1]."
     )
 
 

@@ -191,11 +191,15 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
             rows,
             collate_fn=source.collate_fn,
             estimator=self,
-            is_read=source.reads_rows,
+            is_read=self._reads_rows(source),
         )
         if view is not rows:
             self._check_width(scoring_view, view, reset=False)
         return view
+
+    def _reads_rows(self, source: TrainedSource) -> bool:
+        """Tell whether rows are read in evaluation to score those of the training."""
+        return source.reads_rows
 
     def _fill_undefined(self, scores: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 scores, undefined ones warned of and treated as `undefined` says."""

@@ -248,8 +248,8 @@ def _warn_of_too_few(ensemble: ResampledEnsemble) -> None:
     share = ensemble.n_members * held_out
     if share < 1 - 1e-9:
         warn_caller(
-            f"{1 - share:.0%} of the rows will have no defined difficulty: each of the "
+            f"At least {1 - share:.0%} of the rows will have no defined difficulty: each of the "
             f"{ensemble.n_members} networks holds out {held_out:.0%} of the rows, and n_members x "
-            f"{held_out:.2g} is below 1. Set n_members={math.ceil(1 / held_out - 1e-9)}, or hold "
-            "out more."
+            f"{held_out:.2g} is below 1. Set n_members={math.ceil(1 / held_out - 1e-9)} or more, "
+            "or hold out more."
         )

@@ -26,7 +26,9 @@ def report_fingerprint(scorer: Any) -> str:
         if hasattr(scorer, "suggested_label_"):
             codes = codes_of(scorer.suggested_label_, classes)
             digest.update(codes.astype("<i8").tobytes())
-    # Precomputed probabilities leave nothing behind by which given labels are recognised.
+    given = getattr(scorer, "_given", None)
+    if given is not None:
+        digest.update(given.astype("<i8").tobytes())
     trained = getattr(scorer, "record_", getattr(scorer, "ensemble_", None))
     rows = getattr(trained, "rows", None) or getattr(trained, "rows_", None)
     digest.update(str(getattr(rows, "y", None)).encode())

@@ -27,7 +27,7 @@ from .vog import VoGScorer
 
 __all__ = ["DifficultyScorer"]
 
-_NAMED: dict[str, Callable[..., BaseDifficultyScorer]] = {
+NAMED: dict[str, Callable[..., BaseDifficultyScorer]] = {
     "vog": VoGScorer,
     "prediction_depth": PredictionDepthScorer,
     "neighbor_confidence": NeighborConfidenceScorer,
@@ -159,16 +159,16 @@ class DifficultyScorer(BaseDifficultyScorer):
             is_pair = isinstance(score, (tuple, list)) and len(score) == 2
             is_pair = is_pair and isinstance(score[0], str)
             name, scorer = score if is_pair else (None, score)
-            if isinstance(scorer, str) and scorer in _NAMED:
+            if isinstance(scorer, str) and scorer in NAMED:
                 name = name or scorer
-                member = _NAMED[scorer](undefined=self.undefined)
+                member = NAMED[scorer](undefined=self.undefined)
             elif isinstance(scorer, BaseDifficultyScorer) and not isinstance(scorer, type(self)):
                 member = clone(scorer)
                 name = name or member._column_names[0]
             else:
                 raise ValueError(
                     f"scores holds {scorer!r}, which is neither a scorer nor one of "
-                    f"{sorted(_NAMED)}."
+                    f"{sorted(NAMED)}."
                 )
             if name in members:
                 raise ValueError(

@@ -30,17 +30,17 @@ from ._base_ensemble import (
     EnsembleTraining,
     not_one_of_several,
 )
-from ._label_probabilities import (
-    GivenProbabilities,
+from ._trained_source import RECORD_TYPES, TrainedSource, given_record
+from .label_noise.precomputed import GivenProbabilities
+from .label_noise.review import EstimatesNoise
+from .label_noise.sources import (
     choose_method,
     known_rows,
     needs_of,
     open_source,
     refuse_too_many_neighbors,
 )
-from ._label_review import EstimatesNoise
-from ._suspects import ListsSuspects
-from ._trained_source import RECORD_TYPES, TrainedSource, given_record
+from .label_noise.suspects import ListsSuspects
 
 __all__ = ["LabelErrorScorer"]
 
@@ -392,6 +392,10 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     def _ensemble_source(self) -> EnsembleTraining:
         """Return the source of members, trained now or given."""
         return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
+
+    def _reads_rows(self, source: TrainedSource) -> bool:
+        # Neighbours in the input are asked after a single training, too.
+        return source.reads_rows or (self._method() == "one_fit" and self.n_neighbors is not None)
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         self.method_ = self._method()

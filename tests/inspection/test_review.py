@@ -351,3 +351,12 @@ def test_reviews_of_different_reports_are_not_merged(labelled, read):
     with pytest.raises(TypeError, match="other must be a Review, got a dict"):
         read(DECISIONS).merge({})
     assert isinstance(read(DECISIONS).merge(read(DECISIONS)), Review)
+
+
+def test_fingerprint_of_other_labels_with_the_same_scores():
+    y = np.arange(60) % 2
+    scorers = [LabelErrorScorer("precomputed").fit(np.full((60, 2), 0.5), y) for y in (y, 1 - y)]
+    assert_array_equal(scorers[0].difficulty_, scorers[1].difficulty_)
+    for scorer in scorers:
+        scorer.suggested_label_ = y
+    assert report_fingerprint(scorers[0]) != report_fingerprint(scorers[1])

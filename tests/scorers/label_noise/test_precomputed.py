@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_difficulty import LabelErrorScorer
 from sklearn_difficulty.datasets import make_label_noise
-from sklearn_difficulty.scorers import _probability_checks as checks
+from sklearn_difficulty.scorers.label_noise import precomputed as checks
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SEEN, ORDER = "were these trained on the rows", "in the order of y"

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .._arrays import LISTED_ROWS, as_array
-from .._progress import Task
-from .._warnings import warn_caller
-from ..measures._plan_parts import PlanParts, parts_of_plans
-from ..measures._review_estimates import NoiseReview, estimate
-from ..measures._verdicts import as_verdicts
-from ..measures.cuts import CUTS, check_cuts, noise_cuts
-from ..measures.label_noise import LabelNoise
-from ..measures.review import ReviewPlan, review_plan
-from ..rows.rows import Rows
-from ..training.record import TrainingRecord
-from ._report import report_fingerprint
-from ._single_training import NoiseNotTold, noise_of_single_training
+from ..._arrays import LISTED_ROWS, as_array
+from ..._progress import Task
+from ..._warnings import warn_caller
+from ...measures._plan_parts import PlanParts, parts_of_plans
+from ...measures._review_estimates import NoiseReview, estimate
+from ...measures._verdicts import as_verdicts
+from ...measures.cuts import CUTS, check_cuts, noise_cuts
+from ...measures.label_noise import LabelNoise
+from ...measures.review import ReviewPlan, review_plan
+from ...rows.rows import Rows
+from ...training.record import TrainingRecord
+from .._report import report_fingerprint
+from .single_training import NoiseNotTold, noise_of_single_training
 
 _OF_NOISE = (
     "class_dependence_",
@@ -185,6 +185,8 @@ class EstimatesNoise:
         return review.rows, review.verdicts
 
     def _found(self) -> str:
+        if hasattr(self, "_no_noise_because"):
+            return super()._found()  # type: ignore[misc]  # of a scorer
         n, low, high = len(self.error_probability_), *self.noise_rate_interval_
         n_wrong = int((self.error_probability_ > 0.5).sum())
         return (

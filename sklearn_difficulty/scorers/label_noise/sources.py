@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where LabelErrorScorer takes class probabilities from: the choice, and four sources."""
+"""Where LabelErrorScorer takes class probabilities from: the choice, and what was trained."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from .._progress import Task
-from .._warnings import warn_caller
-from ..inference.neighbors import NeighborBank
-from ..inference.predictions import mean_probabilities
-from ..inference.probing import VotesReadout
-from ..rows.labels import classes_of_columns, codes_of, encode_labels
-from ..rows.rows import ArrayRows, Rows
-from ..training.ensemble.resampled import ResampledEnsemble
-from ..training.record import TrainingRecord
-from ..training.recorder import find_recorder
-from ..training.requirements import Mode, RecordNeeds
-from ._base_ensemble import readings_of_members
-from ._base_probing import lost_bank
-from ._probability_checks import warn_of_odd_probabilities
-from ._trained_source import Trained, checkpoints_to_read, given_record
+from ..._progress import Task
+from ...inference.neighbors import NeighborBank
+from ...inference.predictions import mean_probabilities
+from ...inference.probing import VotesReadout
+from ...rows.rows import Rows
+from ...training.ensemble.resampled import ResampledEnsemble
+from ...training.record import TrainingRecord
+from ...training.recorder import find_recorder
+from ...training.requirements import Mode, RecordNeeds
+from .._base_ensemble import readings_of_members
+from .._base_probing import lost_bank
+from .._trained_source import checkpoints_to_read, given_record
+from .precomputed import Precomputed
 
 Probabilities = NDArray[np.floating[Any]]
 
@@ -231,22 +229,6 @@ class NeighborsOfOneFit:
         return self.readout.bank(self.record, rows, codes, np.ones(len(codes), dtype=bool))
 
 
-class Precomputed:
-    """Probabilities that are given in place of rows."""
-
-    def of_training_rows(
-        self, X: Rows, targets: NDArray[np.int64], progress: Task
-    ) -> tuple[Probabilities, Probabilities]:
-        """Return X itself."""
-        probabilities = self.of_unseen_rows(X)
-        return probabilities, probabilities
-
-    def of_unseen_rows(self, X: Rows) -> Probabilities:
-        """Return X itself."""
-        data = np.asarray(X.data)  # may be a memory map, which is not copied
-        return data if data.dtype.kind == "f" else data.astype(np.float64)
-
-
 def known_rows(probabilities: Probabilities, known: NDArray[np.bool_]) -> Probabilities:
     """Return the rows that are known, without a copy if all are."""
     return probabilities if known.all() else probabilities[known]
@@ -265,57 +247,3 @@ def known_bank(
     if bank is None:
         raise lost_bank("LabelErrorScorer", again)
     return bank
-
-
-class GivenProbabilities:
-    """Probabilities that others have computed, of classes that the scorer keeps of its fit."""
-
-    scores_unseen_rows = True
-    reads_rows = False
-    collate_fn = None
-
-    def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
-        self.classes = classes
-        self.names = names  # of the columns, if they have names
-
-    def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
-        """Return what the columns of the probabilities stand for, and the codes of the labels."""
-        classes = self._classes_of_columns(X, y)
-        targets = codes_of(y, classes)
-        warn_of_odd_probabilities(X.data, targets)
-        return Trained({"classes_": classes}, targets)
-
-    def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
-        """Return label codes of rows."""
-        assert self.classes is not None
-        return codes_of(X.given_labels(y), self.classes)
-
-    def _classes_of_columns(self, X: Rows, y: Any) -> NDArray[Any]:
-        """Return the classes, after checking that the columns are theirs."""
-        if not isinstance(X, ArrayRows) or len(X.row_shape) != 1:
-            raise ValueError(
-                "With estimator='precomputed' X must hold class probabilities of shape "
-                "(n_samples, n_classes)."
-            )
-        [n_columns] = X.row_shape
-        given, _ = encode_labels(X.given_labels(y))
-        classes = classes_of_columns(y, n_columns)
-        if len(classes) != n_columns:
-            raise ValueError(
-                f"X has {n_columns} columns and y has {len(classes)} classes, "
-                f"{classes[:5].tolist()} ...; there must be one column per class, in sorted order. "
-                "Where a class does not occur, code the labels as positions of columns."
-            )
-        expected = [str(label) for label in classes]
-        names = expected if self.names is None else list(self.names)
-        if names != expected and sorted(names) == sorted(expected):
-            raise ValueError(
-                f"The columns of X are named {names[:5]} ..., but must stand in the order of the "
-                f"sorted classes, {expected[:5]} .... Reorder them."
-            )
-        if len(given) < len(classes) and given[0] != classes[0]:
-            warn_caller(
-                f"The labels {given[:5].tolist()} ... are taken as positions of columns, so that "
-                "column 0 does not occur. If they are numbered from 1, subtract 1."
-            )
-        return classes

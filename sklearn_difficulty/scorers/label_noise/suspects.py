@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._parameters import check_parameters
-from ..rows.rows import Rows
+from ..._parameters import check_parameters
+from ...rows.rows import Rows
 
 
 class ListsSuspects:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._progress import Task
-from ..inference.probes import untrained_input
-from ..inference.probing import VotesReadout
-from ..measures._noise_order import noise_in_order
-from ..measures.label_noise import LabelNoise, fit_noise_model
-from ..rows.rows import Rows
-from ..training.record import TrainingRecord
+from ..._progress import Task
+from ...inference.probes import untrained_input
+from ...inference.probing import VotesReadout
+from ...measures._noise_order import noise_in_order
+from ...measures.label_noise import LabelNoise, fit_noise_model
+from ...rows.rows import Rows
+from ...training.record import TrainingRecord
 
 # The share of the errors that neighbours see which may lie in the easier half of the rows; it would
 # be half if the two knew nothing of each other. Measured: less where the F1 of the cut is that of
