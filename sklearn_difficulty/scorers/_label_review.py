@@ -185,6 +185,9 @@ class EstimatesNoise:
         return review.rows, review.verdicts
 
     def _found(self) -> str:
+        if hasattr(self, "_no_noise_because"):
+            order: str = super()._found()  # type: ignore[misc]  # the scorer's
+            return f"{order}; how many labels are wrong cannot be told"
         n, low, high = len(self.error_probability_), *self.noise_rate_interval_
         n_wrong = int((self.error_probability_ > 0.5).sum())
         return (

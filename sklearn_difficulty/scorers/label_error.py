@@ -39,6 +39,7 @@ from ._label_probabilities import (
     refuse_too_many_neighbors,
 )
 from ._label_review import EstimatesNoise
+from ._probability_checks import warn_of_ignorance
 from ._suspects import ListsSuspects
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 
@@ -410,6 +411,8 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             difficulty = 1 - self.probabilities_[np.arange(len(targets)), targets]
             self._tell_noise_in_order(difficulty, X, targets, progress)
             return difficulty
+        if self.method_ == "out_of_sample":
+            warn_of_ignorance(known_rows(self.probabilities_, known), targets[known])
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )
