@@ -31,7 +31,7 @@ from ._base_ensemble import (
     not_one_of_several,
 )
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
-from .label_noise.precomputed import GivenProbabilities
+from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance
 from .label_noise.review import EstimatesNoise
 from .label_noise.sources import (
     choose_method,
@@ -414,6 +414,8 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             difficulty = 1 - self.probabilities_[np.arange(len(targets)), targets]
             self._tell_noise_in_order(difficulty, X, targets, progress)
             return difficulty
+        if self.method_ == "out_of_sample":
+            warn_of_ignorance(known_rows(self.probabilities_, known), targets[known])
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )

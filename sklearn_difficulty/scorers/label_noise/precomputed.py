@@ -20,7 +20,6 @@ _READ_NUMBERS = 4_000_000  # of the probabilities, so that a look takes neither 
 _ENOUGH_TO_CONTRADICT = 500  # rows: none of so many is no chance if 1 % of the predictions err
 _CONTRADICTED = 1 / 5000  # the share of contradicted labels that is too small for unseen rows
 _ENOUGH_TO_AGREE = 50  # rows, from which on agreement shows
-_SEED = 271_828_182_845  # that of shuffled rows would put labels in order again
 _BEYOND_CHANCE = 3.0  # standard errors
 _CLAIMED = 0.1  # by which probabilities must promise more than what comes true
 
@@ -108,7 +107,6 @@ def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> N
     n, n_classes = probabilities.shape
     step = -(-n // max(1000, _READ_NUMBERS // n_classes))
     some, codes = np.asarray(probabilities[::step]), codes[::step]
-    rows = np.arange(len(some))
     agrees = some.argmax(axis=1) == codes
     n_contradicted = int(np.count_nonzero(~agrees))
     if len(some) >= _ENOUGH_TO_CONTRADICT and n_contradicted <= _CONTRADICTED * len(some):
@@ -119,17 +117,34 @@ def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> N
             "as of cross_val_predict(..., method='predict_proba'). If they are, there is next to "
             "nothing to find."
         )
-    if len(some) < _ENOUGH_TO_AGREE:
-        return
-    given = some[rows, codes].astype(np.float64)
-    by_chance = some[rows, np.random.default_rng(_SEED).permutation(codes)].astype(np.float64)
-    error = np.sqrt((given.var() + by_chance.var()) / len(some))
     claimed = float(some.max(axis=1).mean(dtype=np.float64))
-    is_chance = given.mean() - by_chance.mean() < _BEYOND_CHANCE * error
-    if is_chance and claimed > agrees.mean() + _CLAIMED:
+    if claimed <= agrees.mean() + _CLAIMED:
+        warn_of_ignorance(some, codes)
+    elif _is_chance(some, codes):
         warn_caller(
             f"The most likely class is the given label of {agrees.mean():.0%} of the rows, where "
             f"the probabilities promise {claimed:.0%}, and given labels are no likelier than those "
             "of other rows. Are the rows of X in the order of y, and its columns in that of the "
             "classes?"
         )
+
+
+def warn_of_ignorance(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> None:
+    """Warn of held-out probabilities that say no more than how frequent classes are."""
+    if _is_chance(probabilities, codes):
+        agrees = np.mean(probabilities.argmax(axis=1) == codes)
+        warn_caller(
+            f"The most likely class is the given label of {agrees:.0%} of the rows, and given "
+            "labels are no likelier than those of other rows: the model knows no more of these "
+            "rows than how frequent classes are. Its suspects are chance, however many they are. "
+            "Take a model, or columns, that predict the labels better."
+        )
+
+
+def _is_chance(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> bool:
+    """Whether the given labels are no likelier than those of the same rows in any order."""
+    if len(codes) < _ENOUGH_TO_AGREE:
+        return False
+    usual = probabilities.mean(axis=0, dtype=np.float64)
+    gain = probabilities[np.arange(len(codes)), codes] - usual[codes]
+    return bool(gain.mean() < _BEYOND_CHANCE * gain.std() / np.sqrt(len(codes)))

@@ -186,7 +186,8 @@ class EstimatesNoise:
 
     def _found(self) -> str:
         if hasattr(self, "_no_noise_because"):
-            return super()._found()  # type: ignore[misc]  # of a scorer
+            order: str = super()._found()  # type: ignore[misc]  # the scorer's
+            return f"{order}; how many labels are wrong cannot be told"
         n, low, high = len(self.error_probability_), *self.noise_rate_interval_
         n_wrong = int((self.error_probability_ > 0.5).sum())
         return (

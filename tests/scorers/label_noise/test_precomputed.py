@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -19,6 +20,7 @@ from sklearn_difficulty.scorers.label_noise import precomputed as checks
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SEEN, ORDER = "were these trained on the rows", "in the order of y"
+CHANCE = "Its suspects are chance"
 MODELS = {
     "LR": LogisticRegression(),
     "RF": RandomForestClassifier(30, random_state=0),
@@ -45,7 +47,7 @@ def told(probabilities, y):
         warnings.simplefilter("always")
         LabelErrorScorer("precomputed").fit(probabilities, y)
     said = [str(w.message) for w in caught]
-    return [text for text in (SEEN, ORDER) if any(text in message for message in said)]
+    return [text for text in (SEEN, ORDER, CHANCE) if any(text in message for message in said)]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1])
@@ -78,14 +80,32 @@ def test_probabilities_made_in_sample(model, rate):
     assert told(probabilities[:400], y[:400]) == []  # so few can be right by chance
 
 
-def test_hopeless_and_lopsided_problems_raise_no_alarm():
+def test_models_that_know_only_what_is_frequent():
+    rng = np.random.default_rng(0)
+    X, rare = rng.normal(size=(2000, 3)), (rng.random(2000) < 0.01).astype(int)
+    three = rng.integers(3, size=2000)
+    for y in (rare, three):
+        for model in (LogisticRegression(), DummyClassifier()):
+            assert told(held_out(model, X, y), y) == [CHANCE]
+    assert told(np.full((40, 3), 1 / 3), three[:40]) == []  # too few rows to tell
+
+
+def test_networks_that_know_only_what_is_frequent():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 3)).astype(np.float32), rng.integers(3, size=120)
+    scorer = LabelErrorScorer(n_members=5, n_neighbors=None, random_state=0)
+    with pytest.warns(UserWarning, match=CHANCE):
+        scorer.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer.fit(X + 3 * y[:, np.newaxis].astype(np.float32), y)
+
+
+def test_a_little_knowledge_of_a_lopsided_problem_is_some():
     rng = np.random.default_rng(0)
     y = (rng.random(2000) < 0.01).astype(int)
-    X = rng.normal(size=(2000, 3))
-    assert told(held_out(LogisticRegression(), X, y), y) == []  # only says what is frequent
-    y = rng.integers(3, size=2000)
+    X = rng.normal(size=(2000, 3)) + 2 * y[:, np.newaxis]
     assert told(held_out(LogisticRegression(), X, y), y) == []
-    assert told(np.full((40, 3), 1 / 3), y[:40]) == []
 
 
 def test_of_many_rows_some_are_read(monkeypatch):

@@ -125,6 +125,8 @@ def without_noise(scorer):
             getattr(scorer, name)
         said.add(str(raised.value).partition(": ")[2])
     [message] = said
+    assert repr(scorer).endswith("; how many labels are wrong cannot be told")
+    assert "Fitted attributes" in scorer._repr_html_()
     return message
 
 
