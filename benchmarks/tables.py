@@ -1220,8 +1220,8 @@ def peers():
     rows += [
         [
             "accuracy after filtering, 20 % flipped, memorised",
-            "CleanLearning",
-            fill("<accuracy/CleanLearning|.3>", symmetric),
+            "what cleanlab flags, dropped",
+            fill("<accuracy/cleanlab, dropped|.3>", symmetric),
             fill("<accuracy/ours, dropped|.3>", symmetric),
         ],
         [
