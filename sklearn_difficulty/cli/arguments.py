@@ -220,7 +220,7 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
         "--report",
         metavar="FILE",
         type=Path,
-        help="the .report.json that was written with the page (default: looked for beside REVIEW "
+        help="the .report.npz that was written with the page (default: looked for beside REVIEW "
         "and DATA, and here)",
     )
     parser.add_argument(
