@@ -61,6 +61,14 @@ def test_max_rows_limits_what_is_printed(command, fruit, probabilities):
     assert "2 of 15 suspects are shown" in result.err
 
 
+@pytest.mark.parametrize(("n", "said"), [(2, "2 of 15 suspects"), (15, "note: 15 suspects")])
+def test_max_rows_limits_what_is_written(command, fruit, probabilities, tmp_path, n, said):
+    told = ("--probabilities", probabilities, "--max-rows", n, "-o", tmp_path / "some.csv")
+    result = command("find", fruit.path, "--label", "kind", *told)
+    assert f"{said} are written to" in result.err
+    assert len(pd.read_csv(tmp_path / "some.csv")) == n
+
+
 def test_nothing_is_trained_with_probabilities_of_any_kind(command, fruit, probabilities, tmp_path):
     values = np.load(probabilities)
     names = ["plum", "apple", "pear"]
