@@ -161,6 +161,9 @@ class SitePassesAfterStep:
         step: float,
     ) -> None:
         module = copied_module(record.module).eval()  # vmap's tensors must not stay in the original
+        for part in module.modules():
+            if isinstance(part, nn.TransformerEncoder):
+                part.use_nested_tensor = False  # of padded rows, which vmap cannot make
         trained = [p for p in module.parameters() if p.requires_grad]
         n_bytes = 2 * sum(p.numel() * p.element_size() for p in trained)  # gradients and weights
         self._trained = {name for name, p in module.named_parameters() if p.requires_grad}

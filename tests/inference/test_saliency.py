@@ -446,6 +446,26 @@ def test_means_over_checkpoints(record_of):
         assert_allclose(both[name], (one[name] + two[name]) / 2, rtol=1e-6)
 
 
+class PaddedText(Text):
+    def forward(self, tokens):
+        is_padding = tokens == 0
+        h = self.encoder(self.embedding(tokens), src_key_padding_mask=is_padding)
+        return self.out(h.masked_fill(is_padding[..., None], 0).sum(dim=1))
+
+
+@pytest.mark.parametrize("step", [None, 0.05])
+def test_padding_has_no_signal_and_changes_none(record_of, step):
+    record = record_for(record_of, PaddedText())
+    tokens = np.where(np.arange(9) < 4 + np.arange(6)[:, None], np.maximum(TOKENS, 1), 0)
+    longer = np.pad(tokens, [(0, 0), (0, 3)])
+    reader = reader_of(record, tokens, "auto", step=step)
+    for maps, more in zip(
+        maps_of(reader, tokens).values(), maps_of(reader, longer).values(), strict=True
+    ):
+        assert_array_equal(maps[tokens == 0], 0)
+        assert_allclose(more[:, :9], maps, rtol=1e-5)
+
+
 class Draws(nn.Module):
     """Drops values in eval mode too."""
 
