@@ -20,6 +20,7 @@ Aggregation = Literal["norm", "sum", "max", "filtered_norm"]
 Combination = Literal["product", "geometric", "sum"]
 _PER_CHANNEL = ("scaling", "depthwise3x3")  # of which every channel is a group of its own
 _OF_WINDOWS = ("conv3x3", "depthwise3x3")
+_ROUNDING = 1e-5  # of a map's size: differences that a network in single precision may make
 
 
 def saliency_map(
@@ -226,8 +227,9 @@ def combine_saliency_maps(
       more contrast.
 
     A map that is constant says nothing about locations and cannot be scaled; that layer is left out
-    for the row. Where all are constant, the result is 0. Interpolation is that of
-    ``torch.nn.functional.interpolate`` with ``align_corners=False``.
+    for the row. So is one whose values differ by no more than :math:`10^{-5}` of the largest
+    absolute value, which may be rounding in single precision. Where all are constant, the result is
+    0. Interpolation is that of ``torch.nn.functional.interpolate`` with ``align_corners=False``.
 
     References
     ----------
@@ -320,8 +322,9 @@ def _scaled(maps: NDArray[np.float64]) -> NDArray[np.float64]:
         # Halved first, since the range of finite numbers may be infinite.
         span = high / 2 - low / 2
         scaled = (maps / 2 - low / 2) / span
+        is_constant = span <= _ROUNDING / 2 * np.maximum(abs(low), abs(high))
     is_finite = np.isfinite(low) & np.isfinite(high)
-    return np.where(is_finite, np.where(span == 0, np.inf, scaled), np.nan)
+    return np.where(is_finite, np.where(is_constant, np.inf, scaled), np.nan)
 
 
 def _combined(

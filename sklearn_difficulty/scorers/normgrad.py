@@ -50,8 +50,9 @@ class NormGradScorer(BaseDifficultyScorer):
     layers : "auto", list of str, str or callable, default="auto"
         The modules whose outputs are read: their names, a regular expression that matches whole
         names, or a function of name and module. "auto" takes the last output of every size, of a
-        transformer the outputs of its blocks; of a network without locations the outputs of all
-        linear layers but the last.
+        transformer on sequences the outputs of its blocks, of one on images the convolution that
+        makes the patches; of a network without locations the outputs of all linear layers but the
+        last.
     variant : {"conv1x1", "conv3x3", "depthwise3x3", "scaling", "bias", "layer"}, default="conv1x1"
         The imaginary layer behind each output, which changes nothing and whose weight gradient is
         read: see `measures.saliency_map`. "layer" takes the weights of the chosen convolutions and
