@@ -23,7 +23,8 @@ from sklearn_difficulty.training import MLP, ResampledEnsemble
 
 N_MEMBERS = 6
 FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(["skorch", "sklearn.linear_model"])
+# The packages are lazy: these are what a fit imports, which takes longer than the fit.
+FRESH.set_forkserver_preload(["sklearn_difficulty.training.ensemble.resampled", "torch._dynamo"])
 SECONDS = 120  # in which everything here ends on a busy machine, too
 
 
