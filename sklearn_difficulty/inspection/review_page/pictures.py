@@ -103,6 +103,6 @@ def _pillow() -> tuple[Any, Any]:
         from PIL import Image, ImageOps
     except ImportError as error:
         raise ImportError(
-            "ReviewPage needs Pillow to show pictures: pip install sklearn-difficulty[plot]"
+            "ReviewPage needs Pillow to show pictures: pip install pillow"
         ) from error
     return Image, ImageOps.exif_transpose
