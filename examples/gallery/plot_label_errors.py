@@ -123,8 +123,7 @@ print(
 # All suspects, by the label that they have and the one that is suggested. Full cells are the pairs
 # of digits that were taken for each other.
 
-display = LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
-display.ax_.set_title("Suspects by given and suggested label")
+LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
 plt.show()
 
 # %%
