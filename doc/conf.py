@@ -104,7 +104,10 @@ html_css_files = ["custom.css"]
 html_js_files = [("tables.js", {"defer": "defer"})]
 html_logo = html_favicon = "_static/logo.svg"
 html_math_renderer = "mathml"
-html_sidebars = {"index": []}  # the page that one arrives at has cards in its place
+# Pages without others below them have nothing to list; the first one has cards in its place.
+html_sidebars = {
+    page: [] for page in ("index", "quick_start", "install", "changes", "contributing")
+}
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "logo": {"text": "sklearn_difficulty"},

@@ -123,8 +123,7 @@ print(
 # All suspects, by the label that they have and the one that is suggested. Full cells are the pairs
 # of digits that were taken for each other.
 
-display = LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
-display.ax_.set_title("Suspects by given and suggested label")
+LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
 plt.show()
 
 # %%
@@ -148,8 +147,7 @@ def truth(cuts):
 
 
 def print_cuts(cuts):
-    """Print a table of cuts, every second line of it, with the truth beside "
-    "it."""
+    """Print every second cut, with the truth beside it."""
     true = truth(cuts)
     print(
         " cut  dropped      precision           recall        true "
@@ -272,10 +270,4 @@ for name, (svc, trees) in table.items():
 #
 # What to hand to the person who labels: the rows to look at first.
 
-print("row   given   suggested   confidence")
-for row in suspects[:10]:
-    confidence = scorer.suggested_label_confidence_[row]
-    print(
-        f"{row:4d}{y[row]:6d}{scorer.suggested_label_[row]:10d}"
-        f"{confidence:15.4f}"
-    )
+print(scorer.suspects(10).round(3).to_string(index=False))

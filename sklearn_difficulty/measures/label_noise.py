@@ -202,10 +202,10 @@ def estimate_label_noise(
     ...     [[0.8, 0.2, 0.0], [0.0, 0.8, 0.2], [0.2, 0.0, 0.8]]
     ... )[true]
     >>> found = estimate_label_noise(probabilities, y)
-    >>> bool(np.all((found.error_probability > 0.5) == (y != true)))
-    True
-    >>> bool(np.all(found.suggested == true))
-    True
+    >>> np.flatnonzero(found.error_probability > 0.5)[:4]
+    array([ 0,  5, 10, 15])
+    >>> y[[0, 5, 10]], found.suggested[[0, 5, 10]], true[[0, 5, 10]]
+    (array([1, 0, 2]), array([0, 2, 1]), array([0, 2, 1]))
     >>> round(found.noise_rate, 2)
     0.2
     """

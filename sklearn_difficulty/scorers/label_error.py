@@ -231,18 +231,20 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     >>> y_noisy, is_flipped = make_label_noise(y, rate=0.1, random_state=0)
     >>> scorer = LabelErrorScorer(random_state=0).fit(X, y_noisy)
     >>> low, high = scorer.noise_rate_interval_
-    >>> low < 0.1 < high
-    True
+    >>> print(f"wrong labels: {low:.0%} to {high:.0%}")
+    wrong labels: 7% to 14%
     >>> suspect = scorer.error_probability_ > 0.5
-    >>> (
-    ...     bool(is_flipped[suspect].mean() > 0.8),
-    ...     bool(suspect[is_flipped].mean() > 0.9),
-    ... )
-    (True, True)
-    >>> bool((scorer.suggested_label_ == y)[is_flipped].mean() > 0.9)
-    True
-    >>> scorer.suspects(10).columns.tolist()  # the rows to look at first
-    ['row', 'given', 'suggested', 'probability', 'difficulty']
+    >>> print(f"{suspect.sum()} suspects, {is_flipped[suspect].sum()} are wrong")
+    191 suspects, 177 are wrong
+    >>> print(f"all wrong labels: {is_flipped.sum()}")
+    all wrong labels: 180
+    >>> scorer.suspects(3)[["row", "given", "suggested"]]  # to look at first
+           row  given  suggested
+    1375  1375      3          6
+    1467  1467      6          7
+    1719  1719      0          7
+    >>> y[[1375, 1467, 1719]]  # what they are in truth
+    array([6, 7, 7])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

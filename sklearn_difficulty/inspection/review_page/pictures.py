@@ -102,7 +102,5 @@ def _pillow() -> tuple[Any, Any]:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise ImportError(
-            "ReviewPage needs Pillow to show pictures: pip install sklearn-difficulty[plot]"
-        ) from error
+        raise ImportError("ReviewPage needs Pillow to show pictures: pip install pillow") from error
     return Image, ImageOps.exif_transpose
