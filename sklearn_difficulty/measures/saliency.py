@@ -136,8 +136,7 @@ def saliency_map(
     if variant == "bias":
         x = np.ones_like(x[:, :1])
     # (n, groups, channels of a group, ...): contributions are products within a group.
-    shape = (len(g), -1, 1) if variant in _PER_CHANNEL else (len(g), 1, -1)
-    x, g = (values.reshape(*shape, *g.shape[2:]) for values in (x, g))
+    x, g = (np.expand_dims(values, 2 if variant in _PER_CHANNEL else 1) for values in (x, g))
     if variant in _OF_WINDOWS:
         x = _windows(x)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
