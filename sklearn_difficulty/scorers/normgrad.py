@@ -37,8 +37,8 @@ class NormGradScorer(BaseDifficultyScorer):
     **What it finds.** Where the object is: on scenes with two objects the largest value of the map
     lay near the object in 66 % of the cases, with ``selective=True`` in 84 %, the centre of the
     image in 13 %. As a score it finds wrong labels, but not best: average precision for 20 %
-    flipped labels 0.79 to 0.96 in networks that were stopped early, 0.57 to 0.85 in ones that know
-    them by heart, where the loss averaged over training reaches 0.93 to 0.99 and 0.91 to 0.99. With
+    flipped labels 0.78 to 0.96 in networks that were stopped early, 0.60 to 0.86 in ones that know
+    them by heart, where the loss averaged over training reaches 0.92 to 0.99 and 0.91 to 0.99. With
     ``target="logit"`` it does not find them.
 
     Parameters

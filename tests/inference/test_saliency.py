@@ -501,6 +501,34 @@ def test_half_precision_loses_no_step(record_of):
     assert_allclose(found, expected, rtol=1e-5)
 
 
+def compiled_inside():
+    module = conv()
+    module[4] = torch.compile(module[4], backend="eager")
+    return module
+
+
+def compiled_in_place():
+    module = conv()
+    module[4].compile(backend="eager")
+    return module
+
+
+@pytest.mark.parametrize("step", [None, 0.1])
+@pytest.mark.parametrize("make", [compiled_inside, compiled_in_place])
+def test_parts_that_are_compiled(record_of, make, step):
+    torch.manual_seed(0)
+    compiled = record_for(record_of, make())
+    torch.manual_seed(0)
+    plain = record_for(record_of, conv())
+    found, expected = (
+        maps_of(reader_of(r, IMAGES, lambda name, _: name in ("2", "5"), step=step), IMAGES)
+        for r in (compiled, plain)
+    )
+    assert list(found) == ["2", "5"]
+    for name in found:
+        assert_allclose(found[name], expected[name], rtol=1e-6)
+
+
 class Detached(nn.Module):
     def __init__(self):
         super().__init__()
