@@ -1220,7 +1220,7 @@ def peers():
     rows += [
         [
             "accuracy after filtering, 20 % flipped, memorised",
-            "cleanlab 2.9",
+            "what cleanlab flags, dropped",
             fill("<accuracy/cleanlab, dropped|.3>", symmetric),
             fill("<accuracy/ours, dropped|.3>", symmetric),
         ],
