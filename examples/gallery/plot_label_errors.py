@@ -120,8 +120,8 @@ print(
 # Which labels are taken for which
 # --------------------------------
 #
-# All suspects, by the label that they have and the one that is suggested. High numbers stand where a
-# digit was taken for another; on the diagonal no single other label is better.
+# All suspects, by the label that they have and the one that is suggested. High numbers stand where
+# a digit was taken for another; on the diagonal no single other label is better.
 
 LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
 plt.show()
