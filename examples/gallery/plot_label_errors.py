@@ -120,10 +120,11 @@ print(
 # Which labels are taken for which
 # --------------------------------
 #
-# All suspects, by the label that they have and the one that is suggested. Full cells are the pairs
-# of digits that were taken for each other.
+# All suspects, by the label that they have and the one that is suggested. High numbers stand where
+# a digit was taken for another; on the diagonal no single other label is better.
 
-LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
+display = LabelErrorMatrixDisplay.from_estimator(scorer, X, y)
+display.ax_.set_title("Suspects by given and suggested label", loc="left")
 plt.show()
 
 # %%

@@ -150,7 +150,8 @@ def _windows(x: NDArray[np.float64]) -> NDArray[np.float64]:
     padded = np.pad(x, [(0, 0)] * 3 + [(1, 1)] * len(axes))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3,) * len(axes), axis=axes)
     windows = np.moveaxis(windows, range(x.ndim, windows.ndim), range(3, 3 + len(axes)))
-    return windows.reshape(*x.shape[:2], -1, *x.shape[3:])
+    n_values = x.shape[2] * 3 ** len(axes)
+    return windows.reshape(*x.shape[:2], n_values, *x.shape[3:])
 
 
 def _aggregated(
