@@ -58,6 +58,7 @@ def fit_here(rows, cache_dir, settings, n_bytes=None, barrier=None):
     code = 1
     try:
         torch.set_num_threads(1)  # as the tests' own
+        multiprocessing.set_start_method("fork", force=True)  # joblib's workers: they start at once
         with joblib.parallel_config(backend="multiprocessing"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ensemble_of(cache_dir, **settings).fit(*rows)

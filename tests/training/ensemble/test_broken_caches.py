@@ -235,7 +235,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
         process = started(fit_here, rows, cache, settings)
         time.sleep(rng.uniform(0, longest[kind]))
         send(process, number)
-        process.join(10)
+        process.join(3)
         # joblib's pools may wait for ever for a worker that a signal struck: schedulers kill then.
         send(process, signal.SIGKILL)
         process.join()
