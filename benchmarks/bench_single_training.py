@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a single training tells of the noise: which held-out view makes a probability of its order.
 
-Cells are those of `bench_label_errors`: data, noise, regime, seed. In each of them one network is
-trained on all rows, and `estimate_label_noise` reads
+Cells are those of `bench_label_errors`: data, noise, regime, seed; of Fashion-MNIST half the rows,
+so half the steps. In each of them one network is trained on all rows, and
+`estimate_label_noise` reads
 
 - what it says of its own rows: the mean over its epochs, and the votes of the nearest other rows in
   its layers;
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_label_errors import FITS, NOISE, ROWS, cut
+from bench_label_errors import FITS, NOISE, cut
 from problems import REGIMES, in_regime, mlp_net, split, with_noise
 from report import RESULTS, argument_parser, parse, plain, seconds_so_far, write_results
 from sklearn.linear_model import LogisticRegression
@@ -43,13 +44,14 @@ from sklearn_difficulty.inference.probing import VotesReadout
 from sklearn_difficulty.rows.rows import as_rows
 
 SEEDS = {"digits": 2, "breast_cancer": 2, "fashion_mnist": 1, "digits + 1500": 1}
+ROWS = {"digits": 1_400, "breast_cancer": 400, "fashion_mnist": 3_000, "digits + 1500": 1_400}
 LEFT_OUT_EVERY = 5
 
 
 def problem(data: str, seed: int) -> tuple[Array, Array]:
     """Return rows and right labels, with columns of noise where the name says so."""
     name, _, extra = data.partition(" + ")
-    X, y, _, _ = split(name, ROWS[name], 10, seed)
+    X, y, _, _ = split(name, ROWS[data], 10, seed)
     noise = np.random.RandomState(seed).standard_normal((len(X), int(extra or 0)))
     return np.hstack([X, noise.astype(np.float32)]), y
 
@@ -155,12 +157,13 @@ def over_cells(cells: list[Found]) -> Found:
 def main() -> None:
     parser = argument_parser(__doc__, name="single_training", seeds=max(SEEDS.values()))
     parser.add_argument("--data", nargs="+", choices=SEEDS, default=list(SEEDS))
+    parser.add_argument("--noise", nargs="+", choices=NOISE, default=NOISE)
     parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
     args = parse(parser)
     folder = RESULTS / f"{args.name}_cells"
     folder.mkdir(parents=True, exist_ok=True)
     cells: dict[tuple[str, str, str, int], Found] = {}
-    for seed, data, noise, regime in product(range(args.seeds), args.data, NOISE, REGIMES):
+    for seed, data, regime, noise in product(range(args.seeds), args.data, REGIMES, args.noise):
         if seed >= SEEDS[data]:
             continue
         file = folder / f"{data}, {noise}, {regime}, {seed}.json".replace(" ", "_")
@@ -189,7 +192,7 @@ def main() -> None:
         if some:
             means = [{"found": {k: v for k, v in s.items() if k != "cells"}} for s in some]
             results[f"all, {noise}, {regime}"] = over_cells(means)
-    write_results(args, results, settings={"seeds": SEEDS})
+    write_results(args, results, settings={"seeds": SEEDS, "rows": ROWS})
 
 
 if __name__ == "__main__":

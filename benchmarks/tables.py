@@ -424,6 +424,7 @@ def normgrad_claims():
     alike = one_by_one(last, "order 0", "step 0.0001", "step 0.001", "step 0.01")
     true = one_by_one("<virtual against true/*|.2>", *layers)
     masked = "<masking/step 0.0001/share of it/*|.2>"
+    masked_more = masked.replace("0.0001", "0.0005")
     found = {
         "NormGrad: best minus worst layer": ("4.2 (VGG16), 5.8 (ResNet-50)", spread),
         "Grad-CAM: last minus first layer": ("+27.5, +35.9", last_minus_first),
@@ -449,6 +450,10 @@ def normgrad_claims():
             "no figure",
             one_by_one(masked, "order 0", "that of another scene"),
         ),
+        "training; adversarial; random pixels, where the step is five times as long": (
+            "no figure",
+            one_by_one(masked_more, "training", "adversarial", "random pixels"),
+        ),
     }
     return claims({"ours": results("normgrad")["scenes"]}, found)
 
@@ -469,16 +474,19 @@ def normgrad_label_noise():
 @table
 def normgrad_speed():
     [cell] = results("normgrad_speed_cpu").values()
-    of_bare = "<over bare/{}>".format
-    rows = {
-        "score (order 0)": of_bare("order 0"),
-        "maps of all layers": of_bare("order 0, maps"),
-        "forward and backward pass to all weights": of_bare("training pass"),
-        "captum: Grad-CAM, layer by layer": of_bare("captum, Grad-CAM"),
-        "captum: activation × gradient, all layers": of_bare("captum, products"),
-        "the bare passes again (noise)": of_bare("bare again"),
+    works = {
+        "score (order 0)": "order 0",
+        "maps of all layers": "order 0, maps",
+        "forward and backward pass to all weights": "training pass",
+        "captum: Grad-CAM, layer by layer": "captum, Grad-CAM",
+        "captum: activation × gradient, all layers": "captum, products",
+        "the bare passes again (noise)": "bare again",
     }
-    return grid("work", rows, {"processor time, over the bare passes": cell})
+    clocks = {
+        "processor time, over the bare passes": cell["over bare"],
+        "wall clock, likewise": cell["over bare, wall clock"],
+    }
+    return grid("work", for_each(works, "<*>"), clocks)
 
 
 # -------------------------------------------------------------------------------- prediction depth

@@ -17,6 +17,7 @@ the same rows are looked at in four ways.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -119,10 +120,7 @@ for row, line in zip(rows, axes, strict=True):
 # How often the largest value of the map is no more than two pixels from the bar, for rows with
 # right labels.
 
-near = np.zeros_like(masks)
-for down in range(-2, 3):
-    for right in range(-2, 3):
-        near |= np.roll(masks, (down, right), axis=(1, 2))
+near = binary_dilation(masks, np.ones((1, 5, 5)))
 for name, of_rows in maps.items():
     largest = of_rows.reshape(n, -1).argmax(axis=1)
     hits = near.reshape(n, -1)[np.arange(n), largest]

@@ -186,7 +186,7 @@ def _add_training(parser: argparse.ArgumentParser, *, with_probabilities: bool) 
             metavar="FILE",
             type=Path,
             help=".npy, .csv or .parquet: train nothing, take these (rows as in DATA, columns in "
-            "the order of the sorted classes, or named like them)",
+            "the order of the sorted classes, numbers by value, or named like them)",
         )
     number = group.add_argument
     number("--members", metavar="N", type=_whole(2), default=5, help="networks, or folds (5)")

@@ -37,7 +37,8 @@ def run(args: Namespace) -> bool:
         if len(shown) and (args.output is None or args.max_rows):
             print(f"\n{terminal_text(columns_of(data, scorer, shown))}")
         if args.output is not None:
-            note(f"{len(wanted)} suspects are written to {args.output}.")
+            n = f"{len(wanted)} of {len(suspects)}" if len(wanted) < len(suspects) else len(wanted)
+            note(f"{n} suspects are written to {args.output}.")
         elif len(shown) < len(suspects):
             note(f"{len(shown)} of {len(suspects)} suspects are shown; -o FILE.csv takes all.")
     return is_above(scorer, args)

@@ -106,7 +106,15 @@ def _reading_mode(module: nn.Module, device: torch.device) -> Iterator[None]:
         if device.type == "cuda" and any(isinstance(m, nn.RNNBase) for m in module.modules()):
             # cuDNN has no backward pass for recurrent layers in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        if any(_is_compiled(part) for part in module.modules()):
+            # torch.compile cannot follow hooks; what it wraps is called as it is.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Tell whether a module is wrapped by torch.compile, or compiled in place."""
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
 
 
 def _put_back(attributes: dict[nn.Module, dict[str, Any]]) -> None:

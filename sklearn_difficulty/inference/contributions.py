@@ -65,8 +65,7 @@ def contribution_map(
     g : torch.Tensor of shape (n, n_outputs, ...)
         The gradient at the site.
     """
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x, g = x.float(), g.float()
+    x, g = at_least_single(x), at_least_single(g)
     if variant == "bias":
         x = torch.ones_like(g[:, :1])
     groups, window = _groups(variant, x, layer), _window(variant, x, layer)
@@ -79,6 +78,11 @@ def contribution_map(
         scaled = _aggregated(x[small], g[small] / size, groups, window, aggregation)
         saliency[small] = scaled * size[:, 0]
     return saliency
+
+
+def at_least_single(values: torch.Tensor) -> torch.Tensor:
+    """Return values in single precision if they are in half precision, else as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _groups(variant: str, x: torch.Tensor, layer: nn.Module | None) -> int:

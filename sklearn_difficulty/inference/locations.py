@@ -31,6 +31,8 @@ from .trace import Trace, _Event, trace_forward
 _POOLS = (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd)
 _CHANNELS_FIRST = (_ConvNd, _NormBase, nn.GroupNorm, *_POOLS)
 _CHANNELS_LAST = (nn.Linear, nn.Embedding, nn.MultiheadAttention, nn.RNNBase, nn.RMSNorm)
+# How many channels a layer takes, by torch's names.
+_CHANNELS_TAKEN = ("in_channels", "in_features", "num_features", "input_size", "embed_dim")
 
 
 class Site(NamedTuple):
@@ -83,9 +85,20 @@ def find_sites(record: TrainingRecord, X: Rows, choice: ProbeChoice, *, variant:
             "their maps cannot be combined. Choose layers of one kind: layers=[...]."
         )
     sites = [Site(e.probe.name, e.probe.module, e.probe.call, axes[e]) for e in events]
-    rank = len(trace.input_shapes[0])
-    alike = [axis for event, axis in axes.items() if event.rank == rank]
-    return Sites(tuple(sites), n_axes.pop(), alike[0] if alike else _usual_axis(rank))
+    return Sites(tuple(sites), n_axes.pop(), _input_axis(trace, axes))
+
+
+def _input_axis(trace: Trace, axes: dict[_Event, int]) -> int:
+    """Return the axis of the channels of the input."""
+    shape = trace.input_shapes[0]
+    alike = [event for event in axes if event.rank == len(shape)]
+    if not alike:
+        return _usual_axis(len(shape))
+    axis = axes[alike[0]]
+    taken = [getattr(e.module, name, None) for e in alike for name in _CHANNELS_TAKEN]
+    n_channels = next((n for n in taken if n is not None), shape[axis])
+    # The network may turn its input before the first layer.
+    return -axis if shape[axis] != n_channels == shape[-axis] else axis
 
 
 def _usual_axis(rank: int) -> int:

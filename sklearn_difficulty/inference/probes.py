@@ -135,7 +135,7 @@ def chosen_sites(
     """Return the outputs of the modules that the user chose, in the order of the forward pass."""
     called = [e for e in trace.events if e.probe.kind == "module" and e.probe.module]
     if callable(choice):
-        chosen = [e for e in called if e.module and choice(e.probe.module, e.module)]
+        chosen = [e for e in called if e.module is not None and choice(e.probe.module, e.module)]
     elif isinstance(choice, str):
         try:
             chosen = [e for e in called if re.fullmatch(choice, e.probe.module)]

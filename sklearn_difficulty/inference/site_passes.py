@@ -25,6 +25,7 @@ from ..networks.forward import State, call_with_state, first_tensor, with_first_
 from ..networks.heads import first_output
 from ..rows.inputs import Inputs, as_arguments, map_inputs, n_rows, take_rows
 from ..training.record import TrainingRecord
+from .contributions import at_least_single
 from .locations import Site
 from .objectives import target_function
 
@@ -160,6 +161,9 @@ class SitePassesAfterStep:
         step: float,
     ) -> None:
         module = copied_module(record.module).eval()  # vmap's tensors must not stay in the original
+        for part in module.modules():
+            if isinstance(part, nn.TransformerEncoder):
+                part.use_nested_tensor = False  # of padded rows, which vmap cannot make
         trained = [p for p in module.parameters() if p.requires_grad]
         n_bytes = 2 * sum(p.numel() * p.element_size() for p in trained)  # gradients and weights
         self._trained = {name for name, p in module.named_parameters() if p.requires_grad}
@@ -202,7 +206,8 @@ class SitePassesAfterStep:
             gradients, (outputs, activations) = grad(evidence_of, has_aux=True)(shifts)
             return outputs, activations, [g[0] for g in gradients]
 
-        self._of_rows = vmap(of_row, in_dims=(None, None, 0, 0))
+        # A network may draw in eval mode too, for every row anew.
+        self._of_rows = vmap(of_row, in_dims=(None, None, 0, 0), randomness="different")
 
     def __call__(
         self, state: State, inputs: Inputs, labels: torch.Tensor | None
@@ -210,6 +215,9 @@ class SitePassesAfterStep:
         """Yield the readings of chunks of a block, in order."""
         if labels is None:
             raise ValueError("order=1 takes a step on the loss, which of a regressor needs y.")
+        # In half precision most weights would be the same after a small step.
+        state = {name: at_least_single(tensor) for name, tensor in state.items()}
+        inputs = map_inputs(at_least_single, inputs)
         weights = {name: tensor for name, tensor in state.items() if name in self._trained}
         fixed = {name: tensor for name, tensor in state.items() if name not in self._trained}
         for start in range(0, n_rows(inputs), self._chunk):
@@ -217,5 +225,14 @@ class SitePassesAfterStep:
             with warnings.catch_warnings():
                 # Recurrent layers and attention are looped over, which is all the same.
                 warnings.filterwarnings("ignore", message="There is a performance drop")
-                found = self._of_rows(weights, fixed, take_rows(inputs, rows), labels[rows])
+                try:
+                    found = self._of_rows(weights, fixed, take_rows(inputs, rows), labels[rows])
+                except RuntimeError as error:
+                    if "vmap" not in str(error):
+                        raise
+                    raise ValueError(
+                        "order=1 reads rows at once by torch.vmap, which cannot follow the forward "
+                        "pass of this network: does it decide by values, or call .item()? Write "
+                        "that with torch.where, or use order=0."
+                    ) from error
             yield SiteReading(*found)

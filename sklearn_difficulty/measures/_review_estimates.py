@@ -50,7 +50,10 @@ def estimate(
     calibrated = _calibration(error, reviewed[is_sure], wrong[is_sure])
     g = calibrated[reviewed]
     likely = np.where(is_sure, wrong, g)
-    variance = weights * (weights - 1) * np.maximum((likely - g) ** 2, g * (1 - g))
+    # Rows that weigh much may be few, and all right by chance: half a row more might be wrong.
+    doubt = 0.5 / (1 + weights.sum() ** 2 / (weights**2).sum())
+    doubtful = np.clip(g, doubt, 1 - doubt)
+    variance = weights * (weights - 1) * np.maximum((likely - g) ** 2, doubtful * (1 - doubtful))
 
     def n_errors(mask: NDArray[np.bool_], verdicts: NDArray[np.float64]) -> float:
         """Return the estimated number of errors among some rows, if those are the verdicts."""

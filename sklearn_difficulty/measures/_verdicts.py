@@ -44,6 +44,8 @@ def as_verdicts(verdicts: ArrayLike) -> NDArray[np.float64]:
 
 def _meaning(value: Any) -> float:
     """Return what one answer means."""
+    if isinstance(value, (np.timedelta64, np.complexfloating)):  # numbers to NumPy
+        return _UNKNOWN
     if isinstance(value, (bool, int, float, np.bool_, np.number)):
         return float(value)
     if isinstance(value, str):

@@ -198,10 +198,13 @@ def calibrate_with_review(
     rows by their number, the precision of a cut :math:`\hat{t}_D / |D|` and its recall
     :math:`\hat{t}_D / \hat{t}`, 1 at most. The variance of a total is taken to be
     :math:`\sum_i w_i (w_i - 1) s_i^2`, with :math:`s_i^2` the larger of the squared residual
-    :math:`(v_i - g_i)^2` and :math:`g_i (1 - g_i)`, so that agreement by chance does not pass for
-    certainty. :math:`v_i = g_i` where the person could not tell; the interval then reaches from the
-    lower end if all these labels were right to the upper end if all were wrong (for the recall of a
-    cut: right above it and wrong below it, and the reverse).
+    :math:`(v_i - g_i)^2` and :math:`h_i (1 - h_i)`, so that agreement by chance does not pass for
+    certainty. :math:`h_i` is :math:`g_i`, kept :math:`1 / (2 + 2 m)` away from 0 and 1, with
+    :math:`m = (\sum_i w_i)^2 / \sum_i w_i^2`: half a row more might have been wrong, of the
+    :math:`m` that weigh. Errors that no error probability shows are found among those alone.
+    :math:`v_i = g_i` where the person could not tell; the interval then reaches from the lower end
+    if all these labels were right to the upper end if all were wrong (for the recall of a cut:
+    right above it and wrong below it, and the reverse).
 
     References
     ----------

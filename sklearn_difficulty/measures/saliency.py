@@ -20,6 +20,7 @@ Aggregation = Literal["norm", "sum", "max", "filtered_norm"]
 Combination = Literal["product", "geometric", "sum"]
 _PER_CHANNEL = ("scaling", "depthwise3x3")  # of which every channel is a group of its own
 _OF_WINDOWS = ("conv3x3", "depthwise3x3")
+_ROUNDING = 1e-5  # of a map's size: differences that a network in single precision may make
 
 
 def saliency_map(
@@ -135,8 +136,7 @@ def saliency_map(
     if variant == "bias":
         x = np.ones_like(x[:, :1])
     # (n, groups, channels of a group, ...): contributions are products within a group.
-    shape = (len(g), -1, 1) if variant in _PER_CHANNEL else (len(g), 1, -1)
-    x, g = (values.reshape(*shape, *g.shape[2:]) for values in (x, g))
+    x, g = (np.expand_dims(values, 2 if variant in _PER_CHANNEL else 1) for values in (x, g))
     if variant in _OF_WINDOWS:
         x = _windows(x)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
@@ -150,7 +150,8 @@ def _windows(x: NDArray[np.float64]) -> NDArray[np.float64]:
     padded = np.pad(x, [(0, 0)] * 3 + [(1, 1)] * len(axes))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3,) * len(axes), axis=axes)
     windows = np.moveaxis(windows, range(x.ndim, windows.ndim), range(3, 3 + len(axes)))
-    return windows.reshape(*x.shape[:2], -1, *x.shape[3:])
+    n_values = x.shape[2] * 3 ** len(axes)
+    return windows.reshape(*x.shape[:2], n_values, *x.shape[3:])
 
 
 def _aggregated(
@@ -226,8 +227,9 @@ def combine_saliency_maps(
       more contrast.
 
     A map that is constant says nothing about locations and cannot be scaled; that layer is left out
-    for the row. Where all are constant, the result is 0. Interpolation is that of
-    ``torch.nn.functional.interpolate`` with ``align_corners=False``.
+    for the row. So is one whose values differ by no more than :math:`10^{-5}` of the largest
+    absolute value, which may be rounding in single precision. Where all are constant, the result is
+    0. Interpolation is that of ``torch.nn.functional.interpolate`` with ``align_corners=False``.
 
     References
     ----------
@@ -320,8 +322,9 @@ def _scaled(maps: NDArray[np.float64]) -> NDArray[np.float64]:
         # Halved first, since the range of finite numbers may be infinite.
         span = high / 2 - low / 2
         scaled = (maps / 2 - low / 2) / span
+        is_constant = span <= _ROUNDING / 2 * np.maximum(abs(low), abs(high))
     is_finite = np.isfinite(low) & np.isfinite(high)
-    return np.where(is_finite, np.where(span == 0, np.inf, scaled), np.nan)
+    return np.where(is_finite, np.where(is_constant, np.inf, scaled), np.nan)
 
 
 def _combined(

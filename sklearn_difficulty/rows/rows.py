@@ -119,11 +119,11 @@ class Rows(ABC):
         """Return what skorch is to be trained on, beside the targets."""
         return self.data
 
-    def refuse_beyond(self, dtype: torch.dtype) -> None:
+    def refuse_beyond(self, dtype: torch.dtype, name: str = "X") -> None:
         """Raise if finite values would become infinite in the dtype of a network."""
-        name = str(dtype).removeprefix("torch.")
+        of_network = str(dtype).removeprefix("torch.")
         for array in self.arrays:
-            refuse_beyond(array, "X", torch.finfo(dtype).max, name)
+            refuse_beyond(array, name, torch.finfo(dtype).max, of_network)
 
     def extreme_rows(self) -> NDArray[np.intp]:
         """Return the rows that hold the smallest and the largest integers, if there are any."""

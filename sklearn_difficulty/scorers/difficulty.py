@@ -184,9 +184,13 @@ class DifficultyScorer(BaseDifficultyScorer):
     def _needs(self) -> RecordNeeds:
         return reduce(or_, (member._needs() for member in self._members().values()))
 
-    def _check_size(self, n: int) -> None:
+    def _validate_params(self) -> None:
+        super()._validate_params()
         for member in self._members().values():
             member._validate_params()
+
+    def _check_size(self, n: int) -> None:
+        for member in self._members().values():
             member._check_size(n)
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:

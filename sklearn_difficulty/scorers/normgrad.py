@@ -37,8 +37,8 @@ class NormGradScorer(BaseDifficultyScorer):
     **What it finds.** Where the object is: on scenes with two objects the largest value of the map
     lay near the object in 66 % of the cases, with ``selective=True`` in 84 %, the centre of the
     image in 13 %. As a score it finds wrong labels, but not best: average precision for 20 %
-    flipped labels 0.79 to 0.96 in networks that were stopped early, 0.57 to 0.85 in ones that know
-    them by heart, where the loss averaged over training reaches 0.93 to 0.99 and 0.91 to 0.99. With
+    flipped labels 0.78 to 0.96 in networks that were stopped early, 0.60 to 0.86 in ones that know
+    them by heart, where the loss averaged over training reaches 0.92 to 0.99 and 0.91 to 0.99. With
     ``target="logit"`` it does not find them.
 
     Parameters
@@ -50,8 +50,9 @@ class NormGradScorer(BaseDifficultyScorer):
     layers : "auto", list of str, str or callable, default="auto"
         The modules whose outputs are read: their names, a regular expression that matches whole
         names, or a function of name and module. "auto" takes the last output of every size, of a
-        transformer the outputs of its blocks; of a network without locations the outputs of all
-        linear layers but the last.
+        transformer on sequences the outputs of its blocks, of one on images the convolution that
+        makes the patches; of a network without locations the outputs of all linear layers but the
+        last.
     variant : {"conv1x1", "conv3x3", "depthwise3x3", "scaling", "bias", "layer"}, default="conv1x1"
         The imaginary layer behind each output, which changes nothing and whose weight gradient is
         read: see `measures.saliency_map`. "layer" takes the weights of the chosen convolutions and

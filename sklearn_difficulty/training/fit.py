@@ -149,6 +149,7 @@ def _train(
                 recorder.given_ = (recorder.given_[0], y)
                 first_targets = y[:2]
             if view is not None:
+                view.refuse_beyond(dtype, "scoring_view")
                 recorder.view_ = net.get_dataset(cast_floats(view.with_targets(y), dtype), y)
             rehearse(untrained_parts(net, columns), first_rows, first_targets)
             if learning.looks_first:

@@ -61,6 +61,14 @@ def test_max_rows_limits_what_is_printed(command, fruit, probabilities):
     assert "2 of 15 suspects are shown" in result.err
 
 
+@pytest.mark.parametrize(("n", "said"), [(2, "2 of 15 suspects"), (15, "note: 15 suspects")])
+def test_max_rows_limits_what_is_written(command, fruit, probabilities, tmp_path, n, said):
+    told = ("--probabilities", probabilities, "--max-rows", n, "-o", tmp_path / "some.csv")
+    result = command("find", fruit.path, "--label", "kind", *told)
+    assert f"{said} are written to" in result.err
+    assert len(pd.read_csv(tmp_path / "some.csv")) == n
+
+
 def test_nothing_is_trained_with_probabilities_of_any_kind(command, fruit, probabilities, tmp_path):
     values = np.load(probabilities)
     names = ["plum", "apple", "pear"]
@@ -74,6 +82,23 @@ def test_nothing_is_trained_with_probabilities_of_any_kind(command, fruit, proba
         for path in (probabilities, tmp_path / "p.csv", tmp_path / "p.parquet")
     ]
     assert found[0] == found[1] == found[2] == set(np.flatnonzero(fruit.is_wrong).tolist())
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+def test_columns_of_probabilities_stand_in_the_order_of_numbers(command, tmp_path, suffix):
+    true = np.arange(360) % 12
+    y = np.where(np.arange(360) % 7 == 0, (true + 3) % 12, true)
+    pd.DataFrame({"a": true, "y": y.astype(float)}).to_csv(tmp_path / "d.csv", index=False)
+    values = np.where(np.arange(12) == true[:, None], 0.89, 0.01)
+    if suffix == "npy":
+        np.save(tmp_path / "p.npy", values)
+    else:
+        columns = [f"p{k}" for k in range(12)]
+        pd.DataFrame(values, columns=columns).to_csv(tmp_path / "p.csv", index=False)
+    options = ["--label", "y", "--probabilities", tmp_path / f"p.{suffix}", "--json"]
+    suspects = json.loads(command("find", tmp_path / "d.csv", *options).out)["rows"]
+    assert {suspect["row"] for suspect in suspects} == set(np.flatnonzero(y != true).tolist())
+    assert all(s["suggested"] == str(float(true[s["row"]])) for s in suspects)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5])

@@ -54,6 +54,18 @@ class ChannelsTurned(nn.Module):
         return self.out(self.pool(self.block(x + y)).flatten(1))
 
 
+class InputTurned(nn.Module):
+    """Channels last in what it is given, first in the layers, or the other way round."""
+
+    def __init__(self, layer, axes):
+        super().__init__()
+        self.layer, self.axes = layer, axes
+
+    def forward(self, x):
+        x = self.layer(x.permute(self.axes))
+        return (x[0] if isinstance(x, tuple) else x).flatten(1)[:, :3]
+
+
 class TwoKinds(nn.Module):
     def __init__(self):
         super().__init__()
@@ -61,6 +73,17 @@ class TwoKinds(nn.Module):
 
     def forward(self, x):
         return self.out(self.line(self.conv(x).mean(dim=3)).mean(dim=2))
+
+
+class Patches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        block = nn.TransformerEncoderLayer(6, 2, 16, batch_first=True)
+        self.patches, self.out = nn.Conv2d(3, 6, 8, stride=8), nn.Linear(6, 3)
+        self.encoder = nn.TransformerEncoder(block, 1)
+
+    def forward(self, x):
+        return self.out(self.encoder(self.patches(x).flatten(2).transpose(1, 2)).mean(dim=1))
 
 
 def signals():
@@ -107,6 +130,7 @@ CASES = {
     ),
     "recurrent": (Recurrent, SIGNALS, ["lstm"], ["out"], -1, (6,)),
     "turned": (ChannelsTurned, IMAGES, ["block"], ["narrow"], 1, (32, 32)),
+    "patches": (Patches, IMAGES, ["patches"], ["patches"], 1, (32, 32)),
     "table": (
         lambda: MLP(6, 3, (5, 4)),
         TABLE,
@@ -130,6 +154,22 @@ def test_layers_that_nobody_named(record_of, case):
     if size is not None:
         assert found.grid_of(X.shape) == size
     assert find_sites(record, as_rows(X), "auto", variant="layer").names == own
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "size"),
+    [
+        (lambda: nn.Conv1d(6, 5, 3, stride=2), (4, 16, 6), (16,)),
+        (lambda: nn.Conv2d(3, 5, 3), (4, 9, 8, 3), (9, 8)),
+        (lambda: nn.Linear(6, 5), (4, 6, 16), (16,)),
+        (lambda: nn.GRU(6, 5, batch_first=True), (4, 6, 16), (16,)),
+    ],
+)
+def test_inputs_that_the_network_turns(record_of, layer, shape, size):
+    axes = (0, len(shape) - 1, *range(1, len(shape) - 1)) if shape[-1] < 7 else (0, 2, 1)
+    record = record_of(InputTurned(layer(), axes))
+    X = RNG.normal(size=shape).astype(np.float32)
+    assert find_sites(record, as_rows(X), ["layer"], variant="conv1x1").grid_of(shape) == size
 
 
 def test_channels_of_every_layer(record_of):

@@ -446,6 +446,89 @@ def test_means_over_checkpoints(record_of):
         assert_allclose(both[name], (one[name] + two[name]) / 2, rtol=1e-6)
 
 
+class PaddedText(Text):
+    def forward(self, tokens):
+        is_padding = tokens == 0
+        h = self.encoder(self.embedding(tokens), src_key_padding_mask=is_padding)
+        return self.out(h.masked_fill(is_padding[..., None], 0).sum(dim=1))
+
+
+@pytest.mark.parametrize("step", [None, 0.05])
+def test_padding_has_no_signal_and_changes_none(record_of, step):
+    record = record_for(record_of, PaddedText())
+    tokens = np.where(np.arange(9) < 4 + np.arange(6)[:, None], np.maximum(TOKENS, 1), 0)
+    longer = np.pad(tokens, [(0, 0), (0, 3)])
+    reader = reader_of(record, tokens, "auto", step=step)
+    for maps, more in zip(
+        maps_of(reader, tokens).values(), maps_of(reader, longer).values(), strict=True
+    ):
+        assert_array_equal(maps[tokens == 0], 0)
+        assert_allclose(more[:, :9], maps, rtol=1e-5)
+
+
+class Draws(nn.Module):
+    """Drops values in eval mode too."""
+
+    def forward(self, x):
+        return F.dropout(x, 0.5, training=True)
+
+
+class Decides(nn.Module):
+    def forward(self, x):
+        return x / 2 if x.abs().max() > 5 else x
+
+
+def test_networks_that_draw_or_decide_and_a_step(record_of):
+    draws = record_for(record_of, nn.Sequential(*conv(), Draws()))
+    first, second = (
+        training_signals(reader_of(draws, IMAGES, step=0.1), as_rows(IMAGES), Y, batch_size=8)
+        for _ in range(2)
+    )
+    assert_array_equal(first, second)
+    decides = reader_of(record_for(record_of, nn.Sequential(*conv(), Decides())), IMAGES, step=0.1)
+    with pytest.raises(ValueError, match="cannot follow the forward pass"):
+        training_signals(decides, as_rows(IMAGES), Y, batch_size=8)
+
+
+def test_half_precision_loses_no_step(record_of):
+    module = record_for(record_of, smooth()).module.to(torch.bfloat16)
+    half, single = record_of(module), record_of(deepcopy(module).float())
+    X = torch.from_numpy(IMAGES).bfloat16().float().numpy()
+    found, expected = (
+        training_signals(reader_of(record, X, step=1e-3), as_rows(X), Y, batch_size=8)
+        for record in (half, single)
+    )
+    assert_allclose(found, expected, rtol=1e-5)
+
+
+def compiled_inside():
+    module = conv()
+    module[4] = torch.compile(module[4], backend="eager")
+    return module
+
+
+def compiled_in_place():
+    module = conv()
+    module[4].compile(backend="eager")
+    return module
+
+
+@pytest.mark.parametrize("step", [None, 0.1])
+@pytest.mark.parametrize("make", [compiled_inside, compiled_in_place])
+def test_parts_that_are_compiled(record_of, make, step):
+    torch.manual_seed(0)
+    compiled = record_for(record_of, make())
+    torch.manual_seed(0)
+    plain = record_for(record_of, conv())
+    found, expected = (
+        maps_of(reader_of(r, IMAGES, lambda name, _: name in ("2", "5"), step=step), IMAGES)
+        for r in (compiled, plain)
+    )
+    assert list(found) == ["2", "5"]
+    for name in found:
+        assert_allclose(found[name], expected[name], rtol=1e-6)
+
+
 class Detached(nn.Module):
     def __init__(self):
         super().__init__()

@@ -213,6 +213,18 @@ def test_constant_and_undefined_maps(combine):
     assert_array_equal(spared[1], 0)
 
 
+def test_rounding_of_a_constant_map_is_no_map():
+    noise = np.random.default_rng(0).normal(size=MAPS[0].shape)
+    for size in (1.0, 1e-30, -1e30):
+        flat = size * (1 + 1e-7 * noise)
+        assert_array_equal(combine_saliency_maps([flat]), 0)
+        assert_allclose(
+            combine_saliency_maps([flat, MAPS[1]]),
+            combine_saliency_maps([MAPS[1]], shape=flat.shape[1:]),
+        )
+    assert combine_saliency_maps([1 + 1e-4 * noise]).max() == 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -56,11 +56,22 @@ def read_probabilities(path: Path, y: NDArray[Any]) -> NDArray[Any]:
             f"of the {len(y)} rows, and a column per class."
         )
     classes = [str(label) for label in np.unique(y).tolist()]
-    if names is not None and names != classes and sorted(names) == sorted(classes):
-        values = values[:, [names.index(name) for name in classes]]
-    elif names is not None and set(names) & set(classes) and set(names) != set(classes):
+    if names is None or not set(names) & set(classes):
+        places = _places_by_value(classes)
+    elif sorted(names) == sorted(classes):
+        places = [names.index(name) for name in classes]
+    else:
         raise UserError(
             f"the columns of {path} are {listed(names)}, and the classes {listed(classes)}. Give "
             "one column per class."
         )
-    return values
+    is_in_order = places == sorted(places) or values.shape[1] != len(places)
+    return values if is_in_order else values[:, places]  # a memory map stays one
+
+
+def _places_by_value(classes: list[str]) -> list[int]:
+    """Return the places of classes in their order by value: 2.0 comes before 10.0."""
+    try:
+        return np.argsort(np.argsort([float(name) for name in classes])).tolist()
+    except ValueError:  # names, which are sorted as texts
+        return list(range(len(classes)))

@@ -137,7 +137,8 @@ def warn_of_ignorance(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> 
             f"The most likely class is the given label of {agrees:.0%} of the rows, and given "
             "labels are no likelier than those of other rows: the model knows no more of these "
             "rows than how frequent classes are. Its suspects are chance, however many they are. "
-            "Take a model, or columns, that predict the labels better."
+            "Take a model, or columns, that predict the labels better, if rows and labels are in "
+            "the same order."
         )
 
 

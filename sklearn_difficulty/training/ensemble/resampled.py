@@ -297,11 +297,13 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         classes, targets = targets_for(net, rows, y)
         assert classes is not None
         initialized = initialized_clone(net)
-        untrained = untrained_record(initialized, classes, view)
-        assert untrained.classes_ is not None
-        classes, targets = among_columns(classes, targets, len(untrained.classes_))
-        if knows_already(initialized, rows, targets, len(classes)):
-            warn_of_knowing(net)
+        # In a process that is forked when OpenMP has threads, asking for several would hang.
+        with one_thread():
+            untrained = untrained_record(initialized, classes, view)
+            assert untrained.classes_ is not None
+            classes, targets = among_columns(classes, targets, len(untrained.classes_))
+            if knows_already(initialized, rows, targets, len(classes)):
+                warn_of_knowing(net)
         if isinstance(net.module, nn.Module):
             warn_caller(
                 "The network's module is an instance, so every member starts from its weights: "

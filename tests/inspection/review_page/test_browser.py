@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -212,6 +213,17 @@ def test_what_the_file_leaves_out_is_said(open_page, precomputed, texts):
     assert "This file holds only numbers of this row" in reader.find("#seen").text
     reader = open_page(page_of(precomputed, show=texts))
     assert not reader.find("#notice").is_displayed()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_long_names_and_values_stay_in_the_card(open_page, precomputed, width):
+    values = {"a_name_of_a_column_without_blank_" * 2: "a_value_without_blank_" * 4, "b": 0.5}
+    shown = pd.DataFrame(values, index=range(len(precomputed[2])))
+    reader = open_page(page_of(precomputed, show=shown, blind=False), width=width)
+    card = "document.getElementById('card')"
+    assert reader.script(f"return {card}.querySelectorAll('table').length") > 0
+    assert reader.script(f"return {card}.scrollWidth <= {card}.clientWidth")
+    assert reader.script("return document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_keys_do_nothing_outside_the_list(open_page, precomputed, texts):

@@ -2,60 +2,34 @@
 """A cache that is damaged, shared, full, or whose process is killed: the numbers stay."""
 
 import errno
-import multiprocessing
 import os
-import resource
 import shutil
 import signal
-import sys
 import time
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
+from fits_elsewhere import FRESH, N_MEMBERS, ended, ensemble_of, fit_here, send, started
 from numpy.testing import assert_array_equal
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from skorch import NeuralNetClassifier
-from torch import nn
 
 from sklearn_difficulty import ConsistencyScorer
-from sklearn_difficulty.training import MLP, ResampledEnsemble
 from sklearn_difficulty.training.ensemble.cache import MemberStore
 
-N_MEMBERS = 6
 N_KILLS = int(os.environ.get("SKLEARN_DIFFICULTY_KILLS", "6"))  # set it for more than a sample
 KINDS = [
     {"backend": backend, "n_jobs": n_jobs} for n_jobs in (1, 2) for backend in ("stacked", "joblib")
 ]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
-needs_fork = pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="needs fork"
-)
 
 
 @pytest.fixture(scope="module")
 def rows():
     rng = np.random.default_rng(0)
     return rng.normal(size=(61, 16)).astype(np.float32), rng.integers(3, size=61)
-
-
-def ensemble_of(cache_dir, max_epochs=1, **settings):
-    net = NeuralNetClassifier(
-        MLP,
-        module__n_inputs=16,
-        module__n_outputs=3,
-        module__hidden_units=(32,),
-        criterion=nn.CrossEntropyLoss,
-        max_epochs=max_epochs,
-        batch_size=16,
-        lr=0.1,
-    )
-    settings = {"n_members": N_MEMBERS, "stack_size": 2, "keep_members": True, **settings}
-    return ResampledEnsemble(net, cache_dir=cache_dir, train_size=0.5, random_state=0, **settings)
 
 
 def assert_same(found, expected):
@@ -243,59 +217,6 @@ def test_a_disk_that_fills_up_costs_no_member(rows, tmp_path, monkeypatch, backe
 # ------------------------------------------------------------------------------ other processes
 
 
-def fit_elsewhere(rows, cache_dir, settings, n_bytes=None, barrier=None):
-    """Fit in this process, a child of the tests', and leave by what came of it."""
-    os.setpgrp()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(3))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if n_bytes is not None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
-    if barrier is not None:
-        barrier.wait()
-    code = 1
-    try:
-        with joblib.parallel_config(backend="multiprocessing"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ensemble_of(cache_dir, **settings).fit(*rows)
-        code = 0
-    except OSError as error:
-        code = 2 if "cannot hold results" in str(error) else 1
-    finally:
-        os._exit(code)
-
-
-def started(*args):
-    process = multiprocessing.get_context("fork").Process(target=fit_elsewhere, args=args)
-    process.start()
-    return process
-
-
-def finished(*all_args):
-    """Start processes side by side and return them at their end."""
-    processes = [started(*args) for args in all_args]
-    deadline = time.monotonic() + 60
-    for process in processes:
-        process.join(max(0, deadline - time.monotonic()))
-    hang = [process for process in processes if process.exitcode is None]
-    for process in hang:
-        send(process, signal.SIGKILL)
-        process.join()
-    if hang:
-        # Seen after some orders of other tests in one process, before any signal; cause unknown.
-        pytest.skip("a child forked from this process hangs; run this file alone")
-    return processes
-
-
-def send(process, number):
-    """Send a signal to a process and its workers, if there are any left."""
-    for kill in (os.killpg, os.kill):  # before it has a group of its own it is alone
-        with suppress(ProcessLookupError):
-            kill(process.pid, number)
-            return
-
-
-@needs_fork
 def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
     rng = np.random.default_rng(0)
     epochs = {"max_epochs": 15}
@@ -307,11 +228,11 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
         kind = str(settings)
         if kind not in longest:
             begin = time.monotonic()
-            [process] = finished((rows, tmp_path / f"timed {len(longest)}", settings))
-            assert process.exitcode == 0
+            timed = tmp_path / f"timed {len(longest)}"
+            assert ended(started(fit_here, rows, timed, settings)) == [0]
             longest[kind] = time.monotonic() - begin
         cache = tmp_path / str(attempt)
-        process = started(rows, cache, settings)
+        process = started(fit_here, rows, cache, settings)
         time.sleep(rng.uniform(0, longest[kind]))
         send(process, number)
         process.join(10)
@@ -328,24 +249,21 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(rows, tmp_path):
     print(*counts, sep="\n")
 
 
-@needs_fork
 @pytest.mark.parametrize("backend", ["stacked", "joblib"])
 def test_two_processes_share_a_cache(rows, tmp_path, backend):
     settings = {"backend": backend, "max_epochs": 3}
-    barrier = multiprocessing.get_context("fork").Barrier(2)
-    for process in finished(*[(rows, tmp_path, settings, None, barrier)] * 2):
-        assert process.exitcode == 0
+    barrier = FRESH.Barrier(2)
+    both = [started(fit_here, rows, tmp_path, settings, None, barrier) for _ in range(2)]
+    assert ended(*both) == [0, 0]
     assert len(entries(tmp_path)) == N_MEMBERS == len(list(tmp_path.iterdir()))
     with warnings.catch_warnings(action="error"):
         found = ensemble_of(tmp_path, readout=None, **settings).fit(*rows)
     assert_same(found, ensemble_of(None, **settings).fit(*rows))
 
 
-@needs_fork
 @pytest.mark.parametrize(("n_bytes", "exitcode"), [(100, 2), (1500, 0), (10**6, 0)])
 def test_files_that_may_not_become_large(rows, tmp_path, n_bytes, exitcode):
-    [process] = finished((rows, tmp_path, {}, n_bytes))
-    assert process.exitcode == exitcode
+    assert ended(started(fit_here, rows, tmp_path, {}, n_bytes)) == [exitcode]
     # Found before the first member, or after each, of which nothing is left.
     assert len(entries(tmp_path)) == (N_MEMBERS if n_bytes > 10**5 else 0)
     assert len(list(tmp_path.iterdir())) == len(entries(tmp_path))

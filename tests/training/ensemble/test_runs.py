@@ -12,10 +12,12 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from fits_elsewhere import ended, fit_and_fork, started
 from numpy.testing import assert_array_equal
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from sklearn_difficulty import LabelErrorScorer
 from sklearn_difficulty.training import MLP
 from sklearn_difficulty.training.ensemble.resampled import ResampledEnsemble
 
@@ -99,6 +101,12 @@ def test_threads_change_nothing(rows, two_threads):
     torch.set_num_threads(1)
     assert_same(ensemble_of().fit(*rows), alone)
     torch.set_num_threads(2)
+
+
+def test_a_fit_in_a_process_that_is_forked_after_a_fit(rows):
+    fits = [ensemble_of(backend=backend) for backend in ("stacked", "joblib")]
+    fits += [LabelErrorScorer(fits[0].estimator, random_state=0)]
+    assert ended(started(fit_and_fork, fits, rows)) == [0]
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])

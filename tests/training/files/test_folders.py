@@ -117,6 +117,7 @@ def test_files_that_may_not_grow(tmp_path):
     process = fork.Process(target=write_limited, args=(tmp_path, sender))
     process.start()
     process.join(60)
+    assert process.exitcode == 0
     assert receiver.recv() == (errno.EFBIG, str(tmp_path / "record"))
     path = tmp_path / "checkpoints" / "epoch-00001.safetensors"
     assert receiver.recv() == (errno.EFBIG, str(path))
