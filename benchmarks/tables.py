@@ -1297,11 +1297,12 @@ def many_rows():
     templates = {
         "average precision": "<ap|.3>",
         "hardest 20 %: precision": "<share known/precision>",
-        "seconds of training": "<training|.0>",
+        "cut at 0.5: precision; recall": "<cut at 0.5/precision>; <cut at 0.5/recall>",
+        "seconds: training; reading": "<training|.0>; <reading|.1>",
     }
     header, rows = grid("one training", found["sizes"], templates)
-    last = fill("<training, predicted|.0>", found)
-    return header, [*rows, [f"{rows[-1][0]}, predicted from the others", "—", "—", last]]
+    last = fill("<training, predicted|.0>; <reading, predicted|.1>", found)
+    return header, [*rows, [f"{rows[-1][0]}, predicted from the others", *("—",) * 3, last]]
 
 
 @table

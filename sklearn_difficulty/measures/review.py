@@ -229,7 +229,7 @@ def calibrate_with_review(
     ... )
     >>> low, high = review.noise_rate_interval
     >>> print(f"wrong labels: {low:.1%} to {high:.1%}")
-    wrong labels: 6.5% to 12.0%
+    wrong labels: 5.0% to 13.5%
     >>> review.cuts[["cut", "n_dropped", "precision"]]
       cut  n_dropped  precision
     0.500        200      0.462
