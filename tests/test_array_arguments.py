@@ -184,6 +184,7 @@ def flat(result):
 
 # Labels of any type, and what goes on to an estimator as it is.
 OF_ANY_TYPE = {"train_labels", "test_labels", "y", "X", "target", "probe_predictions"}
+OF_TEXT = {"verdicts"}  # as well
 ARGUMENTS = [
     pytest.param(call, arguments, name, id=f"{call.__name__}-{name}")
     for call, arguments in CALLS
@@ -208,6 +209,8 @@ def test_any_form_of_an_array_gives_the_same(call, arguments, name):
 def test_what_is_no_such_array_is_refused_by_name(call, arguments, name):
     for form, values, message in bad_forms(arguments[name]):
         if name in OF_ANY_TYPE and form in ("strings", "days", "complex", "objects"):
+            continue
+        if name in OF_TEXT and form == "strings":
             continue
         with pytest.raises((TypeError, ValueError), match=message) as caught:
             call(**(arguments | {name: values} | seeds(call)))

@@ -24,6 +24,8 @@ _UNKNOWN = -1.0
 def as_verdicts(verdicts: ArrayLike) -> NDArray[np.float64]:
     """Return 1 for wrong labels, 0 for right ones, and NaN where the person could not tell."""
     array = as_array(verdicts, "verdicts")
+    if array.dtype.kind not in "biufUSTO":
+        raise ValueError(f"verdicts must hold booleans, numbers or texts, got dtype {array.dtype}.")
     if array.dtype.kind in "biuf":
         values = array.astype(np.float64)
     else:

@@ -59,7 +59,8 @@ def refuse_other_estimators(owner: Any) -> None:
     """Raise if the `estimator` of something learns, and is not what it reads."""
     estimator = owner.estimator
     read = tuple(c for c in owner._parameter_constraints["estimator"] if isinstance(c, type))
-    if isinstance(estimator, read) or not all(hasattr(estimator, m) for m in ("fit", "predict")):
+    # A frozen network is no stranger: scikit-learn's message says what else is taken.
+    if isinstance(estimator, (FrozenEstimator, *read)) or not all(hasattr(estimator, m) for m in ("fit", "predict")):
         return
     name = (estimator if isinstance(estimator, type) else type(estimator)).__name__
     raise InvalidParameterError(
