@@ -60,7 +60,9 @@ def refuse_other_estimators(owner: Any) -> None:
     estimator = owner.estimator
     read = tuple(c for c in owner._parameter_constraints["estimator"] if isinstance(c, type))
     # A frozen network is no stranger: scikit-learn's message says what else is taken.
-    if isinstance(estimator, (FrozenEstimator, *read)) or not all(hasattr(estimator, m) for m in ("fit", "predict")):
+    if isinstance(estimator, (FrozenEstimator, *read)) or not all(
+        hasattr(estimator, m) for m in ("fit", "predict")
+    ):
         return
     name = (estimator if isinstance(estimator, type) else type(estimator)).__name__
     raise InvalidParameterError(
