@@ -2,7 +2,6 @@
 """The pages that `make docs` has built, in Chromium; skipped where there are none."""
 
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -32,33 +31,6 @@ for (const element of document.querySelectorAll("main *, header *")) {
 }
 return cut;
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """Return a driver of Chromium without a window."""
-    selenium = pytest.importorskip("selenium.webdriver")
-    paths = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in paths:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = paths[0]
-    for switch in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{switch}")
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(paths[1]))
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()
 
 
 def show(chromium, width):

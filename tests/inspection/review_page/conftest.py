@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Chromium, if it is there: one for all tests."""
+"""Rows for review pages, and the pages in Chromium."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -30,35 +29,6 @@ def precomputed():
 @pytest.fixture(scope="session")
 def texts():
     return [f"text {i} of the set" for i in range(200)]
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    """Return a driver of Chromium without a window."""
-    selenium = pytest.importorskip("selenium.webdriver")
-    paths = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in paths:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = paths[0]
-    for switch in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(paths[1]))
-    driver.set_page_load_timeout(60)
-    driver.set_script_timeout(60)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
