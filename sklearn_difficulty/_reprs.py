@@ -36,7 +36,7 @@ class ShowsFindings:
 
     def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
         """Return scikit-learn's table of fitted attributes, in which tables are their size."""
-        attributes = super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]
+        attributes = super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]  # as above
         for name, shown in attributes.items():
             columns = getattr(shown.get("dtype"), "names", None)
             if columns:
