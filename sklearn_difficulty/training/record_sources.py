@@ -30,14 +30,12 @@ from .record_parts import (
 from .recorder import RecordTraining
 from .skorch_net import collate_fn as net_collate_fn
 from .skorch_net import warn_of_seen_rows
+from .trainings_elsewhere import TrainingsElsewhere
 from .trajectory import Trajectory
 
 
-class RecordSources:
+class RecordSources(TrainingsElsewhere):
     """The constructors of `TrainingRecord`, whose own takes the parts one by one."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take the parts; `TrainingRecord` does."""
 
     @classmethod
     def _of(cls, parts: RecordParts) -> Self:
