@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..networks.small import MLP, ConvNet
     from .default import default_network
     from .ensemble.resampled import ResampledEnsemble
+    from .merging import merge_trajectories
     from .record import TrainingRecord
     from .recorder import RecordTraining
     from .trajectory import Trajectory
@@ -24,6 +25,7 @@ else:  # type checkers see the imports above
             "..networks.small": ["MLP", "ConvNet"],
             ".default": ["default_network"],
             ".ensemble.resampled": ["ResampledEnsemble"],
+            ".merging": ["merge_trajectories"],
             ".record": ["TrainingRecord"],
             ".recorder": ["RecordTraining"],
             ".trajectory": ["Trajectory"],
@@ -43,4 +45,5 @@ __all__ = [
     "TrajectoryRecorder",
     "ZeroMarginHingeLoss",
     "default_network",
+    "merge_trajectories",
 ]
