@@ -68,7 +68,7 @@ clean:  ## Remove what the other targets made, except the environments
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install -q -r constraints.txt
-	$(PIP) -e ".[test,plot,progress]"
+	$(PIP) -e ".[test,adapters,plot,progress]"
 	@touch $@
 
 .venv/.lint: .venv/.installed

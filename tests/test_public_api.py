@@ -31,6 +31,7 @@ PUBLIC_ROOMS = (
     "metrics",
     "model_selection",
     "training",
+    "training.adapters",
 )
 
 
@@ -56,7 +57,9 @@ def names_in_api_page(text):
 
 API = names_in_api_page((ROOT / "doc" / "api.rst").read_text(encoding="utf-8"))
 EXISTING_ROOMS = {module.name for module in pkgutil.iter_modules(sklearn_difficulty.__path__)}
-PUBLIC_MODULES = [PACKAGE] + [f"{PACKAGE}.{r}" for r in PUBLIC_ROOMS if r in EXISTING_ROOMS]
+PUBLIC_MODULES = [PACKAGE] + [
+    f"{PACKAGE}.{r}" for r in PUBLIC_ROOMS if r.partition(".")[0] in EXISTING_ROOMS
+]
 
 
 def python_files():

@@ -53,8 +53,8 @@ class RowIds:
         """Leave the net as it was, also after a fit that died."""
         vars(net).pop("get_iterator", None)
 
-    def follow(self, loader: Any) -> None:
-        """Remember what the sampler of a loader chooses from here on."""
+    def follow(self, loader: Any, *, collation: bool = True) -> None:
+        """Remember what the sampler of a loader chooses from here on, and what collate_fn does."""
         if not isinstance(loader, DataLoader):
             self.problem = f"the iterator is a {type(loader).__name__}, not a DataLoader"
         elif isinstance(loader.dataset, IterableDataset):
@@ -65,12 +65,21 @@ class RowIds:
             )
         else:
             name = "sampler" if loader.batch_sampler is None else "batch_sampler"
-            sampler = _Remembering(getattr(loader, name), self._remembered)
+            sampler = getattr(loader, name)
+            if isinstance(sampler, _Remembering):  # of a loader that is used again
+                sampler = sampler._sampler
             # DataLoader forbids to set it; that is meant for what workers were told already.
-            object.__setattr__(loader, name, sampler)
-            if loader.batch_sampler is not None and is_own(loader.collate_fn):
+            object.__setattr__(loader, name, _Remembering(sampler, self._remembered))
+            if collation and loader.batch_sampler is not None and is_own(loader.collate_fn):
                 loader.collate_fn = FollowedCollate(loader.collate_fn)
                 self._follows_collation = True
+
+    @staticmethod
+    def unfollow(loader: Any) -> None:
+        """Give a loader its own sampler back."""
+        for name in ("sampler", "batch_sampler"):
+            if isinstance(sampler := getattr(loader, name, None), _Remembering):
+                object.__setattr__(loader, name, sampler._sampler)
 
     def start_epoch(self) -> None:
         """Forget batches that an epoch has asked for and not used."""
@@ -120,6 +129,7 @@ class _Remembering:
         self._remembered = remembered
 
     def __iter__(self) -> Iterator[Any]:
+        self._remembered.clear()  # of an iteration that was given up
         for index in self._sampler:
             self._remembered.append(_as_positions(index))
             yield index
