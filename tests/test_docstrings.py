@@ -52,7 +52,9 @@ PUBLIC = public_objects()
 
 
 def is_hook(cls, name):
-    """Whether torch or skorch calls this method, and documents what it is given."""
+    """Whether another library calls this method, and documents what it is given."""
+    if cls.__module__.startswith("sklearn_difficulty.training.adapters."):
+        return True  # the library may not be here to ask
     return any(
         name in vars(base) and base.__module__.split(".")[0] in ("skorch", "torch")
         for base in cls.__mro__
