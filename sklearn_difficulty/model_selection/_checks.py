@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
-from ..rows.rows import Rows
+from ..rows.rows import Rows, as_rows
 from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
 
@@ -38,6 +38,12 @@ def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
     return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+
+
+def rows_of(scorer: Any, X: Any) -> Rows:
+    """Return X as the rows that a scorer reads, checked."""
+    read = getattr(scorer, "_rows", None)  # of our own scorers
+    return as_rows(X, collate_fn=collate_fn_of(scorer)) if read is None else read(X)
 
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -16,14 +16,15 @@ from .._parameters import check_parameters
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..rows.rows import as_rows
+from ..rows.given import GivenRows
+from ..rows.rows import Rows
 from ._checks import (
     check_groups,
     check_untrained,
-    collate_fn_of,
     fit_clone,
     labels_of,
     missing_classes,
+    rows_of,
 )
 
 __all__ = ["benchmark_scorers"]
@@ -139,7 +140,7 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = as_rows(X, collate_fn=collate_fn_of(next(iter(named.values()))))
+    rows = _rows_for(named.values(), X)
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
@@ -178,6 +179,12 @@ def benchmark_scorers(
     for name, column in columns.items():
         table[name] = column
     return table
+
+
+def _rows_for(scorers: Iterable[Any], X: Any) -> Rows:
+    """Return X as rows that all scorers read, checked: as it was given where any takes it so."""
+    read = [rows_of(scorer, X) for scorer in scorers]
+    return next((rows for rows in read if isinstance(rows, GivenRows)), read[0])
 
 
 def _named(scorers: Any) -> dict[str, Any]:

@@ -26,17 +26,17 @@ from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
 from ..rows.copies import warn_of_divided_copies
-from ..rows.rows import Rows, as_rows
+from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
     N_LISTED,
     check_groups,
     check_untrained,
-    collate_fn_of,
     fit_clone,
     labels_of,
     missing_classes,
+    rows_of,
 )
 
 __all__ = ["cross_val_difficulty"]
@@ -138,9 +138,8 @@ def cross_val_difficulty(
     )
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer)
-    joined_by = collate_fn_of(scorer)
-    rows = as_rows(X, collate_fn=joined_by)
-    view = as_view(scoring_view, rows, collate_fn=joined_by)
+    rows = rows_of(scorer, X)
+    view = as_view(None if scoring_view is None else rows_of(scorer, scoring_view), rows)
     y = labels_of(rows, y)
     for_regression = _is_regression(scorer, y)
     y = y if for_regression else as_labels(y)
