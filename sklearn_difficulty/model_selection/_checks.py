@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
+from ..rows.given import GivenRows
 from ..rows.rows import Rows, as_rows
+from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
 from ..training.skorch_net import NET_TYPES, collate_fn
 
@@ -21,6 +24,7 @@ N_LISTED = 5  # rows, groups or classes that a message names
 def check_untrained(scorer: Any, verb: str) -> None:
     """Raise unless clones of the scorer can be trained on other rows or labels."""
     clone(scorer)  # says what is wrong with things that are no estimator
+    scorer = scorer_in(scorer)
     held = getattr(scorer, "estimator", None)
     if isinstance(held, str) and held == "precomputed":
         raise ValueError(
@@ -41,7 +45,10 @@ def collate_fn_of(scorer: Any) -> Any:
 
 
 def rows_of(scorer: Any, X: Any) -> Rows:
-    """Return X as the rows that a scorer reads, checked."""
+    """Return X as the rows that a scorer reads, checked; as it was given for a Pipeline."""
+    if isinstance(scorer, Pipeline):
+        check_steps(scorer)
+        return GivenRows(X)
     read = getattr(scorer, "_rows", None)  # of our own scorers
     return as_rows(X, collate_fn=collate_fn_of(scorer)) if read is None else read(X)
 
@@ -78,6 +85,8 @@ def fit_clone(scorer: Any, X: Any, y: NDArray[Any], **params: Any) -> Any:
     taken = {
         name: value
         for name, value in params.items()
-        if value is not None and has_fit_parameter(scorer, name)
+        if value is not None and has_fit_parameter(scorer_in(scorer), name)
     }
-    return clone(scorer).fit(X, y, **taken)
+    fitted = clone(scorer)
+    fit_scorer(fitted, X, y, taken)
+    return fitted

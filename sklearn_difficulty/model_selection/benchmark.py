@@ -18,6 +18,7 @@ from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..scorers._pipelines import scorer_in
 from ._checks import (
     check_groups,
     check_untrained,
@@ -161,7 +162,9 @@ def benchmark_scorers(
             fitted = fit_clone(scorer, rows.data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
-            report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))
+            report = detection_report(
+                is_flipped, undefined_as_easiest(scorer_in(fitted).difficulty_)
+            )
             values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
             if verbose:
                 print(
