@@ -102,13 +102,10 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
             f"X of shape {X.shape} is taken as {X.shape[1]} channels; if the last axis holds the "
             "channels, pass np.moveaxis(X, 3, 1)."
         )
-    module: Any
-    settings: dict[str, Any]
-    module, settings = (
-        (MLP, {"n_inputs": X.shape[1], "hidden_units": (256, 128)})
-        if rank == 2
-        else (ConvNet, {"n_channels": X.shape[1]})
-    )
+    settings: dict[str, Any] = {"n_channels": X.shape[1]}
+    if rank == 2:
+        settings = {"n_inputs": X.shape[1], "hidden_units": (256, 128)}
+    module = MLP if rank == 2 else ConvNet
     scaler = StandardScaler()  # leaves (nearly) constant features alone
     # The network refuses a scale that is not finite.
     with np.errstate(over="ignore", invalid="ignore"):
