@@ -114,7 +114,7 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
             flat = block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1])
             scaler.partial_fit(flat)
     settings |= {"mean": scaler.mean_, "scale": scaler.scale_}
-    common = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
+    common: dict[str, Any] = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
     common |= {"train_split": None, "verbose": 0}
     if of_targets is not None:
         return NeuralNetRegressor(
