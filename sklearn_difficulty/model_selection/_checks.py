@@ -11,9 +11,10 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
-from ..rows.rows import Rows
+from ..rows.rows import FrameRows, Rows, as_rows
+from ..scorers._base import BaseDifficultyScorer
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn
+from ..training.skorch_net import NET_TYPES, collate_fn, columns_of
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -38,6 +39,20 @@ def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
     return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+
+
+def rows_of(scorer: Any, X: Any) -> Rows:
+    """Return rows as the scorer's network reads them."""
+    net = getattr(scorer, "estimator", None)
+    reads_any = net is None and isinstance(scorer, BaseDifficultyScorer)
+    columns = columns_of(net) if reads_any or isinstance(net, NET_TYPES[0]) else None
+    return as_rows(X, collate_fn=collate_fn_of(scorer), columns=columns)
+
+
+def given(rows: Rows) -> Any:
+    """Return what is passed to a scorer's `fit` for some rows."""
+    # Encoded by the same columns everywhere, a part may have holes that another one has not.
+    return rows if isinstance(rows, FrameRows) else rows.data
 
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:

@@ -40,7 +40,12 @@ def as_view(
                 "the network is trained on X all the same."
             )
         return rows
-    view = as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator)
+    view = as_rows(
+        scoring_view,
+        collate_fn=collate_fn,
+        estimator=estimator,
+        columns=getattr(rows, "columns", None),
+    )
     if len(view) != len(rows):
         raise ValueError(
             f"scoring_view has {len(view)} rows and X has {len(rows)}: it must hold the same "
