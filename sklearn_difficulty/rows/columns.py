@@ -23,7 +23,7 @@ from .._warnings import warn_caller
 
 Kind = Literal["number", "date", "category", "text"]
 
-_MOST_CATEGORIES = 30  # of a column that are told apart, the most frequent ones
+_MOST_CATEGORIES = 100  # of a column that are told apart, the most frequent ones
 _REPEATS = 0.5  # share of different values, above which a column is names or texts
 _PERIODS = (365.2425, 7.0, 1.0)  # in days: the year, the week and the day
 _PARTS = {"number": 1, "date": 1 + 2 * len(_PERIODS), "category": 0, "text": 0}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._warnings import warn_caller
 from .labels import LISTED_ROWS
-from .rows import Rows
+from .rows import FrameRows, Rows
 
 _FEW, _SHARE = 5, 0.001  # of the rows: fewer copies happen by chance, and harm only themselves
 
@@ -32,11 +32,14 @@ def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> 
     if n < max(_FEW, _SHARE * len(codes)):
         return
     first = np.flatnonzero(divided)[:LISTED_ROWS].tolist()
+    groups = "np.unique(X.reshape(len(X), -1), axis=0, return_inverse=True)[1]"
+    if isinstance(X, FrameRows):
+        groups = "X.groupby(list(X), dropna=False, observed=True).ngroup()"
     warn_caller(
         f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
         f"are held out, first {first}, so networks may have seen them. If they are copies, and not "
         "rows of few values that happen to be equal, pass groups that keep them together: "
-        "np.unique(X.reshape(len(X), -1), axis=0, return_inverse=True)[1]."
+        f"{groups}."
     )
 
 
