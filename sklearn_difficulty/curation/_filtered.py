@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
+from ..rows.checked import checked_array, is_frame
 from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
@@ -157,6 +158,9 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         self._validate_params()
         forget(self)
         X, y = for_estimators(X, "X"), for_estimators(y, "y")
+        if self.estimator is None and is_frame(X):
+            # What None stands for takes numbers alone, and would say so after the scorer's fit.
+            checked_array(X, "X", self, ensure_2d=True)
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)

@@ -223,7 +223,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     record = getattr(scorer, "record_", None)
     if record is None or not is_trained(scorer.estimator):
         return
-    rows = as_rows(X, collate_fn=record.collate_fn)
+    rows = as_rows(X, collate_fn=record.collate_fn, columns=record.columns)
     difference = record.difference(rows, record.targets(rows, y))
     if difference is not None:
         raise ValueError(

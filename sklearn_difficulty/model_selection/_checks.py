@@ -13,10 +13,10 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
 from ..rows.given import GivenRows
-from ..rows.rows import Rows, as_rows
+from ..rows.rows import FrameRows, Rows, as_rows
 from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn
+from ..training.skorch_net import NET_TYPES, collate_fn, columns_of
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -50,7 +50,17 @@ def rows_of(scorer: Any, X: Any) -> Rows:
         check_steps(scorer)
         return GivenRows(X)
     read = getattr(scorer, "_rows", None)  # of our own scorers
-    return as_rows(X, collate_fn=collate_fn_of(scorer)) if read is None else read(X)
+    if read is not None:
+        return read(X)
+    net = getattr(scorer, "estimator", None)
+    columns = columns_of(net) if isinstance(net, NET_TYPES[0]) else None
+    return as_rows(X, collate_fn=collate_fn_of(scorer), columns=columns)
+
+
+def given(rows: Rows) -> Any:
+    """Return what is passed to a scorer's `fit` for some rows."""
+    # Encoded by the same columns everywhere, a part may have holes that another one has not.
+    return rows if isinstance(rows, FrameRows) else rows.data
 
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:

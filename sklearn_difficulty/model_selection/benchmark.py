@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -16,8 +16,10 @@ from .._parameters import check_parameters
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
+from ..networks.tables import features_of
+from ..rows.checked import is_frame
 from ..rows.given import GivenRows
-from ..rows.rows import Rows
+from ..rows.rows import ArrayRows
 from ..scorers._pipelines import scorer_in
 from ._checks import (
     check_groups,
@@ -141,15 +143,19 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = _rows_for(named.values(), X)
+    read = [rows_of(scorer, X) for scorer in named.values()]
+    rows = next((rows for rows in read if isinstance(rows, ArrayRows)), read[0])
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
+    as_given = [rows.data for rows in read if isinstance(rows, GivenRows)]
+    data = as_given[0] if as_given else X if is_frame(X) else rows.data
+    features = features_of(rows) if isinstance(rows, ArrayRows) else rows.data
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
-        _flip(y, rate, kind=kind, X=rows.data, noise_matrix=noise_matrix, random_state=seed)
+        _flip(y, rate, kind=kind, X=features, noise_matrix=noise_matrix, random_state=seed)
         for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
     ]
     measures = ("recall", "average_precision", "auroc")
@@ -159,7 +165,7 @@ def benchmark_scorers(
     for r, (y_noisy, is_flipped) in enumerate(flips):
         for i, (name, scorer) in enumerate(named.items()):
             start = time.perf_counter()
-            fitted = fit_clone(scorer, rows.data, y_noisy, groups=groups, scoring_view=scoring_view)
+            fitted = fit_clone(scorer, data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
             report = detection_report(
@@ -182,12 +188,6 @@ def benchmark_scorers(
     for name, column in columns.items():
         table[name] = column
     return table
-
-
-def _rows_for(scorers: Iterable[Any], X: Any) -> Rows:
-    """Return X as rows that all scorers read, checked: as it was given where any takes it so."""
-    read = [rows_of(scorer, X) for scorer in scorers]
-    return next((rows for rows in read if isinstance(rows, GivenRows)), read[0])
 
 
 def _named(scorers: Any) -> dict[str, Any]:

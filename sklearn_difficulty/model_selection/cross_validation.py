@@ -34,7 +34,9 @@ from ._checks import (
     N_LISTED,
     check_groups,
     check_untrained,
+    collate_fn_of,
     fit_clone,
+    given,
     labels_of,
     missing_classes,
     rows_of,
@@ -140,7 +142,7 @@ def cross_val_difficulty(
     check_untrained(scorer, "cross_val_difficulty")
     _check_scores_unseen(scorer_in(scorer))
     rows = rows_of(scorer, X)
-    view = as_view(None if scoring_view is None else rows_of(scorer, scoring_view), rows)
+    view = as_view(scoring_view, rows, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
     for_regression = _is_regression(scorer_in(scorer), y)
     y = y if for_regression else as_labels(y)
@@ -181,12 +183,12 @@ def _score_fold(
         with located(f"in {name}"):
             fitted = fit_clone(
                 scorer,
-                X.take(train).data,
+                given(X.take(train)),
                 y[train],
                 groups=None if groups is None else groups[train],
-                scoring_view=None if view is X else view.take(train).data,
+                scoring_view=None if view is X else given(view.take(train)),
             )
-            scores = score_unseen(fitted, view.take(test).data, y[test])
+            scores = score_unseen(fitted, given(view.take(test)), y[test])
     return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from scipy.sparse import issparse
 
 from .._warnings import warn_caller
 from .labels import LISTED_ROWS
-from .rows import Rows
+from .rows import FrameRows, Rows
 
 _FEW, _SHARE = 5, 0.001  # of the rows: fewer copies happen by chance, and harm only themselves
 
@@ -37,15 +36,16 @@ def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> 
     warn_caller(
         f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
         f"are held out, first {first}, so networks may have seen them. If they are copies, and not "
-        f"rows of few values that happen to be equal, pass groups that keep them together"
-        f"{_how_to_group(X.data)}."
+        "rows of few values that happen to be equal, pass groups that keep them together"
+        f"{_how_to_group(X)}."
     )
 
 
-def _how_to_group(data: Any) -> str:
+def _how_to_group(X: Rows) -> str:
     """Return how groups of equal rows are made, for a message; nothing where it takes lines."""
-    if hasattr(data, "iloc"):
-        return ": X.groupby(list(X), dropna=False).ngroup()"
+    data = X.data
+    if isinstance(X, FrameRows) or hasattr(data, "iloc"):
+        return ": X.groupby(list(X), dropna=False, observed=True).ngroup()"
     if issparse(data) or hasattr(data, "columns"):
         return ""
     flat = "X" if np.ndim(data) == 1 else "X.reshape(len(X), -1), axis=0"

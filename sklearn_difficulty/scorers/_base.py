@@ -191,7 +191,7 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         """Return the rows that are scored: those of the view if there is one."""
         source = self._trained_source()
         view = as_view(
-            None if scoring_view is None else self._rows(scoring_view),
+            scoring_view,
             rows,
             collate_fn=source.collate_fn,
             estimator=self,

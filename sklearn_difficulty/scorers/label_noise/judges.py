@@ -82,6 +82,7 @@ class JudgeTraining:
 
     reads_rows = False  # X is not a Dataset, whose items could differ between two reads
     collate_fn = None
+    columns = None  # X is not looked into
 
     @property
     def scores_unseen_rows(self) -> bool:

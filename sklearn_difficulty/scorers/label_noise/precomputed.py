@@ -30,6 +30,7 @@ class GivenProbabilities:
     scores_unseen_rows = True
     reads_rows = False
     collate_fn = None
+    columns = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
         self.classes = classes
