@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ..networks.losses import ZeroMarginHingeLoss
+    from ..networks.losses import ScaledL1Loss, ZeroMarginHingeLoss
     from ..networks.published import VGG16, ResNet18
     from ..networks.small import MLP, ConvNet
+    from ..networks.tables import TableMLP
     from .default import default_network
     from .ensemble.resampled import ResampledEnsemble
     from .merging import merge_trajectories
@@ -20,9 +21,10 @@ else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "..networks.losses": ["ZeroMarginHingeLoss"],
+            "..networks.losses": ["ScaledL1Loss", "ZeroMarginHingeLoss"],
             "..networks.published": ["VGG16", "ResNet18"],
             "..networks.small": ["MLP", "ConvNet"],
+            "..networks.tables": ["TableMLP"],
             ".default": ["default_network"],
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".merging": ["merge_trajectories"],
@@ -40,6 +42,8 @@ __all__ = [
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
+    "ScaledL1Loss",
+    "TableMLP",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",

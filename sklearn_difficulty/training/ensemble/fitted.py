@@ -17,7 +17,7 @@ from ...networks.copying import copied_module
 from ...rows.labels import codes_of
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
-from ..skorch_net import collate_fn
+from ..skorch_net import collate_fn, columns_of
 from .member import READOUT, STATE, Arrays, probabilities
 
 
@@ -126,7 +126,7 @@ class FittedMembers:
             In eval mode.
         """
         check_is_fitted(self)
-        rows = as_rows(X, collate_fn=collate_fn(self.estimator_), estimator=self)
+        rows = self._rows(X)
         if rows.has_columns and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
         with alone():
@@ -156,8 +156,12 @@ class FittedMembers:
         codes : ndarray of shape (n,), int64
             Positions in `classes_`.
         """
-        rows = as_rows(X, collate_fn=collate_fn(self.estimator_))
-        return codes_of(rows.given_labels(y), self.classes_)
+        return codes_of(self._rows(X).given_labels(y), self.classes_)
+
+    def _rows(self, X: Any) -> Rows:
+        """Return rows as the members read them."""
+        net = self.estimator_
+        return as_rows(X, collate_fn=collate_fn(net), estimator=self, columns=columns_of(net))
 
 
 def _unprefixed(arrays: Arrays, prefix: str) -> Arrays:
