@@ -192,7 +192,8 @@ class TrainingRecord(RecordSources):
 
     def _rows(self, X: Any) -> Rows:
         """Return rows as the network reads them."""
-        return as_rows(X, collate_fn=self.collate_fn, columns=self.columns)
+        columns = self.columns if self.has_module else "any"  # nothing but digests is read of them
+        return as_rows(X, collate_fn=self.collate_fn, columns=columns)
 
     def __sklearn_clone__(self) -> TrainingRecord:
         return self
