@@ -166,7 +166,7 @@ class RecordSources:
         kinds = [Trajectory, TrajectoryRecorder]
         check_parameters("from_trajectory", trajectory=(trajectory, kinds))
         if isinstance(trajectory, TrajectoryRecorder):
-            trajectory, outputs = trajectory.trajectory(), trajectory.outputs
+            outputs, trajectory = trajectory.outputs, trajectory.trajectory()
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:
