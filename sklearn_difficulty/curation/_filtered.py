@@ -24,6 +24,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
 from ..rows.checked import checked_array, is_frame
+from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -127,7 +128,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
         """Return the rows that are acted upon."""
         return rows_to_drop(
-            self.scorer_,
+            scorer_in(self.scorer_),
             self._labels(y),
             drop=self.drop,
             threshold=self.threshold,
@@ -167,7 +168,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
             self.scorer_ = fitted_scorer(
                 scorer, X, y, of_scorer, self.memory, self.cache_key, progress
             )
-            self.difficulty_ = self.scorer_.difficulty_
+            self.difficulty_ = scorer_in(self.scorer_).difficulty_
             X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
             with progress.fit_of(estimator, "train on what is kept"):
                 self.estimator_ = estimator.fit(X, y, **of_estimator)

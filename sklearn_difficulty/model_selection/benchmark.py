@@ -18,7 +18,9 @@ from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
 from ..networks.tables import features_of
 from ..rows.checked import is_frame
+from ..rows.given import GivenRows
 from ..rows.rows import ArrayRows
+from ..scorers._pipelines import scorer_in
 from ._checks import (
     check_groups,
     check_untrained,
@@ -141,13 +143,15 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = rows_of(next(iter(named.values())), X)
+    read = [rows_of(scorer, X) for scorer in named.values()]
+    rows = next((rows for rows in read if isinstance(rows, ArrayRows)), read[0])
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
-    data = X if is_frame(X) else rows.data
+    as_given = [rows.data for rows in read if isinstance(rows, GivenRows)]
+    data = as_given[0] if as_given else X if is_frame(X) else rows.data
     features = features_of(rows) if isinstance(rows, ArrayRows) else rows.data
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
@@ -164,7 +168,9 @@ def benchmark_scorers(
             fitted = fit_clone(scorer, data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
-            report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))
+            report = detection_report(
+                is_flipped, undefined_as_easiest(scorer_in(fitted).difficulty_)
+            )
             values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
             if verbose:
                 print(

@@ -28,6 +28,7 @@ from .._warnings import located
 from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
+from ..scorers._pipelines import score_unseen, scorer_in
 from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
     N_LISTED,
@@ -139,11 +140,11 @@ def cross_val_difficulty(
         random_state=(random_state, ["random_state"]),
     )
     check_untrained(scorer, "cross_val_difficulty")
-    _check_scores_unseen(scorer)
+    _check_scores_unseen(scorer_in(scorer))
     rows = rows_of(scorer, X)
     view = as_view(scoring_view, rows, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
-    for_regression = _is_regression(scorer, y)
+    for_regression = _is_regression(scorer_in(scorer), y)
     y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
@@ -187,7 +188,7 @@ def _score_fold(
                 groups=None if groups is None else groups[train],
                 scoring_view=None if view is X else given(view.take(train)),
             )
-            scores = fitted.score_samples(given(view.take(test)), y[test])
+            scores = score_unseen(fitted, given(view.take(test)), y[test])
     return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
 
 

@@ -71,10 +71,9 @@ def _refuse_texts(array: NDArray[Any], name: str) -> None:
     if array.ndim == 1 and kind_of_values(array) == "strings":
         raise ValueError(
             f"{name} holds texts, and networks read numbers. Pass the sentence embeddings of a "
-            "language model, or TfidfVectorizer().fit_transform(texts).toarray() of "
-            "sklearn.feature_extraction.text. Wrong labels are also found without a network: "
-            "LabelErrorScorer('precomputed') takes the class probabilities of any text classifier, "
-            "from cross_val_predict(..., method='predict_proba')."
+            "language model, or the sparse matrix of TfidfVectorizer().fit_transform(texts) of "
+            "sklearn.feature_extraction.text. Any text classifier finds wrong labels without a "
+            "network: LabelErrorScorer(make_pipeline(TfidfVectorizer(), LogisticRegression()))."
         )
 
 

@@ -41,9 +41,8 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             "names of classes, pass y.astype(str)."
         )
     if len(classes) < 2:
-        raise ValueError(
-            f"A classifier needs at least two classes in y; got one class, {listed(classes)[0]!r}."
-        )
+        found = f"one class, {listed(classes)[0]!r}" if len(classes) else "no row"
+        raise ValueError(f"A classifier needs at least two classes in y; got {found}.")
     return classes, codes.astype(np.int64)
 
 

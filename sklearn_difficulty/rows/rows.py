@@ -85,6 +85,13 @@ class Rows(ABC):
         """Return the arrays that hold the rows, if they lie in arrays."""
         return leaves(self.data)
 
+    def keys(self) -> NDArray[Any] | None:
+        """Return a number (n,) that equal rows share, and hardly any others; None if unknown."""
+        if not self.arrays:
+            return None
+        of_arrays = [[hash(row.tobytes()) for row in array] for array in self.arrays]
+        return np.array([hash(of_row) for of_row in zip(*of_arrays, strict=True)])
+
     @property
     def nbytes(self) -> int:
         """Return how much memory the rows take, as far as it is known."""

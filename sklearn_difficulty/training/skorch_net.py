@@ -70,8 +70,7 @@ def refuse_other_estimators(owner: Any) -> None:
     raise InvalidParameterError(
         f"The 'estimator' parameter of {type(owner).__name__} must be a torch network: a skorch "
         f"net, or None for a default one. {name} is none. Wrong labels are found with any "
-        "classifier by LabelErrorScorer(estimator='precomputed').fit(probabilities, y), where "
-        "probabilities = cross_val_predict(classifier, X, y, method='predict_proba')."
+        "classifier of scikit-learn that has predict_proba: LabelErrorScorer(classifier)."
     )
 
 
@@ -82,7 +81,8 @@ def frozen_net(estimator: Any) -> NeuralNet | None:
     if not isinstance(estimator.estimator, NeuralNet):
         raise TypeError(
             "FrozenEstimator must hold a skorch net that was fitted with RecordTraining; it holds "
-            f"{type(estimator.estimator).__name__}."
+            f"{type(estimator.estimator).__name__}. Any other classifier judges labels as it is, "
+            "by clones that did not see the rows: LabelErrorScorer(classifier)."
         )
     return estimator.estimator
 
