@@ -23,6 +23,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
+from ..rows.checked import checked_array, is_frame
+from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -126,7 +128,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
         """Return the rows that are acted upon."""
         return rows_to_drop(
-            self.scorer_,
+            scorer_in(self.scorer_),
             self._labels(y),
             drop=self.drop,
             threshold=self.threshold,
@@ -156,6 +158,9 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         self._validate_params()
         forget(self)
         X, y = for_estimators(X, "X"), for_estimators(y, "y")
+        if self.estimator is None and is_frame(X):
+            # What None stands for takes numbers alone, and would say so after the scorer's fit.
+            checked_array(X, "X", self, ensure_2d=True)
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
@@ -163,7 +168,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
             self.scorer_ = fitted_scorer(
                 scorer, X, y, of_scorer, self.memory, self.cache_key, progress
             )
-            self.difficulty_ = self.scorer_.difficulty_
+            self.difficulty_ = scorer_in(self.scorer_).difficulty_
             X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
             with progress.fit_of(estimator, "train on what is kept"):
                 self.estimator_ = estimator.fit(X, y, **of_estimator)

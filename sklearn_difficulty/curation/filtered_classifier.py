@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
     has_fit_parameter,
 )
 
+from ..scorers._pipelines import scorer_in
 from ..scorers.label_error import LabelErrorScorer
 from ._filtered import BaseFiltered, _estimator_has
 from ._scoring_step import attribute_of, needed_attributes
@@ -278,10 +279,12 @@ class FilteredClassifier(BaseFiltered):
         self.relabelled_indices_ = np.empty(0, dtype=np.intp)
         if self.action == "weight":
             given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
-            trust = trust_in_labels(self.scorer_, column(y), given != 0)
+            trust = trust_in_labels(scorer_in(self.scorer_), column(y), given != 0)
             params = {**params, "sample_weight": given * trust}
         if self.action == "relabel":
-            suggested = attribute_of(self.scorer_, "suggested_label_", "action='relabel'")
+            suggested = attribute_of(
+                scorer_in(self.scorer_), "suggested_label_", "action='relabel'"
+            )
             given = column(y)
             y = np.where(suspect, suggested, given)
             self.relabelled_indices_ = np.flatnonzero(y != given)

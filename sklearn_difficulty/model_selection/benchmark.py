@@ -16,14 +16,18 @@ from .._parameters import check_parameters
 from ..datasets import make_label_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..rows.rows import as_rows
+from ..networks.tables import features_of
+from ..rows.checked import is_frame
+from ..rows.given import GivenRows
+from ..rows.rows import ArrayRows
+from ..scorers._pipelines import scorer_in
 from ._checks import (
     check_groups,
     check_untrained,
-    collate_fn_of,
     fit_clone,
     labels_of,
     missing_classes,
+    rows_of,
 )
 
 __all__ = ["benchmark_scorers"]
@@ -139,15 +143,19 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = as_rows(X, collate_fn=collate_fn_of(next(iter(named.values()))))
+    read = [rows_of(scorer, X) for scorer in named.values()]
+    rows = next((rows for rows in read if isinstance(rows, ArrayRows)), read[0])
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
+    as_given = [rows.data for rows in read if isinstance(rows, GivenRows)]
+    data = as_given[0] if as_given else X if is_frame(X) else rows.data
+    features = features_of(rows) if isinstance(rows, ArrayRows) else rows.data
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
-        _flip(y, rate, kind=kind, X=rows.data, noise_matrix=noise_matrix, random_state=seed)
+        _flip(y, rate, kind=kind, X=features, noise_matrix=noise_matrix, random_state=seed)
         for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
     ]
     measures = ("recall", "average_precision", "auroc")
@@ -157,10 +165,12 @@ def benchmark_scorers(
     for r, (y_noisy, is_flipped) in enumerate(flips):
         for i, (name, scorer) in enumerate(named.items()):
             start = time.perf_counter()
-            fitted = fit_clone(scorer, rows.data, y_noisy, groups=groups, scoring_view=scoring_view)
+            fitted = fit_clone(scorer, data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
-            report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))
+            report = detection_report(
+                is_flipped, undefined_as_easiest(scorer_in(fitted).difficulty_)
+            )
             values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
             if verbose:
                 print(

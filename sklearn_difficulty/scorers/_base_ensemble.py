@@ -17,11 +17,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import Task
 from .._warnings import warn_caller
-from ..rows.rows import Rows
+from ..rows.rows import ReadColumns, Rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES, is_regression
+from ..training.skorch_net import NET_TYPES, columns_of, is_regression
 from ..training.skorch_net import collate_fn as net_collate_fn
 from ._base import BaseDifficultyScorer
 from ._trained_source import Trained
@@ -214,10 +214,19 @@ class EnsembleTraining:
     @property
     def collate_fn(self) -> Any:
         """How the items of a Dataset are joined, None for torch's default."""
+        return net_collate_fn(self._net())
+
+    @property
+    def columns(self) -> ReadColumns:
+        """What may stand in a DataFrame, None for numbers alone."""
+        return columns_of(self._net())
+
+    def _net(self) -> Any:
+        """Return the network that members are clones of, None if it is to be made."""
         net = self.estimator if self.ensemble is None else self.ensemble
         if isinstance(net, ResampledEnsemble):
-            net = getattr(net, "estimator_", net.estimator)
-        return net_collate_fn(net)
+            return getattr(net, "estimator_", net.estimator)
+        return net
 
     @property
     def scores_unseen_rows(self) -> bool:

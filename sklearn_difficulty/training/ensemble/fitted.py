@@ -17,7 +17,7 @@ from ...networks.copying import copied_module
 from ...rows.labels import codes_of, float_targets
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
-from ..skorch_net import collate_fn
+from ..skorch_net import collate_fn, columns_of
 from .member import READOUT, STATE, Arrays, answers
 
 
@@ -157,7 +157,7 @@ class FittedMembers:
             In eval mode, float32.
         """
         check_is_fitted(self)
-        rows = as_rows(X, collate_fn=collate_fn(self.estimator_), estimator=self)
+        rows = self._rows(X)
         if rows.has_columns and hasattr(self, "n_features_in_"):
             validate_data(self, X, skip_check_array=True, reset=False)
         with alone():
@@ -187,8 +187,13 @@ class FittedMembers:
         codes : ndarray of shape (n,), int64
             Positions in `classes_`; or targets, (n,) or (n, n_outputs), float32.
         """
-        given = as_rows(X, collate_fn=collate_fn(self.estimator_)).given_labels(y)
+        given = self._rows(X).given_labels(y)
         return float_targets(given) if self.classes_ is None else codes_of(given, self.classes_)
+
+    def _rows(self, X: Any) -> Rows:
+        """Return rows as the members read them."""
+        net = self.estimator_
+        return as_rows(X, collate_fn=collate_fn(net), estimator=self, columns=columns_of(net))
 
 
 def _check_average(ensemble: FittedMembers, average: Any) -> None:

@@ -30,6 +30,7 @@ from ..fit import targets_for, unfitted_clone
 from ..learning import knows_already, warn_of_knowing, warn_of_members
 from ..skorch_net import (
     collate_fn,
+    columns_of,
     keep_trace,
     refuse_other_estimators,
     refuse_values_out_of_range,
@@ -280,7 +281,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
             delattr(self, name)
         with root_task(self, 1) as progress:
             joined_by = collate_fn(self.estimator)
-            rows = as_rows(X, collate_fn=joined_by, estimator=self)
+            columns = columns_of(self.estimator)
+            rows = as_rows(X, collate_fn=joined_by, estimator=self, columns=columns)
             if rows.has_columns:
                 validate_data(self, X, skip_check_array=True, reset=True)
             view = as_view(scoring_view, rows, collate_fn=joined_by, estimator=self)

@@ -33,17 +33,19 @@ from ...networks.heads import first_output
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
 from ...rows.rows import Rows
 from ..fit import training_clone
-from ..skorch_net import head_of, matched_to_module, seeds_row_order
+from ..skorch_net import head_of, learn_encoding, matched_to_module, seeds_row_order
 from .member import BLOCK_ROWS, Pool
 from .stack_linear import SingleLayerProducts
 
 Tensors = dict[str, torch.Tensor]
 
 
-def initialized(pool: Pool, seed: int) -> NeuralNet:
-    """Return a clone of the net as it is before the first epoch, loading positions of rows."""
+def initialized(pool: Pool, seed: int, rows: NDArray[np.bool_] | None = None) -> NeuralNet:
+    """Return a clone of the net as it is before its first epoch on some rows, by positions."""
     init_seed, order_seed, _ = spawn_seeds(seed)
     net = training_clone(pool.net, verbose=0)
+    if rows is not None:
+        learn_encoding(net, pool.X, rows)
     if seeds_row_order(net):
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
     # Positions of rows are loaded, not rows.

@@ -28,7 +28,7 @@ def train_stack(
     tell: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Arrays]:
     """Train members together, on equally many rows each, and yield what is kept of each."""
-    nets = [initialized(pool, seed) for seed in seeds]
+    nets = [initialized(pool, seed, mask) for seed, mask in zip(seeds, masks, strict=True)]
     numbers = numbers or range(len(seeds))
     members = f"in member{'s' * (len(numbers) > 1)} {_listed(numbers)} of the ensemble"
     total: Any = 0.0
