@@ -23,6 +23,12 @@ from sklearn_difficulty.measures.quadrants import (
 
 from .consistency import consensus_class, consensus_consistency, consistency_score
 from .cuts import noise_cuts
+from .fragments import (
+    fragment_edges,
+    fragment_prior,
+    neighborhood_agreement,
+    selection_probability,
+)
 from .memorization import high_influence_pairs, influence, memorization
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
@@ -39,6 +45,8 @@ __all__ = [
     "epoch_statistics",
     "estimate_label_noise",
     "forgetting_events",
+    "fragment_edges",
+    "fragment_prior",
     "group_statistics",
     "high_influence_pairs",
     "influence",
@@ -47,12 +55,14 @@ __all__ = [
     "mean_correctness",
     "mean_over_epochs",
     "memorization",
+    "neighborhood_agreement",
     "noise_cuts",
     "otsu_threshold",
     "output_margin",
     "prediction_depth",
     "review_plan",
     "saliency_map",
+    "selection_probability",
     "standardize",
     "variability",
     "variance_of_gradients",
