@@ -117,10 +117,12 @@ CALLS = [
         datasets.make_label_noise,
         {"y": np.repeat(Y, 2), "rate": 0.25, "kind": "instance", "X": np.tile(Z[0], (2, 1))},
     ),
+    (datasets.make_target_noise, {"y": UNIT, "level": 0.25, "random_state": 0}),
     (from_logits, {"history": Z, "y": Y}),
     (recorded, {"ids": np.arange(N), "outputs": Z[0], "labels": Y}),
 ]
-WITHOUT_ARRAYS = {"load_fashion_mnist", "make_gaussian_toy", "label_error_scoring"}
+WITHOUT_ARRAYS = {"load_diamonds", "load_fashion_mnist", "make_gaussian_toy"}
+WITHOUT_ARRAYS |= {"label_error_scoring"}
 
 
 def test_every_public_function_is_here():
