@@ -160,6 +160,11 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
                 f"shape {targets.shape}. Fit one for every column, and keep the rows that all of "
                 "them select."
             )
+        if len(targets) <= max(self.n_fragments, self.n_neighbors):
+            raise ValueError(
+                f"n_samples = {len(targets)} is too few for n_fragments={self.n_fragments} and "
+                f"n_neighbors={self.n_neighbors}; there must be more rows than either."
+            )
         bad = nonfinite_rows(targets)
         if len(bad):
             raise ValueError(

@@ -34,6 +34,7 @@ from ..training.record import TrainingRecord
 
 VIEWS = ("prediction", "representation")
 _BLOCK_ROWS = 512  # read at once
+_N_SHIFTS = 4  # places of the fragments, as the authors have it for ages
 _CLASSES = Probe(OUTPUT, "output")  # the probabilities of an expert's classes
 
 
@@ -56,10 +57,12 @@ class Fragments:
         n_epochs: int,
         seed: int,
     ) -> Fragments:
-        """Cut targets into fragments, with windows at a random place in every epoch."""
+        """Cut targets into fragments, with windows in one of a few places in every epoch."""
         edges = fragment_edges(targets, n_fragments, fragmentation=fragmentation)
         windows = np.empty((n_epochs, len(targets)), dtype=np.int8)
-        for epoch, shift in enumerate(np.random.default_rng(seed).random(n_epochs)):
+        # In few places, so that the smallest and the largest targets are inside in some epochs.
+        shifts = np.random.default_rng(seed).integers(_N_SHIFTS, size=n_epochs) / (_N_SHIFTS - 1)
+        for epoch, shift in enumerate(shifts):
             moved = fragment_edges(
                 targets, n_fragments, fragmentation=fragmentation, jitter=jitter, shift=shift
             )
@@ -85,9 +88,16 @@ class Votes:
 
     def probabilities(self, prior: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the selection probability (n_epochs, n_views, n_rows) that follows."""
+        # Fragments without rows have no expert, and stand between no others.
+        occupied = prior.any(axis=0)
         return np.array(
             [
-                [selection_probability(prior, neighborhood_agreement(view)) for view in epoch]
+                [
+                    selection_probability(
+                        prior[:, occupied], neighborhood_agreement(view[:, occupied])
+                    )
+                    for view in epoch
+                ]
                 for epoch in self.agrees
             ]
         )

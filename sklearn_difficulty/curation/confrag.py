@@ -98,8 +98,9 @@ class ConFragSelector(BaseConFrag):
     pairings it is the one whose nearest pair is farthest apart. The query is no neighbour of
     itself, by its position, so that copies of a row can be.
 
-    A fragment without rows never agrees, and its partner always does. A selected row is not
-    thereby right: the probability is none of an error, and `drop` of a filter must be a share.
+    Where a fragment has no rows, the expert of its pair takes every row for one of the other, and
+    the fragments on both sides of the gap are next to each other. A selected row is not thereby
+    right: the probability is none of an error, and `drop` of a filter must be a share.
 
     The released code of the paper pairs rows with the fragments of others where it jitters; this
     is the aligned version. The user guide has :ref:`what it finds, measured <confrag>`.

@@ -32,8 +32,8 @@ def fragment_edges(
     n_fragments : int, default=4
         How many fragments.
     fragmentation : {"length", "count"}, default="length"
-        Whether all fragments are equally long, or hold equally many rows (as far as equal targets
-        allow).
+        Whether all fragments are equally long, or hold equally many rows, as far as equal targets
+        allow: fewer different ones than fragments are cut by length.
     jitter : float, default=0.0
         Share of the range ("length"), or of the rows ("count"), in [0, 1), that the fragments leave
         out.
@@ -90,7 +90,7 @@ def fragment_edges(
             "The targets are all the same, so that their range cannot be cut into fragments."
         )
     shares = shift * jitter + (1 - jitter) * np.arange(n_fragments + 1) / n_fragments
-    if fragmentation == "count":
+    if fragmentation == "count" and len(np.unique(targets)) >= n_fragments:
         return np.quantile(targets, np.clip(shares, 0, 1))
     low, high = targets.min(), targets.max()
     edges = low + (high - low) * shares

@@ -101,6 +101,11 @@ def test_counts_are_equal_where_targets_differ():
     assert np.bincount(fragment).tolist() == [100] * 4
 
 
+def test_fewer_targets_than_fragments_are_cut_by_length():
+    y = [1, 2, 2, 2]
+    assert np.array_equal(fragment_edges(y, fragmentation="count"), fragment_edges(y))
+
+
 @pytest.mark.parametrize("fragmentation", ["length", "count"])
 def test_jitter_moves_a_window_of_one_size_and_keeps_every_rows_own_target(fragmentation):
     y = np.random.default_rng(0).uniform(10, 20, size=1000)
