@@ -24,6 +24,13 @@ from sklearn_difficulty.measures.quadrants import (
 from .consistency import consensus_class, consensus_consistency, consistency_score
 from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
+from .regression import (
+    error_residual_ratio,
+    local_scale,
+    mean_relative_absolute_error,
+    residual_statistics,
+    selection_rate,
+)
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
 
@@ -37,6 +44,7 @@ __all__ = [
     "corner_distances",
     "difficulty_quadrants",
     "epoch_statistics",
+    "error_residual_ratio",
     "estimate_label_noise",
     "forgetting_events",
     "group_statistics",
@@ -44,15 +52,19 @@ __all__ = [
     "influence",
     "input_margin",
     "iteration_learned",
+    "local_scale",
     "mean_correctness",
     "mean_over_epochs",
+    "mean_relative_absolute_error",
     "memorization",
     "noise_cuts",
     "otsu_threshold",
     "output_margin",
     "prediction_depth",
+    "residual_statistics",
     "review_plan",
     "saliency_map",
+    "selection_rate",
     "standardize",
     "variability",
     "variance_of_gradients",
