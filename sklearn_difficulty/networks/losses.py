@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-__all__ = ["ZeroMarginHingeLoss"]
+__all__ = ["ScaledL1Loss", "ZeroMarginHingeLoss"]
 
 
 class ZeroMarginHingeLoss(nn.Module):
@@ -109,3 +109,64 @@ class ZeroMarginHingeLoss(nn.Module):
         if self.reduction == "none":
             return losses
         return losses.mean() if self.reduction == "mean" else losses.sum()
+
+
+class ScaledL1Loss(nn.L1Loss):
+    r"""Absolute error in units of a scale of its own for every column of the targets.
+
+    The default network for regression is trained with it: neither the units of a target nor a few
+    targets that are far off decide about the size of the steps.
+
+    Parameters
+    ----------
+    scale : float or array-like of shape (n_outputs,), default=1.0
+        By what errors are divided; positive.
+    reduction : {"mean", "sum", "none"}, default="mean"
+        Whether the errors are averaged, summed or returned one by one.
+
+    See Also
+    --------
+    default_network : With ``task="regression"``, trains with this loss.
+
+    Notes
+    -----
+    For outputs :math:`f` and targets :math:`y` with scale :math:`s` it is :math:`|f - y| / s`. What
+    makes its mean smallest is the median. A saved `TrainingRecord` holds no code of its loss: give
+    ``criterion=ScaledL1Loss(scale)`` to ``TrainingRecord.load``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_difficulty.training import ScaledL1Loss
+    >>> loss = ScaledL1Loss(scale=[1.0, 1000.0])
+    >>> float(loss(torch.tensor([[1.0, 3000.0]]), torch.tensor([[2.0, 2000.0]])))
+    1.0
+    """
+
+    scale: torch.Tensor
+
+    def __init__(
+        self, scale: Any = 1.0, reduction: Literal["mean", "sum", "none"] = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        numbers = torch.as_tensor(scale, dtype=torch.float32)
+        if not bool(((numbers > 0) & torch.isfinite(numbers)).all()):
+            raise ValueError(f"scale must be positive and finite; got {scale!r}.")
+        self.register_buffer("scale", numbers)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of outputs and targets of one shape, (n,) or (n, n_outputs).
+
+        Parameters
+        ----------
+        input : Tensor of shape (n,) or (n, n_outputs)
+            The outputs.
+        target : Tensor of the same shape
+            The targets.
+
+        Returns
+        -------
+        loss : Tensor of shape () or, for ``reduction="none"``, of that of `input`
+            Not negative.
+        """
+        return super().forward(input / self.scale, target / self.scale)

@@ -44,15 +44,40 @@ class Standardize(nn.Module):
         return (x.to(self.mean.dtype) - self.mean) / self.scale
 
 
+class Restore(nn.Module):
+    """Multiply by a scale and add a center, per output: the units of the targets."""
+
+    center: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, n_outputs: int, center: Any = None, scale: Any = None) -> None:
+        super().__init__()
+        for name, value, neutral in (("center", center, 0.0), ("scale", scale, 1.0)):
+            numbers = neutral if value is None else value
+            numbers = np.full(n_outputs, numbers) if np.ndim(numbers) == 0 else numbers
+            filled = _filled(numbers, f"target_{name}", (n_outputs,))
+            self.register_buffer(name, torch.tensor(filled, dtype=torch.float32))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Return standardised outputs in the units of the targets."""
+        return z * self.scale + self.center
+
+
+def restoration(n_outputs: int, center: Any, scale: Any) -> list[Restore]:
+    """Return what follows the last layer: nothing, unless the outputs are to be in other units."""
+    return [] if center is None and scale is None else [Restore(n_outputs, center, scale)]
+
+
 def _filled(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a mean or scale as an array of a shape, or raise if it cannot be one."""
     with np.errstate(over="ignore", under="ignore"):
         numbers = as_floats(value, name).astype(np.float32)
-    is_usable = np.isfinite(numbers).all() and not (name == "scale" and (numbers == 0).any())
+    is_usable = np.isfinite(numbers).all() and not ("scale" in name and (numbers == 0).any())
     if numbers.size != math.prod(shape) or not is_usable:
+        of_what = "output" if name.startswith("target") else "feature or channel"
         raise ValueError(
-            f"{name} must hold {math.prod(shape)} finite number(s), one per feature or channel, "
-            f"and no 0 in scale; got {value!r}."
+            f"{name} must hold {math.prod(shape)} finite number(s), one per {of_what}, and no 0 in "
+            f"a scale; got {value!r}."
         )
     return numbers.reshape(shape)
 
@@ -76,11 +101,14 @@ class MLP(StandardizedNetwork):
     n_inputs : int
         Features a row.
     n_outputs : int
-        Columns of the output, one logit per class.
+        Columns of the output, one logit per class, or one value per target.
     hidden_units : sequence of int, default=(2048,) * 7
         Width of every hidden layer.
     mean, scale : array-like of shape (n_inputs,), default=None
         What the input is standardised by; None leaves it as it is.
+    target_center, target_scale : float or array-like of shape (n_outputs,), default=None
+        For a regressor: the last layer is multiplied by the scale and the center is added, so that
+        what it has to learn is standardised, and outputs are in the units of the targets.
 
     See Also
     --------
@@ -112,6 +140,8 @@ class MLP(StandardizedNetwork):
         hidden_units: Sequence[int] = (2048,) * 7,
         mean: Any = None,
         scale: Any = None,
+        target_center: Any = None,
+        target_scale: Any = None,
     ) -> None:
         super().__init__()
         check_parameters("MLP", n_inputs=(n_inputs, SIZE), n_outputs=(n_outputs, SIZE))
@@ -123,14 +153,17 @@ class MLP(StandardizedNetwork):
             "hidden_units": hidden_units,
         }
         self.standardize = Standardize((n_inputs,), mean, scale)
+        restored = restoration(n_outputs, target_center, target_scale)
+        if restored:
+            self.config["target_scale"] = 1  # its values lie with the weights
         widths = [n_inputs, *hidden_units]
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_outputs))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_outputs), *restored)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits of shape (n, n_outputs) for rows of shape (n, n_inputs)."""
+        """Return outputs of shape (n, n_outputs) for rows of shape (n, n_inputs)."""
         return self.layers(self.standardize(x))
 
 
@@ -153,11 +186,14 @@ class ConvNet(StandardizedNetwork):
     n_channels : int
         Channels of the images.
     n_outputs : int
-        Columns of the output, one logit per class.
+        Columns of the output, one logit per class, or one value per target.
     channels : sequence of two int, default=(32, 64)
         Channels after each convolution.
     mean, scale : array-like of shape (n_channels,), default=None
         What the input is standardised by; None leaves it as it is.
+    target_center, target_scale : float or array-like of shape (n_outputs,), default=None
+        For a regressor: the last layer is multiplied by the scale and the center is added, so that
+        what it has to learn is standardised, and outputs are in the units of the targets.
 
     See Also
     --------
@@ -178,6 +214,8 @@ class ConvNet(StandardizedNetwork):
         channels: Sequence[int] = (32, 64),
         mean: Any = None,
         scale: Any = None,
+        target_center: Any = None,
+        target_scale: Any = None,
     ) -> None:
         super().__init__()
         check_parameters("ConvNet", n_channels=(n_channels, SIZE), n_outputs=(n_outputs, SIZE))
@@ -185,6 +223,9 @@ class ConvNet(StandardizedNetwork):
         first, second = channels = checked_widths("channels", channels, 2)
         self.config = {"n_channels": n_channels, "n_outputs": n_outputs, "channels": channels}
         self.standardize = Standardize((n_channels, 1, 1), mean, scale)
+        restored = restoration(n_outputs, target_center, target_scale)
+        if restored:
+            self.config["target_scale"] = 1  # its values lie with the weights
         self.layers = nn.Sequential(
             nn.Conv2d(n_channels, first, 3, padding=1),
             nn.ReLU(),
@@ -195,8 +236,9 @@ class ConvNet(StandardizedNetwork):
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
             nn.Linear(16 * second, n_outputs),
+            *restored,
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, n_outputs) for images of shape (n, n_channels, height, width)."""
+        """Return outputs (n, n_outputs) for images of shape (n, n_channels, height, width)."""
         return self.layers(self.standardize(x))

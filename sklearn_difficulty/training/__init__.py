@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ..networks.losses import ZeroMarginHingeLoss
+    from ..networks.losses import ScaledL1Loss, ZeroMarginHingeLoss
     from ..networks.published import VGG16, ResNet18
     from ..networks.small import MLP, ConvNet
     from .default import default_network
@@ -19,7 +19,7 @@ else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "..networks.losses": ["ZeroMarginHingeLoss"],
+            "..networks.losses": ["ScaledL1Loss", "ZeroMarginHingeLoss"],
             "..networks.published": ["VGG16", "ResNet18"],
             "..networks.small": ["MLP", "ConvNet"],
             ".default": ["default_network"],
@@ -38,6 +38,7 @@ __all__ = [
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
+    "ScaledL1Loss",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",

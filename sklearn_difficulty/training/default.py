@@ -3,47 +3,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from sklearn.utils._param_validation import StrOptions
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
+from .._parameters import check_parameters
 from .._warnings import warn_caller
+from ..networks.losses import ScaledL1Loss
 from ..networks.small import MLP, ConvNet
-from ..rows.labels import encode_labels
+from ..rows.labels import encode_labels, float_targets
 from ..rows.rows import ArrayRows, Rows, as_rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
+_MAD_TO_STD = 1.4826  # of a normal distribution
 __all__ = ["default_network"]
 
+Task = Literal["classification", "regression"]
 
-def default_network(X: Any, y: Any) -> NeuralNetClassifier:
+
+def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralNet:
     """Return the untrained net that ``estimator=None`` stands for.
 
     Rows of features get a multilayer perceptron with 256 and 128 hidden units, images of shape
     (channels, height, width) a network of two convolutions. Both standardise their input by the
-    mean and standard deviation of `X` (per feature or channel) and train for 20 epochs by SGD
-    with momentum 0.9 on shuffled batches.
+    mean and standard deviation of `X` (per feature or channel) and train for 20 epochs on
+    shuffled batches, a classifier by SGD with momentum 0.9, a regressor by Adam.
+
+    What a regressor learns is standardised, too: by the median of the targets and their median
+    distance from it, per column, which few wrong targets can move, however far off. Its outputs are
+    in the units of `y`. The loss is `ScaledL1Loss`, to which a target that is wrong by a factor
+    of ten counts as much as any other, and what it predicts is a median.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
         The training rows, for their shape and scale.
-    y : array-like of shape (n_samples,)
-        Their labels, for the number of classes.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their labels, for the number of classes; or their targets, for scale and columns.
+    task : {"classification", "regression"}, default="classification"
+        What `y` holds. It is never guessed: ages and grades are both.
 
     Returns
     -------
-    net : skorch.NeuralNetClassifier
+    net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
         Silent, on the CPU; change it with ``set_params``.
 
     Raises
     ------
     ValueError
-        If X has another rank.
+        If X has another rank, or `task` another value.
 
     See Also
     --------
@@ -61,10 +75,11 @@ def default_network(X: Any, y: Any) -> NeuralNetClassifier:
     >>> VoGScorer(net, random_state=0).fit(X, y).difficulty_.shape
     (178,)
     """
-    return _network_for(as_rows(X), y)
+    check_parameters("default_network", task=(task, [StrOptions({"classification", "regression"})]))
+    return _network_for(as_rows(X), y, task)
 
 
-def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
+def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
     """Return the default network for checked rows."""
     if not isinstance(rows, ArrayRows):
         raise ValueError(
@@ -72,7 +87,9 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
             "skorch net that fits your data."
         )
     X = rows.data
-    classes, _ = encode_labels(rows.given_labels(y))
+    given = rows.given_labels(y)
+    of_targets = _settings_of_targets(given) if task == "regression" else None
+    n_classes = len(encode_labels(given)[0]) if of_targets is None else 0
     rank = X.ndim
     if rank not in (2, 4):
         raise ValueError(
@@ -85,11 +102,10 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
             f"X of shape {X.shape} is taken as {X.shape[1]} channels; if the last axis holds the "
             "channels, pass np.moveaxis(X, 3, 1)."
         )
-    module, settings = (
-        (MLP, {"n_inputs": X.shape[1], "hidden_units": (256, 128)})
-        if rank == 2
-        else (ConvNet, {"n_channels": X.shape[1]})
-    )
+    settings: dict[str, Any] = {"n_channels": X.shape[1]}
+    if rank == 2:
+        settings = {"n_inputs": X.shape[1], "hidden_units": (256, 128)}
+    module = MLP if rank == 2 else ConvNet
     scaler = StandardScaler()  # leaves (nearly) constant features alone
     # The network refuses a scale that is not finite.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -97,28 +113,57 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
             block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
             flat = block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1])
             scaler.partial_fit(flat)
+    settings |= {"mean": scaler.mean_, "scale": scaler.scale_}
+    common: dict[str, Any] = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
+    common |= {"train_split": None, "verbose": 0}
+    if of_targets is not None:
+        return NeuralNetRegressor(
+            module,
+            criterion=ScaledL1Loss,
+            criterion__scale=of_targets["target_scale"],
+            optimizer=torch.optim.Adam,
+            lr=0.001,
+            **common,
+            **{f"module__{name}": value for name, value in (settings | of_targets).items()},
+        )
     return NeuralNetClassifier(
         module,
-        module__n_outputs=len(classes),
-        module__mean=scaler.mean_,
-        module__scale=scaler.scale_,
+        module__n_outputs=n_classes,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         optimizer__momentum=0.9,
         lr=0.02,
-        batch_size=32,
-        max_epochs=20,
-        iterator_train__shuffle=True,
-        train_split=None,
-        verbose=0,
+        **common,
         **{f"module__{name}": value for name, value in settings.items()},
     )
 
 
-def default_network_for(X: Rows, y: Any, estimator: Any) -> NeuralNetClassifier:
+def _settings_of_targets(y: Any) -> dict[str, Any]:
+    """Return the settings of a module that depend on regression targets."""
+    center, scale = center_and_scale(float_targets(y))
+    return {"n_outputs": center.size, "target_center": center, "target_scale": scale}
+
+
+def center_and_scale(targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the median of targets and their median distance from it, (n_outputs,) each.
+
+    The distance is scaled to be the standard deviation of normal targets. Where more than half of
+    the targets are equal, the mean distance takes its place, and 1 where all are.
+    """
+    columns = targets.reshape(len(targets), -1).astype(np.float64)
+    center = np.median(columns, axis=0)
+    distance = np.abs(columns - center)
+    scale = _MAD_TO_STD * np.median(distance, axis=0)
+    scale = np.where(scale > 0, scale, distance.mean(axis=0))
+    return center, np.where(scale > 0, scale, 1.0)
+
+
+def default_network_for(
+    X: Rows, y: Any, estimator: Any, *, task: Task = "classification"
+) -> NeuralNet:
     """Return the default network for checked rows, or say for an estimator why there is none."""
     if y is None and isinstance(X, ArrayRows):
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
-    return _network_for(X, y)
+    return _network_for(X, y, task)

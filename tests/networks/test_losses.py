@@ -11,7 +11,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from sklearn_difficulty import VoGScorer
-from sklearn_difficulty.training import MLP, TrainingRecord, ZeroMarginHingeLoss
+from sklearn_difficulty.training import MLP, ScaledL1Loss, TrainingRecord, ZeroMarginHingeLoss
 from sklearn_difficulty.training.skorch_net import head_of
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [0.5, 0.5, 0.5]])
@@ -156,3 +156,20 @@ def test_record_is_saved_without_it_and_asks_for_it(hinge_net, data, tmp_path):
     ours, theirs = (VoGScorer(r, target="loss").fit(*data) for r in (record, again))
     assert_array_equal(theirs.raw_difficulty_, ours.raw_difficulty_)
     assert np.ptp(ours.raw_difficulty_) > 0
+
+
+def test_scaled_absolute_error_has_no_units():
+    outputs, targets = (
+        torch.tensor([[1.0, 30.0], [2.0, 40.0]]),
+        torch.tensor([[2.0, 30.0], [2.0, 20.0]]),
+    )
+    losses = ScaledL1Loss([1.0, 10.0], reduction="none")(outputs, targets)
+    assert losses.tolist() == [[1.0, 0.0], [0.0, 2.0]]
+    assert ScaledL1Loss([1.0, 10.0])(outputs, targets).item() == 0.75
+    assert ScaledL1Loss()(outputs, targets).item() == nn.L1Loss()(outputs, targets).item()
+
+
+@pytest.mark.parametrize("scale", [0.0, [1.0, -1.0], float("inf"), float("nan")])
+def test_scales_of_absolute_errors_are_positive(scale):
+    with pytest.raises(ValueError, match="scale must be positive and finite"):
+        ScaledL1Loss(scale)

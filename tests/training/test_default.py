@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_friedman1
 from sklearn.model_selection import train_test_split
+from skorch import NeuralNetRegressor
 
 from sklearn_difficulty import VoGScorer
 from sklearn_difficulty.training import MLP, ConvNet, TrainingRecord, default_network
+from sklearn_difficulty.training.default import center_and_scale
 
 
 @pytest.mark.parametrize(
@@ -107,3 +109,62 @@ def test_memory_map_is_read_in_blocks(tmp_path):
     assert peak < X.nbytes / 2  # a float64 copy is twice as large as X
     assert_allclose(net.module__mean, np.mean(X, axis=0, dtype=np.float64), rtol=1e-6)
     assert_allclose(net.module__scale, np.std(X, axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(-1, 10), (-1, 1, 2, 5)], ids=["2d", "4d"])
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_regressors_learn_in_the_units_of_the_targets(shape, n_outputs):
+    X, y = make_friedman1(400, noise=0.5, random_state=0)
+    X = X.reshape(shape).astype("f4")
+    wrong = np.arange(400) % 10 == 0
+    y = 1000 + 50 * y
+    given = np.where(wrong, 10 * y, y)
+    unit = np.ones(1)
+    if n_outputs is not None:  # in units that are far apart
+        unit = np.array([1.0, 1e-6])
+        y, given = y[:, None] * unit, given[:, None] * unit
+    net = default_network(X, given, task="regression")
+    assert isinstance(net, NeuralNetRegressor)
+    record = TrainingRecord.from_fit(net, X, given, random_state=0)
+    with torch.no_grad():
+        predicted = record.module(torch.tensor(X)).numpy()
+    assert predicted.shape == (400, len(unit))
+    error = np.abs(predicted - y.reshape(400, -1))[~wrong].mean(axis=0)
+    spread = np.abs(y - np.median(y, axis=0)).reshape(400, -1).mean(axis=0)
+    assert (error < 0.7 * spread).all()
+
+
+def test_scale_of_targets_does_not_matter_to_what_is_learned():
+    X, y = make_friedman1(100, random_state=0)
+    predicted = []
+    for a, b in ((1, 0), (1000, -5), (1e-6, 0)):
+        net = default_network(X, a * y + b, task="regression").set_params(max_epochs=3)
+        record = TrainingRecord.from_fit(net, X, a * y + b, random_state=0)
+        with torch.no_grad():
+            outputs = record.module(torch.tensor(X.astype("f4"))).numpy()[:, 0]
+        predicted.append((outputs - b) / a)
+    assert_allclose(predicted[1], predicted[0], rtol=1e-3)
+    assert_allclose(predicted[2], predicted[0], rtol=1e-3)
+
+
+def test_center_and_scale_are_those_of_most_targets():
+    rng = np.random.default_rng(0)
+    y = rng.normal(5, 2, size=10_000)
+    y[:500] *= 1e6
+    [center], [scale] = center_and_scale(y.astype("f4"))
+    assert_allclose([center, scale], [5, 2], rtol=0.1)
+    for column, expected in (([3, 3, 3, 5], (3, 0.5)), ([3, 3, 3, 3], (3, 1))):
+        assert_allclose(np.ravel(center_and_scale(np.array(column, dtype="f4"))), expected)
+
+
+def test_what_the_targets_are_is_not_guessed():
+    with pytest.raises(ValueError, match="'task' parameter of default_network must be"):
+        default_network(np.zeros((6, 2)), [1, 2] * 3, task="regressor")
+    with pytest.raises(ValueError, match=r"NaN, inf .* first \[2\]"):
+        default_network(np.zeros((6, 2)), [1, 2, np.nan, 4, 5, 6], task="regression")
+    y = np.array([21, 35, 47, 21, 35, 47])
+    outputs = {
+        task: default_network(np.zeros((6, 2)), y, task=task).module__n_outputs
+        for task in ("classification", "regression")
+    }
+    assert outputs == {"classification": 3, "regression": 1}

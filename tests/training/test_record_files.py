@@ -78,6 +78,18 @@ def test_default_network_needs_no_module(data, tmp_path):
     )
 
 
+def test_default_network_of_a_regressor_needs_no_module(data, tmp_path):
+    X, y = data[0], np.stack([1e4 * data[0][:, 0], data[0][:, 1]], axis=1)
+    net = default_network(X, y, task="regression")
+    net.set_params(max_epochs=2, module__hidden_units=(6,))
+    record = TrainingRecord.from_fit(net, X, y, random_state=0)
+    record.save(tmp_path)
+    again = TrainingRecord.load(tmp_path)
+    assert again.head.is_regression
+    x = torch.tensor(X[:5])
+    assert torch.equal(again.module(x), record.module(x))
+
+
 def test_subclass_of_ours_is_a_custom_module(tmp_path):
     class MLP_(MLP):
         pass

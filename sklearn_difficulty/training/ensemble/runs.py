@@ -160,7 +160,7 @@ def _side_by_side(
         for stack in todo
     )
     n_finished, n_todo = 0, sum(map(len, todo))
-    for trained in _as_they_come(jobs, n_jobs):
+    for trained in as_they_come(jobs, n_jobs):
         yield from trained
         n_finished += len(trained)
         # Jobs are equally long: when one is finished, those that began with it are nearly so.
@@ -182,8 +182,8 @@ def _refuse_unpicklable(net: NeuralNet) -> None:
             ) from error
 
 
-def _as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[list[tuple[int, Arrays]]]:
-    """Yield the results of jobs early, so that a finished member is not lost with the others."""
+def as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[Any]:
+    """Yield the results of jobs as soon as they are there, so that none is lost with the others."""
     active, _ = get_active_backend()
     if is_alone() and type(active).__name__ not in _IN_PROCESSES:
         # Other threads would wait for this one, which is part of a fold and waits for them.
