@@ -91,6 +91,20 @@ CALLS = [
     (measures.otsu_threshold, {"values": UNIT}),
     (measures.output_margin, {"logits": Z[0], "labels": Y}),
     (measures.prediction_depth, {"probe_predictions": PREDICTED, "target": Y}),
+    (
+        measures.error_residual_ratio,
+        {"y": UNIT, "y_true": UNIT**2, "selected": MARKED, "corrected": UNIT**3},
+    ),
+    (measures.local_scale, {"residual": UNIT, "position": P, "n_neighbors": 3}),
+    (
+        measures.mean_relative_absolute_error,
+        {"y_true": P, "y_pred": P**2, "y_pred_clean": P**3},
+    ),
+    (
+        measures.residual_statistics,
+        {"predictions": P.T, "y": UNIT, "counts": PREDICTED[:3] + 1},
+    ),
+    (measures.selection_rate, {"selected": MARKED}),
     (measures.review_plan, {"error_probability": UNIT, "n": 4, "random_state": 0}),
     (measures.saliency_map, {"activations": Z[0], "gradients": Z[1]}),
     (measures.selection_probability, {"prior": UNIT.reshape(3, 4), "agreement": INSIDE[:3, :4]}),

@@ -30,6 +30,13 @@ from .fragments import (
     selection_probability,
 )
 from .memorization import high_influence_pairs, influence, memorization
+from .regression import (
+    error_residual_ratio,
+    local_scale,
+    mean_relative_absolute_error,
+    residual_statistics,
+    selection_rate,
+)
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
 
@@ -43,6 +50,7 @@ __all__ = [
     "corner_distances",
     "difficulty_quadrants",
     "epoch_statistics",
+    "error_residual_ratio",
     "estimate_label_noise",
     "forgetting_events",
     "fragment_edges",
@@ -52,17 +60,21 @@ __all__ = [
     "influence",
     "input_margin",
     "iteration_learned",
+    "local_scale",
     "mean_correctness",
     "mean_over_epochs",
+    "mean_relative_absolute_error",
     "memorization",
     "neighborhood_agreement",
     "noise_cuts",
     "otsu_threshold",
     "output_margin",
     "prediction_depth",
+    "residual_statistics",
     "review_plan",
     "saliency_map",
     "selection_probability",
+    "selection_rate",
     "standardize",
     "variability",
     "variance_of_gradients",
