@@ -17,7 +17,7 @@ from .._randomness import alone
 from ..inference.predictions import predicted_values
 from ..rows.rows import Rows, as_rows
 from ..training.derived import teaching_net
-from ..training.epoch_rows import train_on_epochs
+from ..training.epoch_rows import BeforeEpoch, train_on_epochs
 from ._base_confrag import BaseConFrag
 
 __all__ = ["ConFragRegressor"]
@@ -193,12 +193,7 @@ class ConFragRegressor(RegressorMixin, BaseConFrag):
         before_epoch = None
         if self.co_teaching is not None:
             net = teaching_net(net)
-            ramp = max(1, min(_RAMP, net.max_epochs // 2))
-            largest = _REMAINING * self.co_teaching
-
-            def before_epoch(net: Any, epoch: int) -> None:
-                net.criterion_.forget_rate = largest * min(1, epoch / ramp)
-
+            before_epoch = co_teaching_schedule(self.co_teaching, net.max_epochs)
         self.record_ = train_on_epochs(
             net,
             rows,
@@ -236,6 +231,16 @@ class ConFragRegressor(RegressorMixin, BaseConFrag):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "record_")
+
+
+def co_teaching_schedule(share: float, n_epochs: int) -> BeforeEpoch:
+    """Return what sets, before every epoch, which share of a batch two networks leave out."""
+    ramp = max(1, min(_RAMP, n_epochs // 2))
+
+    def before_epoch(net: Any, epoch: int) -> None:
+        net.criterion_.forget_rate = _REMAINING * share * min(1, epoch / ramp)
+
+    return before_epoch
 
 
 def rows_of_epochs(selected: NDArray[np.bool_], n_epochs: int) -> NDArray[np.bool_]:
