@@ -6,6 +6,8 @@ from sklearn.linear_model import HuberRegressor
 from skorch import NeuralNetRegressor
 
 from sklearn_difficulty import (
+    ConFragRegressor,
+    ConFragSelector,
     ConsistencyScorer,
     DifficultyFilter,
     DifficultyQuadrantClassifier,
@@ -46,6 +48,14 @@ LOSS = TrainingDynamicsScorer(
 
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {
+    ConFragRegressor: [
+        ConFragRegressor(),
+        ConFragRegressor(view="prediction", jitter=0, co_teaching=0.2),
+    ],
+    ConFragSelector: [
+        ConFragSelector(),
+        ConFragSelector(fragmentation="count", view="representation"),
+    ],
     ConsistencyScorer: [
         ConsistencyScorer(n_members=2, train_size=0.5),
         ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),

@@ -106,6 +106,18 @@ def predicted_classes(
     ).numpy()
 
 
+def predicted_values(record: TrainingRecord, X: Rows, *, batch_size: int) -> NDArray[np.float32]:
+    """Return what a regressor predicts, (n,) or (n, n_outputs)."""
+
+    def values(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
+        with torch.no_grad():
+            return call_module(record.module, copied(inputs))
+
+    targets = np.zeros(len(X), dtype=np.float32)  # given any, none are predicted
+    blocks = read_blocks(record, X, targets, values, counted_results, batch_size=batch_size)
+    return torch.cat(blocks).numpy()
+
+
 def output_margins(
     record: TrainingRecord,
     X: Rows,

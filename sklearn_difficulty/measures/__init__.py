@@ -23,6 +23,12 @@ from sklearn_difficulty.measures.quadrants import (
 
 from .consistency import consensus_class, consensus_consistency, consistency_score
 from .cuts import noise_cuts
+from .fragments import (
+    fragment_edges,
+    fragment_prior,
+    neighborhood_agreement,
+    selection_probability,
+)
 from .memorization import high_influence_pairs, influence, memorization
 from .regression import (
     error_residual_ratio,
@@ -47,6 +53,8 @@ __all__ = [
     "error_residual_ratio",
     "estimate_label_noise",
     "forgetting_events",
+    "fragment_edges",
+    "fragment_prior",
     "group_statistics",
     "high_influence_pairs",
     "influence",
@@ -57,6 +65,7 @@ __all__ = [
     "mean_over_epochs",
     "mean_relative_absolute_error",
     "memorization",
+    "neighborhood_agreement",
     "noise_cuts",
     "otsu_threshold",
     "output_margin",
@@ -64,6 +73,7 @@ __all__ = [
     "residual_statistics",
     "review_plan",
     "saliency_map",
+    "selection_probability",
     "selection_rate",
     "standardize",
     "variability",

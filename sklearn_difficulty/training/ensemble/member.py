@@ -191,13 +191,13 @@ def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None
 
 
 @located("before the first epoch")
-def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
-    """Return a record of an initialized net, with the classes of its columns."""
+def untrained_record(net: NeuralNet, classes: NDArray[Any] | None, X: Rows) -> TrainingRecord:
+    """Return a record of an initialized net, with the classes of its columns, or None."""
     check_copy(plain_module(net.module_))
     with isolated_rng(0, net.device or "cpu"):
         try:
             outputs = first_output(outputs_of_first_rows(net, X)[1])
-            if may_lack_classes(net, outputs):
+            if classes is not None and may_lack_classes(net, outputs):
                 classes, _ = among_columns(classes, np.arange(len(classes)), outputs.shape[1])
         except ValueError:
             raise
@@ -217,7 +217,7 @@ def record_that_fits(untrained: TrainingRecord, pool: Pool, member: Arrays) -> T
     return _record_of(net, pool.classes)
 
 
-def _record_of(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+def _record_of(net: NeuralNet, classes: NDArray[Any] | None) -> TrainingRecord:
     """Return a record of an initialized net."""
     return TrainingRecord(
         plain_module(net.module_),
