@@ -39,7 +39,7 @@ from sklearn.neighbors import NearestNeighbors
 from summaries import Array, Found, detection, share
 from target_problems import DATA, NOISE, Problem, problem
 
-from sklearn_difficulty import TrainingRecord
+from sklearn_difficulty import ConFragSelector, TrainingRecord
 from sklearn_difficulty.measures import (
     error_residual_ratio,
     local_scale,
@@ -268,6 +268,17 @@ class SinglePrecision(RegressorMixin, BaseEstimator):
         return self.net_.predict(np.asarray(X, dtype=np.float32))[:, 0].astype(float)
 
 
+def confrag(cell: Cell) -> Found:
+    p, start = cell.problem, time.process_time()
+    selector = ConFragSelector(random_state=cell.seed).fit(p.X.astype(np.float32), p.given)
+    return {
+        "score": selector.difficulty_.astype(float),
+        "cut": selector.selection_probability_ < 0.5,  # as FilteredRegressor does, drop="auto"
+        "fits": selector.n_fragments // 2,
+        "seconds": time.process_time() - start,
+    }
+
+
 def mae_training(cell: Cell) -> Found:
     return _other_loss(cell, cell.judges["MAE boosting"])
 
@@ -304,6 +315,7 @@ ARMS: dict[str, Callable[[Cell], Found]] = {
     "small loss": small_loss,
     **{f"cleanlab, {j}": partial(cleanlab_boosting, judge=j) for j in JUDGES},
     "cleanlab, network": cleanlab_network,
+    "ConFrag": confrag,
 }
 # Where a hundred networks would take longer than all else together.
 ONLY_IN = {"cleanlab, network": ("diamonds, symmetric 40 %",)}
