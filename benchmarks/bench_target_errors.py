@@ -42,6 +42,7 @@ from target_problems import DATA, NOISE, Problem, problem
 from sklearn_difficulty import ConFragSelector, TrainingRecord
 from sklearn_difficulty.measures import (
     error_residual_ratio,
+    estimate_target_noise,
     local_scale,
     residual_statistics,
     selection_rate,
@@ -214,6 +215,19 @@ def second_round(cell: Cell, judge: str) -> Found:
     return {"score": score, "fits": 2 * _FOLDS, "seconds": seconds + more}
 
 
+def two_parts(cell: Cell, judge: str) -> Found:
+    (predicted, seconds), start = cell.first_round(judge), time.process_time()
+    found = estimate_target_noise(cell.problem.given, predicted)
+    return {
+        "score": found.difficulty.astype(float),
+        "cut": found.error_probability > 0.5,
+        "rate": found.noise_rate,
+        "interval": list(found.noise_rate_interval),
+        "fits": _FOLDS,
+        "seconds": seconds + time.process_time() - start,
+    }
+
+
 def over_epochs(cell: Cell) -> Found:
     found, _, seconds = cell.epochs
     return {"score": found.size, "fits": 1, "seconds": seconds}
@@ -310,6 +324,7 @@ ARMS: dict[str, Callable[[Cell], Found]] = {
     **{f"out-of-fold residual, {j}": partial(out_of_fold, judge=j) for j in JUDGES},
     **{f"out-of-fold over local scale, {j}": partial(out_of_fold_scaled, judge=j) for j in JUDGES},
     **{f"second round, rate given, {j}": partial(second_round, judge=j) for j in JUDGES},
+    **{f"two parts of out-of-fold residuals, {j}": partial(two_parts, judge=j) for j in JUDGES},
     "residual over epochs": over_epochs,
     "residual over epochs over local scale": over_epochs_scaled,
     "small loss": small_loss,
