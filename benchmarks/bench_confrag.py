@@ -310,38 +310,45 @@ def known(args: Any) -> Found:
     return json.loads(file.read_text())["results"] if is_there else {}
 
 
+def keep(args: Any, place: list[str], found: Found) -> None:
+    """Write what was found, beside all that there is by now."""
+    settings = {"widths": WIDTHS, "epochs": EPOCHS, "fragments": FRAGMENTS, "jitter": JITTER}
+    inner = results = known(args)  # another run may have written in the meantime
+    for part in place[:-1]:
+        inner = inner.setdefault(part, {})
+    inner[place[-1]] = found
+    print(place, found, flush=True)
+    write_results(args, results, settings=settings | {"rows": args.rows or 12_276})
+
+
+def run_cell(noise: str, seed: int, args: Any) -> None:
+    """Run the arms of a cell that are not in the results."""
+    names = ["none", "oracle", "ConFrag", "Co-ConFrag", *list(SELECTIONS)[1:]]
+    if noise != MAIN:
+        names = ["none", "oracle", "Co-ConFrag", *ELSEWHERE, *sorted(ONLY_SELECTED)]
+    done = known(args).get(noise, {}).get(f"seed {seed}", {})
+    missing = [name for name in names if name not in done]
+    cell = Cell(noise, seed, args) if missing else None
+    for name in missing:
+        with_regressor = noise == MAIN or name not in ONLY_SELECTED
+        keep(args, [noise, f"seed {seed}", name], arm(name, cell, with_regressor))
+
+
 def main() -> None:
     parser = argument_parser(
         __doc__, name="confrag", seeds=3, rows=(0, "of the diamonds; 0: all"), diamonds=""
     )
+    parser.add_argument("--noise", default=";".join((*NOISE, "depth")), help="what is run")
     args = parse(parser)
     args.diamonds = args.diamonds or None
-    settings = {"widths": WIDTHS, "epochs": EPOCHS, "fragments": FRAGMENTS, "jitter": JITTER}
-    results = known(args)
-
-    def keep(place: list[str], found: Found) -> None:
-        inner = results
-        for part in place[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[place[-1]] = found
-        print(place, found, flush=True)
-        write_results(args, results, settings=settings)
-
-    first = [(MAIN, 0), *((noise, 0) for noise in NOISE[1:])]
-    for noise, seed in [*first, *((MAIN, seed) for seed in range(1, args.seeds))]:
-        names = ["none", "oracle", "ConFrag", "Co-ConFrag", *list(SELECTIONS)[1:]]
-        if noise != MAIN:
-            names = ["none", "oracle", "Co-ConFrag", *ELSEWHERE, *sorted(ONLY_SELECTED)]
-        done = results.get(noise, {}).get(f"seed {seed}", {})
-        missing = [name for name in names if name not in done]
-        cell = Cell(noise, seed, args) if missing else None
-        for name in missing:
-            with_regressor = noise == MAIN or name not in ONLY_SELECTED
-            keep([noise, f"seed {seed}", name], arm(name, cell, with_regressor))
-    for seed in range(args.seeds):
-        for noise in ("none", MAIN):
-            if f"seed {seed}" not in results.get("depth", {}).get(noise, {}):
-                keep(["depth", noise, f"seed {seed}"], depths(noise, seed, args))
+    for noise in args.noise.split(";"):
+        for seed in range(args.seeds if noise in (MAIN, "depth") else 1):
+            if noise == "depth":
+                for planted in ("none", MAIN):
+                    if f"seed {seed}" not in known(args).get("depth", {}).get(planted, {}):
+                        keep(args, ["depth", planted, f"seed {seed}"], depths(planted, seed, args))
+            else:
+                run_cell(noise, seed, args)
     print(f"{seconds_so_far()} s")
 
 

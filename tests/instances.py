@@ -3,7 +3,9 @@
 
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor
-from skorch import NeuralNetRegressor
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from torch.nn import CrossEntropyLoss
+from torch.optim import Adam
 
 from sklearn_difficulty import (
     ConFragRegressor,
@@ -46,15 +48,28 @@ LOSS = TrainingDynamicsScorer(
     random_state=0,
 )
 
+
+class AdaptingExpert(NeuralNetClassifier):
+    """Has as many inputs as its training rows, and two outputs."""
+
+    def fit(self, X, y, **fit_params):
+        self.set_params(module__n_inputs=X.shape[1])
+        return super().fit(X, y, **fit_params)
+
+    def __repr__(self):
+        return "AdaptingExpert()"
+
+
+FAST = {"module__hidden_units": (8,), "optimizer": Adam, "lr": 0.05, "max_epochs": 4, "verbose": 0}
+REGRESSOR = AdaptingNet(MLP, batch_size=32, **FAST)
+EXPERT = AdaptingExpert(MLP, module__n_outputs=2, criterion=CrossEntropyLoss, **FAST)
+
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {
-    ConFragRegressor: [
-        ConFragRegressor(),
-        ConFragRegressor(view="prediction", jitter=0, co_teaching=0.2),
-    ],
+    ConFragRegressor: [ConFragRegressor(REGRESSOR, expert=EXPERT)],
     ConFragSelector: [
-        ConFragSelector(),
-        ConFragSelector(fragmentation="count", view="representation"),
+        ConFragSelector(expert=EXPERT),
+        ConFragSelector(expert=EXPERT, fragmentation="count", jitter=0, view="prediction"),
     ],
     ConsistencyScorer: [
         ConsistencyScorer(n_members=2, train_size=0.5),

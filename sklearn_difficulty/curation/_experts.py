@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import SILENT, Task
-from .._warnings import located
+from .._warnings import located, warn_caller
 from ..inference.embeddings import EmbeddingReader
 from ..inference.neighbors import NeighborBank, positions_in
 from ..inference.probes import last_linear_layer, penultimate_probe
@@ -184,15 +184,16 @@ def _agreement_of_pair(
         return agrees
     bank = np.flatnonzero(np.isin(fragments.fragment, pair))
     if "representation" in views and len(bank) <= n_neighbors:
-        raise ValueError(
-            f"The fragments have {len(bank)} rows together, too few for n_neighbors={n_neighbors}. "
-            "Lower n_neighbors or n_fragments, or take fragmentation='count'."
+        warn_caller(
+            f"The fragments {tuple((pair + 1).tolist())} have {len(bank)} rows together, too few "
+            f"for n_neighbors={n_neighbors}: in the representation view they agree with no row."
         )
     reading = _Reading(view, bank, (fragments.fragment[bank] == pair[1]).astype(np.int64), n_rows)
 
     def read(record: TrainingRecord, epoch: int) -> None:
         for i, name in enumerate(views):
-            agrees[epoch, i] = reading.of(record, name, n_neighbors)
+            if name == "prediction" or len(bank) > n_neighbors:
+                agrees[epoch, i] = reading.of(record, name, n_neighbors)
 
     rows = np.concatenate(rows_of)
     with progress.subtask("expert", n_epochs) as training:

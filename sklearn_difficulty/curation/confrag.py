@@ -79,8 +79,8 @@ class ConFragSelector(BaseConFrag):
     Raises
     ------
     ValueError
-        From ``fit``: for targets of several columns or that are all the same, for fragments with
-        fewer rows than neighbours, if an expert diverges, and if no row is selected.
+        From ``fit``: for targets of several columns or that are all the same, for no more rows than
+        fragments or neighbours, if an expert diverges, and if no row is selected.
 
     See Also
     --------
