@@ -228,6 +228,21 @@ def two_parts(cell: Cell, judge: str) -> Found:
     }
 
 
+def two_rounds(cell: Cell, judge: str) -> Found:
+    (predicted, seconds), start = cell.first_round(judge), time.process_time()
+    given = cell.problem.given
+    suspect = estimate_target_noise(given, predicted).error_probability > 0.5
+    found = estimate_target_noise(given, cell.held_out(judge, ~suspect)[0])
+    return {
+        "score": found.difficulty.astype(float),
+        "cut": found.error_probability > 0.5,
+        "rate": found.noise_rate,
+        "interval": list(found.noise_rate_interval),
+        "fits": 2 * _FOLDS,
+        "seconds": seconds + time.process_time() - start,
+    }
+
+
 def over_epochs(cell: Cell) -> Found:
     found, _, seconds = cell.epochs
     return {"score": found.size, "fits": 1, "seconds": seconds}
@@ -325,6 +340,7 @@ ARMS: dict[str, Callable[[Cell], Found]] = {
     **{f"out-of-fold over local scale, {j}": partial(out_of_fold_scaled, judge=j) for j in JUDGES},
     **{f"second round, rate given, {j}": partial(second_round, judge=j) for j in JUDGES},
     **{f"two parts of out-of-fold residuals, {j}": partial(two_parts, judge=j) for j in JUDGES},
+    **{f"two parts in two rounds, {j}": partial(two_rounds, judge=j) for j in JUDGES},
     "residual over epochs": over_epochs,
     "residual over epochs over local scale": over_epochs_scaled,
     "small loss": small_loss,

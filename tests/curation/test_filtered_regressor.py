@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsRegressor
 
 from sklearn_difficulty import DifficultyFilter, FilteredRegressor, TrainingDynamicsScorer
 from sklearn_difficulty.datasets import make_target_noise
+from sklearn_difficulty.metrics import label_error_scoring
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -154,3 +156,27 @@ def test_a_search_over_drop_and_the_network():
     grid = {"drop": ["auto", 0.1], "action": ["drop", "relabel", "weight"], "estimator__alpha": [1]}
     search = GridSearchCV(filtered, grid, cv=3, error_score="raise").fit(X, X[:, 0])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_search_over_scorers_by_verified_targets():
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    years = np.rint(1990 + 5 * X[:, 0]).astype(int)
+    given, is_wrong, _ = make_target_noise(years, "shift", level=30, rate=0.2, random_state=0)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0).split(X, is_wrong)
+    scorer = TrainingDynamicsScorer(measure="residual", random_state=0)
+    search = GridSearchCV(
+        scorer, {"checkpoints": [1, 5]}, scoring=label_error_scoring(), cv=list(folds)
+    )
+    with config_context(enable_metadata_routing=True):
+        search.fit(X, given, verdicts=is_wrong)
+    assert search.best_score_ > 0.9
+
+
+def test_several_outputs_are_dropped_as_a_row():
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    y = X[:, :2] + 5
+    given, is_wrong, _ = make_target_noise(y, "unit", level=10, rate=0.05, random_state=0)
+    scorer = TrainingDynamicsScorer(measure="residual", random_state=0)
+    filtered = FilteredRegressor(scorer=scorer, drop=is_wrong.any(axis=1).mean()).fit(X, given)
+    assert is_wrong.any(axis=1)[filtered.dropped_indices_].all()
+    assert filtered.predict(X).shape == (200, 2)
