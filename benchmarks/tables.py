@@ -1433,6 +1433,17 @@ def wrong_targets_cut():
 
 
 @table
+def coming_from_cleanlab_regression():
+    both = {"cleanlab": TARGET_PEER, "ours": TARGET_OURS}
+    columns = {f"{who}: flagged": f"<{arm}/cut/flagged>" for who, arm in both.items()}
+    columns |= {f"{who}: F1": f"<{arm}/cut/f1>" for who, arm in both.items()}
+    columns |= {f"{who}: fits": f"<{arm}/fits|.0>" for who, arm in both.items()}
+    cells = target_cells("diamonds")
+    body = [[noise, *(fill(path, of) for path in columns.values())] for noise, of in cells.items()]
+    return ["errors", *columns], body
+
+
+@table
 def wrong_targets_filtered():
     arms = {
         "nothing dropped": "<nothing dropped/cut/mrae|+.2>",
