@@ -101,6 +101,7 @@ INSTANCES = {
     FilteredRegressor: [
         FilteredRegressor(scorer=LOSS),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+        FilteredRegressor(scorer=TrainingDynamicsScorer(measure="residual"), drop=0.0),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
