@@ -107,7 +107,7 @@ class SimulatedAnnealingEarlyLayers(Generations):
     ----------
     .. [1] Sarfi, Karimpour, Chaudhary, Khalid, Ravanelli, Mudur and Belilovsky, "Simulated
        Annealing in Early Layers Leads to Better Generalization", CVPR 2023,
-       https://arxiv.org/abs/2304.04858.
+       :arxiv:`2304.04858`.
 
     Examples
     --------

@@ -98,9 +98,9 @@ class LaterLayerForgetting(Generations):
     References
     ----------
     .. [1] Zhou, Vani, Larochelle and Courville, "Fortuitous Forgetting in Connectionist Networks",
-       ICLR 2022, https://arxiv.org/abs/2202.00155.
+       ICLR 2022, :arxiv:`2202.00155`.
     .. [2] Taha, Shrivastava and Davis, "Knowledge Evolution in Neural Networks", CVPR 2021,
-       https://arxiv.org/abs/2103.05152.
+       :arxiv:`2103.05152`.
 
     Examples
     --------
