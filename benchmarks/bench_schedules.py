@@ -16,8 +16,7 @@ Arms, of as many epochs each and from the same initial weights and the same orde
 - LLF: the last stage and the head drawn anew; the same with a fixed draw; early reset: the other
   layers drawn anew instead; KE: knowledge evolution, the first 80 % of the filters kept in all
   layers, one slim network, and the rest drawn anew;
-- SEAL: stem and first stage climb; reverse: the other layers do; SEAL and LLF: the layers that do
-  not climb are drawn anew.
+- SEAL: stem and first stage climb; reverse: the other layers do.
 
 Depth is that of `PredictionDepthScorer`, k = 30, probes at the input, the stem, the sums of the
 three blocks and the probabilities, in share of the deepest; of training and of held-out rows, of
@@ -31,6 +30,7 @@ Run: ``python benchmarks/bench_schedules.py``. Finished cells are kept in result
 
 import copy
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,6 @@ ARMS: dict[str, Any] = {
     "KE": LaterLayerForgetting(LAST, layers="all", keep="filters", keep_share=0.8, **LENGTH),
     "SEAL": SimulatedAnnealingEarlyLayers("stages.1", **LENGTH),
     "reverse": SimulatedAnnealingEarlyLayers("stages.1", reverse=True, **LENGTH),
-    "SEAL and LLF": SimulatedAnnealingEarlyLayers("stages.1", reset_later=True, **LENGTH),
 }
 PAIRS = (
     *((arm, "long") for arm in ARMS if arm != "long"),
@@ -72,6 +71,7 @@ PAIRS = (
     ("SEAL", "LLF"),
     ("LLF, fixed draw", "LLF"),
     ("early reset", "LLF"),
+    ("KE", "LLF"),
     ("reverse", "SEAL"),
 )
 
@@ -113,14 +113,17 @@ class ResNet(nn.Module):
             *(Block(wide[i], n, 1 if i == 0 else 2) for i, n in enumerate(channels))
         )
         self.head = nn.Linear(channels[-1], 10)
+        self.to(memory_format=torch.channels_last)  # a sixth faster
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
         return self.stages(self.stem(x)).mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(x))
 
 
+@cache
 def draw(part: str, n: int, seed: int) -> tuple[Array, Array]:
     """Return images of 14 x 14 pixels, of mean 0 and deviation 1, and labels."""
     X, y = images(part, n, np.random.RandomState(seed))
@@ -128,6 +131,7 @@ def draw(part: str, n: int, seed: int) -> tuple[Array, Array]:
     return ((X - 0.286) / 0.33).astype(np.float32), y
 
 
+@cache
 def digits() -> tuple[Array, Array]:
     """Return scikit-learn's digits in the size and the scale of the training rows."""
     X, y = load_digits(return_X_y=True)
@@ -171,7 +175,7 @@ def one_cell(arm: str, seed: int, args: Any) -> Found:
         optimizer__momentum=0.9,
         optimizer__weight_decay=5e-4,
         lr=0.1,
-        batch_size=128,
+        batch_size=64,
         max_epochs=n_epochs,
         iterator_train=Batches,
         iterator_valid=Batches,
@@ -213,7 +217,7 @@ def difference(one: Any, other: Any) -> Any:
 
 def main() -> None:
     parser = argument_parser(
-        __doc__, name="schedules", seeds=3, rows=4_000, held_out=(2_000, "of Fashion-MNIST")
+        __doc__, name="schedules", seeds=3, rows=2_000, held_out=(2_000, "of Fashion-MNIST")
     )
     parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
     args = parse(parser)
