@@ -90,8 +90,9 @@ class LaterLayerForgetting(Generations):
     ``T_max=epochs_per_generation``. Any optimizer will do.
 
     **Training that is taken up again** (`partial_fit`, `warm_start`, skorch's `LoadInitState`) goes
-    on in the epoch that the net's history has reached. The history holds "generation" (from 0) of
-    every epoch. Members of an ensemble that carry this callback are trained one by one.
+    on in the epoch that the net's history has reached; what a fixed draw was, and what was kept, is
+    known as long as the callback lives, pickles of it included. The history holds "generation"
+    (from 0) of every epoch. Members of an ensemble that carry this callback are trained one by one.
 
     What it did to accuracy, prediction depth and transfer in our own, much smaller runs is in the
     :ref:`user guide <what_training_does>`.
