@@ -32,7 +32,8 @@ def names_to_draw(module: nn.Module, among: Sequence[str]) -> list[str]:
     names = [n for n, p in module.named_parameters() if n in weights and p.requires_grad]
     for name in names:
         owner = module.get_submodule(name.rpartition(".")[0])
-        if "parametrizations." in name or hasattr(owner, "weight_g"):
+        of_old_kind = any(hasattr(owner, part) for part in ("weight_g", "weight_orig"))
+        if "parametrizations." in name or of_old_kind:
             raise ValueError(
                 f"{name!r} is one part of a parametrized weight, and it is not known how to draw "
                 "it anew. Remove the parametrization, or choose layers without one."

@@ -187,7 +187,8 @@ def test_frozen_layers_are_not_drawn(make_net, data):
 
 
 def test_what_cannot_be_drawn_is_refused(make_net, data):
-    for wrap in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.orthogonal):
+    parametrizations = nn.utils.parametrizations
+    for wrap in (parametrizations.weight_norm, parametrizations.orthogonal, nn.utils.spectral_norm):
         module = nn.Sequential(nn.Linear(4, 8), wrap(nn.Linear(8, 3)))
         llf = LaterLayerForgetting(n_generations=2, epochs_per_generation=1)
         with pytest.raises(ValueError, match="one part of a parametrized weight"):
