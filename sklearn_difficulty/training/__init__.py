@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .merging import merge_trajectories
     from .record import TrainingRecord
     from .recorder import RecordTraining
+    from .schedules.annealing import SimulatedAnnealingEarlyLayers
+    from .schedules.forgetting import LaterLayerForgetting
     from .trajectory import Trajectory
     from .trajectory_recorder import TrajectoryRecorder
 else:  # type checkers see the imports above
@@ -30,6 +32,8 @@ else:  # type checkers see the imports above
             ".merging": ["merge_trajectories"],
             ".record": ["TrainingRecord"],
             ".recorder": ["RecordTraining"],
+            ".schedules.annealing": ["SimulatedAnnealingEarlyLayers"],
+            ".schedules.forgetting": ["LaterLayerForgetting"],
             ".trajectory": ["Trajectory"],
             ".trajectory_recorder": ["TrajectoryRecorder"],
         },
@@ -39,10 +43,12 @@ __all__ = [
     "MLP",
     "VGG16",
     "ConvNet",
+    "LaterLayerForgetting",
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
     "ScaledL1Loss",
+    "SimulatedAnnealingEarlyLayers",
     "TableMLP",
     "TrainingRecord",
     "Trajectory",
