@@ -24,6 +24,7 @@ from sklearn_difficulty.measures.quadrants import (
 from .consistency import consensus_class, consensus_consistency, consistency_score
 from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
+from .memorization_sizes import memorization_categories
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
 
@@ -47,6 +48,7 @@ __all__ = [
     "mean_correctness",
     "mean_over_epochs",
     "memorization",
+    "memorization_categories",
     "noise_cuts",
     "otsu_threshold",
     "output_margin",
