@@ -19,6 +19,7 @@ CATEGORIES = ("constant", "increasing", "decreasing", "cap", "U", "mixed")
 UNDEFINED = "undefined"
 _BLOCK_ROWS = 8192  # whose shapes are fitted together
 _ROUNDING = 1e-9  # so that rounding decides nothing
+_LEAST_WEIGHT = 1e-12  # of a size, beside the most certain one
 
 
 def memorization_categories(
@@ -125,7 +126,9 @@ def _categories(
     tolerance = np.maximum(min_change, 2 * errors.max(axis=1)) + _ROUNDING
     largest, smallest = values.max(axis=1), values.min(axis=1)
     first, last = values[:, 0], values[:, -1]
-    rising, falling, cap, u = _residuals(values, errors**-2.0)
+    # Only their ratios matter, and where these are extreme, that they are not zero.
+    weights = np.maximum((errors.min(axis=1, keepdims=True) / errors) ** 2, _LEAST_WEIGHT)
+    rising, falling, cap, u = _residuals(values, weights)
     is_falling = falling < rising - _ROUNDING
     monotone = np.where(is_falling, "decreasing", "increasing")
     is_u = u < cap - _ROUNDING

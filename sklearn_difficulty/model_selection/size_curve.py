@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -20,15 +19,14 @@ from .._reprs import ShowsFindings
 from .._warnings import locate, located, warn_caller
 from ..measures import memorization_categories
 from ..measures.memorization_sizes import CATEGORIES, UNDEFINED
-from ..rows.rows import Rows, as_rows
-from ..training.default import default_network_for
+from ..rows.rows import as_rows
 from ..training.ensemble.resampled import ResampledEnsemble
-from ..training.skorch_net import NET_TYPES, collate_fn, keep_trace
+from ..training.skorch_net import collate_fn, keep_trace
 from ._size_tables import means_of_size, summary_frame, trajectory_frame, values_of_size
+from ._sizes import checked_sizes, default_sizes
 
 __all__ = ["MemorizationTrajectory"]
 
-_DEFAULT_WIDTHS = (8, 32, 128, 512)
 _PASSED_ON = (
     *("n_members", "train_size", "stratify", "backend", "n_jobs", "cache_dir", "cache_key"),
     "verbose",
@@ -170,7 +168,7 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
     ...         f"{n} units",
     ...         default_network(X, y).set_params(module__hidden_units=(n,)),
     ...     )
-    ...     for n in (4, 32, 256)
+    ...     for n in (4, 16, 64)
     ... ]
     >>> trajectory = MemorizationTrajectory(sizes, n_members=20, random_state=0)
     >>> trajectory = trajectory.fit(X, y_noisy)
@@ -275,12 +273,13 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
         self._validate_params()
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
-        given = self._checked_estimators()
+        given = checked_sizes(self.estimators)
+        self._validate_names([name for name, _ in given])
         joined_by = collate_fn(given[0][1] if given else None)
         rows = as_rows(X, collate_fn=joined_by, estimator=self)
         if rows.has_columns:
             validate_data(self, X, skip_check_array=True, reset=True)
-        sizes = given or self._default_sizes(rows, y)
+        sizes = given or default_sizes(rows, y, self)
         if self.cache_dir is not None and not isinstance(self.random_state, Integral):
             warn_caller(
                 "random_state is not an integer, so the next fit draws other members and finds "
@@ -306,43 +305,6 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
             self._evaluate(np.stack(correct), np.stack(undefined))
         self._raise(errors)
         return self
-
-    def _checked_estimators(self) -> Sequence[tuple[str, Any]]:
-        """Return names and networks, after checking both; none for the default ones."""
-        if self.estimators is None:
-            return []
-        pairs = self.estimators
-        are_pairs = all(isinstance(p, (tuple, list)) and len(p) == 2 for p in pairs)
-        if not are_pairs or len(pairs) < 2 or not all(isinstance(p[0], str) for p in pairs):
-            raise ValueError(
-                "estimators must be a list of (name, network) pairs, at least two, the smallest "
-                f"network first; got {pairs!r}."
-            )
-        names = [name for name, _ in pairs]
-        self._validate_names(names)
-        for name, net in pairs:
-            if not isinstance(net, NET_TYPES[0]):
-                raise ValueError(
-                    f"The estimator {name!r} must be a torch network, a skorch net; "
-                    f"{type(net).__name__} is none."
-                )
-        return pairs
-
-    def _default_sizes(self, rows: Rows, y: Any) -> Sequence[tuple[str, Any]]:
-        """Return default networks of one hidden layer."""
-        net = default_network_for(rows, y, self)
-        if "module__hidden_units" not in net.get_params():
-            raise ValueError(
-                "There are default networks of several sizes for rows of features only. Pass "
-                "estimators, a list of (name, skorch net), the smallest first."
-            )
-        return [
-            (
-                f"{width} units",
-                default_network_for(rows, y, self).set_params(module__hidden_units=(width,)),
-            )
-            for width in _DEFAULT_WIDTHS
-        ]
 
     def _trained(
         self,
