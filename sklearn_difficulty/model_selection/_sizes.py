@@ -8,7 +8,7 @@ from typing import Any
 
 from ..rows.rows import Rows
 from ..training.default import default_network_for
-from ..training.skorch_net import NET_TYPES
+from ..training.ensemble.resampled import ResampledEnsemble
 
 _DEFAULT_WIDTHS = (8, 32, 128, 512)
 _FORM = "a list of (name, skorch net), at least two, the smallest first"
@@ -24,8 +24,9 @@ def checked_sizes(pairs: Any) -> Sequence[tuple[str, Any]]:
     )
     if not are_pairs or len(pairs) < 2:
         raise ValueError(f"estimators must be {_FORM}; got {pairs!r}.")
+    what = ResampledEnsemble._parameter_constraints["estimator"]
     for name, net in pairs:
-        if not isinstance(net, NET_TYPES[0]):
+        if not isinstance(net, tuple(kind for kind in what if kind is not None)):
             raise ValueError(
                 f"The estimator {name!r} must be a torch network, a skorch net; "
                 f"{type(net).__name__} is none."
