@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..rows.rows import Rows
-from ..training.default import default_network_for
+from ..training.default import default_network
 from ..training.ensemble.resampled import ResampledEnsemble
 
 _DEFAULT_WIDTHS = (8, 32, 128, 512)
@@ -36,9 +36,13 @@ def checked_sizes(pairs: Any) -> Sequence[tuple[str, Any]]:
 
 def default_sizes(rows: Rows, y: Any, owner: Any) -> Sequence[tuple[str, Any]]:
     """Return default networks of one hidden layer for checked rows of features."""
+    if y is None and rows.has_columns:
+        raise ValueError(
+            f"{type(owner).__name__} requires y to be passed, but the target y is None."
+        )
     sizes = []
     for width in _DEFAULT_WIDTHS:
-        net = default_network_for(rows, y, owner)
+        net = default_network(rows.data, y)
         if "module__hidden_units" not in net.get_params():
             raise ValueError(
                 "For images there are no default networks of several sizes. Pass estimators, "
