@@ -431,7 +431,7 @@ def test_categories_without_rows_are_not_drawn_and_change_no_colours():
         MemorizationTrajectoryDisplay(summary=summary, kind="categories").plot()
         for summary in (SIZES_OF_NETS, others)
     )
-    assert legend(both) == ["constant (70% of the rows)", "increasing (30% of the rows)"]
-    assert legend(one) == ["increasing (30% of the rows)"]
+    assert legend(both) == ["constant (42 rows, 70%)", "increasing (18 rows, 30%)"]
+    assert legend(one) == ["increasing (18 rows, 30%)"]
     assert_array_equal(both.lines_[1].get_ydata(), [0.1, 0.5, 0.9])
     assert one.lines_[0].get_color() == both.lines_[1].get_color()

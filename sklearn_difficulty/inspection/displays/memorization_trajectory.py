@@ -126,8 +126,9 @@ class MemorizationTrajectoryDisplay(BaseDisplay):
             for i, name in enumerate(n for n in present if n != "all"):
                 rows = of_category == name
                 if with_rows[rows].all():
-                    share = float(table["share"][rows][0])
-                    curves.append((rows, "memorization", f"{name} ({share:.0%} of the rows)"))
+                    n, share = int(table["n_rows"][rows][0]), float(table["share"][rows][0])
+                    label = f"{name} ({n:,} row{'s' * (n > 1)}, {share:.0%})"
+                    curves.append((rows, "memorization", label))
                     styles.append(i)
             if not curves:
                 raise ValueError("summary has no row of a category: there is nothing to draw.")
