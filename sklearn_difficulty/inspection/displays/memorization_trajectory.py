@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,22 @@ from ._fitted import require
 
 __all__ = ["MemorizationTrajectoryDisplay"]
 
-_SIDES = {
-    "p_in": "trained on it: right (p_in)",
-    "p_out": "not trained on it: right (p_out)",
-    "memorization": "memorization, their difference",
+_SIDES = {  # style and label
+    "p_in": (0, "trained on it: right (p_in)"),
+    "p_out": (1, "not trained on it: right (p_out)"),
+    "memorization": (2, "memorization, their difference"),
 }
 _COLUMNS = [column for name in _SIDES for column in (name, f"{name}_se")]
 _KINDS = ("sides", "categories")
+
+
+class _Curve(NamedTuple):
+    """One quantity over the sizes, and where the summary has it."""
+
+    lines: NDArray[np.bool_]
+    quantity: str
+    style: int
+    label: str
 
 
 class MemorizationTrajectoryDisplay(BaseDisplay):
@@ -110,48 +119,30 @@ class MemorizationTrajectoryDisplay(BaseDisplay):
         checks.option(self.kind, "kind", _KINDS)
         fields = ("category", "size", "n_rows", "share", *_COLUMNS)
         table = checks.columns(self.summary, "summary", fields, "MemorizationTrajectory")
-        of_category = checks.labels(table["category"], "summary['category']").astype(str)
-        present = list(dict.fromkeys(of_category.tolist()))
-        with_rows = checks.numbers(table["n_rows"], "summary['n_rows']") > 0
-        if self.kind == "sides":
-            checks.option(self.category, "category", present)
-            chosen = of_category == self.category
-            if not with_rows[chosen].all():
-                raise ValueError(f"There is no row of the category {self.category!r}.")
-            curves = [(chosen, name, label) for name, label in _SIDES.items()]
-            styles = list(range(len(curves)))
-        else:
-            styles = []
-            curves = []
-            for i, name in enumerate(n for n in present if n != "all"):
-                rows = of_category == name
-                if with_rows[rows].all():
-                    n, share = int(table["n_rows"][rows][0]), float(table["share"][rows][0])
-                    label = f"{name} ({n:,} row{'s' * (n > 1)}, {share:.0%})"
-                    curves.append((rows, "memorization", label))
-                    styles.append(i)
-            if not curves:
-                raise ValueError("summary has no row of a category: there is nothing to draw.")
-        sizes = table["size"][curves[0][0]].astype(str).tolist()
-        values = [(table[name][rows], table[f"{name}_se"][rows]) for rows, name, _ in curves]
+        curves = self._curves(table)
+        sizes = table["size"][curves[0].lines].astype(str).tolist()
         shape = (len(sizes),)
-        numbers: list[tuple[NDArray[np.float64], ...]] = [
-            tuple(checks.numbers(v, "summary", shape=shape) for v in pair) for pair in values
+        values = [
+            [
+                checks.numbers(table[name][curve.lines], name, shape=shape)
+                for name in (curve.quantity, f"{curve.quantity}_se")
+            ]
+            for curve in curves
         ]
 
         ax = self._open_axes(ax)
         at = np.arange(len(sizes))
         self.lines_, self.errorbars_ = [], []
-        for style, (_, _, label), (mean, error) in zip(styles, curves, numbers, strict=True):
-            self.lines_ += ax.plot(
-                at, mean, **styled({**series_style(style), "label": plain(label)}, kwargs)
-            )
+        for curve, (mean, error) in zip(curves, values, strict=True):
+            style = {**series_style(curve.style), "label": plain(curve.label)}
+            self.lines_ += ax.plot(at, mean, **styled(style, kwargs))
             color = self.lines_[-1].get_color()
-            self.errorbars_.append(ax.errorbar(at, mean, error, fmt="none", ecolor=color))
+            bar = ax.errorbar(at, mean, error, fmt="none", ecolor=color)
+            self.errorbars_.append(bar)
         label_probes(ax, sizes)
         ax.set(xlabel="network")
         if self.kind == "sides":
-            rows = int(table["n_rows"][curves[0][0]][0])
+            rows = int(table["n_rows"][curves[0].lines][0])
             of_all = self.category == "all"
             whose = f"all {rows:,} rows" if of_all else f"{rows:,} rows, {plain(self.category)}"
             ax.set(ylabel=f"mean of {whose}")
@@ -160,6 +151,27 @@ class MemorizationTrajectoryDisplay(BaseDisplay):
         # Above the axes: curves may be anywhere in them.
         add_legend(ax, self.n_undefined, loc="lower left", bbox_to_anchor=(0, 1))
         return self
+
+    def _curves(self, table: dict[str, NDArray[Any]]) -> list[_Curve]:
+        """Return which curves are to be drawn, at least one."""
+        of_category = checks.labels(table["category"], "category").astype(str)
+        n_rows = checks.numbers(table["n_rows"], "n_rows", shape=of_category.shape)
+        present = list(dict.fromkeys(of_category.tolist()))
+        if self.kind == "sides":
+            lines = of_category == checks.option(self.category, "category", present)
+            if not n_rows[lines].all():
+                raise ValueError(f"There is no row of the category {self.category!r}.")
+            return [_Curve(lines, name, *of) for name, of in _SIDES.items()]
+        curves = []
+        for style, name in enumerate(n for n in present if n != "all"):
+            lines = of_category == name
+            n, share = int(n_rows[lines][0]), float(table["share"][lines][0])
+            if n:
+                label = f"{name} ({n:,} row{'s' * (n > 1)}, {share:.0%})"
+                curves.append(_Curve(lines, "memorization", style, label))
+        if not curves:
+            raise ValueError("summary has no row of a category: there is nothing to draw.")
+        return curves
 
     @classmethod
     def from_estimator(
