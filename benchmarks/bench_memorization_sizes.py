@@ -16,30 +16,21 @@ random 70 % of the rows.
    correlation and cosine, as D. Ravikumar et al. have them of CIFAR-100 in "Towards Memorization
    Estimation: Fast, Formal and Free", ICML 2025 (openreview.net/forum?id=KZlQEoEtiu). They call the
    mean loss over epochs cumulative sample loss.
-4. What distillation changes, by kind of row: students of 64 units whose teachers, of 256 units, are
-   trained on the student's rows (weight of the teacher 0.9, temperature 4), less students without a
-   teacher on the same rows. The paper finds less memorization, above all of rows whose memorization
-   rises with the size. Held-out accuracy is that on rows with right labels.
-
-Run: ``python benchmarks/bench_memorization_sizes.py`` (about 25 minutes on one core). Members are
+Run: ``python benchmarks/bench_memorization_sizes.py`` (about ten minutes on one core). Members are
 kept in results/memorization_sizes_cells as they are finished, and another run goes on with them.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from bench_few_flips import curvature
-from problems import Batches, mlp_net, split, with_noise
+from problems import mlp_net, split, with_noise
 from report import RESULTS, argument_parser, parse, seconds_so_far, write_results
 from summaries import Array, Found, detection, gather, nan_mean, pearson, share, show
 
-from sklearn_difficulty import (
-    DistilledClassifier,
-    PredictionDepthScorer,
-    TrainingDynamicsScorer,
-    VoGScorer,
-)
+from sklearn_difficulty import PredictionDepthScorer, TrainingDynamicsScorer, VoGScorer
 from sklearn_difficulty.measures.memorization_sizes import CATEGORIES
 from sklearn_difficulty.model_selection import MemorizationTrajectory
 from sklearn_difficulty.training import TrainingRecord
@@ -49,8 +40,12 @@ FIT = {"max_epochs": 40, "lr": 1e-3, "batch_size": 64}
 NOISE = "symmetric 10 %"
 CELLS = RESULTS / "memorization_sizes_cells"
 IN_BETWEEN = 0.25, 0.75
-STUDENT, TEACHER = 64, 256  # hidden units
-DISTILLATION = {"alpha": 0.9, "temperature": 4}
+
+
+def rows_of(seed: int, args: Any) -> tuple[Array, Array, Array]:
+    """Return rows, given labels, and which are wrong."""
+    X, y, _, _ = split("fashion_mnist", args.rows, 0, seed)
+    return X, *with_noise(y, NOISE, seed)
 
 
 def trajectory_of(X: Array, given: Array, seed: int, args: Any) -> MemorizationTrajectory:
@@ -145,71 +140,45 @@ def of_cheap_scores(X: Array, given: Array, wrong: Array, m: Array, seed: int) -
     }
 
 
-def of_distillation(
-    X: Array, given: Array, wrong: Array, sizes: MemorizationTrajectory, seed: int, args: Any
-) -> Found:
-    """Return what teachers change in students, by the kind of row that the widths have found."""
-    fast = {"iterator_train": Batches, "iterator_valid": Batches}  # members are trained one by one
-    student, teacher = (mlp_net(X.shape[1], (w,), **fast, **FIT) for w in (STUDENT, TEACHER))
-    pair = [
-        ("labels", DistilledClassifier(student, teacher, **(DISTILLATION | {"alpha": 0}))),
-        ("distilled", DistilledClassifier(student, teacher, **DISTILLATION)),
-    ]
-    found = MemorizationTrajectory(
-        pair, n_members=args.members, random_state=seed, cache_dir=CELLS, verbose=1
-    ).fit(X, given)
-    assert (found.masks_ == sizes.masks_).all()
-    kinds = {"all": np.ones(len(wrong), dtype=bool), "right": ~wrong, "flipped": wrong}
-    kinds |= {name: sizes.category_ == name for name in CATEGORIES}
-    return {
-        name: {
-            quantity: {
-                "labels": (before := of_rows(found, 0, rows)[quantity]),
-                "distilled": (after := of_rows(found, 1, rows)[quantity]),
-                "change": after - before,
-            }
-            for quantity in ("memorization", "p_in", "p_out")
-        }
-        for name, rows in kinds.items()
-    }
-
-
 def one_run(seed: int, args: Any) -> Found:
     """Return the numbers of one seed."""
-    X, y, _, _ = split("fashion_mnist", args.rows, 0, seed)
-    given, wrong = with_noise(y, NOISE, seed)
+    X, given, wrong = rows_of(seed, args)
     found = trajectory_of(X, given, seed, args)
     return {
         "sizes": of_sizes(found, wrong),
         "categories": of_categories(found, wrong),
         "cheap scores": of_cheap_scores(X, given, wrong, found.memorization_[-1], seed),
-        "distillation": of_distillation(X, given, wrong, found, seed, args),
         "undefined": found.n_undefined_,
         "stacked": share(np.array(found.backends_) == "stacked"),
     }
 
 
-def main() -> None:
+def options(description: str, name: str) -> Any:
+    """Return what a script is asked for."""
     parser = argument_parser(
-        __doc__,
-        name="memorization_sizes",
+        description,
+        name=name,
         seeds=3,
         quick=True,
         rows=(2_000, "of Fashion-MNIST"),
-        members=(60, "of every width"),
+        members=(60, "of every size"),
     )
     args = parse(parser)
     if args.quick:
         args.rows, args.members, args.seeds = 300, 6, 1
-    settings = {"rows": args.rows, "members": args.members, "fit": FIT, "noise": NOISE}
-    settings |= {"student": STUDENT, "teacher": TEACHER, "distillation": DISTILLATION}
+    return args
+
+
+def run_seeds(args: Any, run: Callable[[int, Any], Found], **settings: Any) -> None:
+    """Run the seeds, and write after each what is there."""
+    settings |= {"rows": args.rows, "members": args.members, "fit": FIT, "noise": NOISE}
     runs = []
     for seed in range(args.seeds):
-        runs.append(one_run(seed, args))
+        runs.append(run(seed, args))
         results = gather(runs)
         show(f"{seed + 1} seeds: {seconds_so_far()} s", results)
         write_results(args, results, settings=settings)
 
 
 if __name__ == "__main__":
-    main()
+    run_seeds(options(__doc__, "memorization_sizes"), one_run)
