@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._progress import CallbackSupportMixin, Task, root_task, with_callbacks
 from .._randomness import draw_seed
@@ -361,11 +361,13 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
     @property
     def trajectory_frame_(self) -> Any:
         """Return what is known of every row at every size as a data frame."""
+        check_is_fitted(self)
         return trajectory_frame(self.size_names_, self._values, self.category_, self._index)
 
     @property
     def summary_(self) -> Any:
         """Return the means of every category at every size as a data frame."""
+        check_is_fitted(self)
         return summary_frame(self.size_names_, self._means)
 
     def __sklearn_clone__(self) -> MemorizationTrajectory:

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from small_nets import Tiny, make_net
+from small_nets import Tiny, Watch, make_net
 
 from sklearn_difficulty import MemorizationScorer
 from sklearn_difficulty.datasets import make_label_noise
@@ -149,15 +149,22 @@ def test_a_size_that_diverges_is_named_and_the_others_are_kept(rows, fitted):
 
 
 def test_of_a_single_size_nothing_is_kept(rows):
-    estimator = trajectory(2, 8, 32).set_params(w8__lr=1e30, w32__lr=1e30)
+    estimator = trajectory(2, 8, 32).fit(*rows).set_params(w8__lr=1e30, w32__lr=1e30)
     with pytest.raises(ValueError, match="training diverged") as caught:
         estimator.fit(*rows)
     notes = " ".join(caught.value.__notes__)
     assert "at the size 'w8', and other errors at the sizes ['w32']" in notes
     assert "kept" not in notes
     assert "fitted" not in repr(estimator)
-    with pytest.raises(AttributeError):
-        estimator.summary_  # noqa: B018 (raises)
+    assert not hasattr(estimator, "summary_")
+    assert not hasattr(estimator, "trajectory_frame_")
+
+
+def test_callbacks_see_the_sizes(rows):
+    watch = Watch()
+    trajectory(2, 8, n_members=2).set_callbacks(watch).fit(*rows)
+    assert watch.begun == ["fit", "size w2", "size w8"]
+    assert sorted(watch.ended) == sorted(watch.begun)
 
 
 def test_frames(fitted, rows):
