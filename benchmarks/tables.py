@@ -183,6 +183,25 @@ SCHEDULES = {
     "early layers climb (SEAL)": "SEAL",
     "later layers climb": "reverse",
 }
+CHEAP_SCORES = {  # correlation and cosine with memorization on CIFAR-100, as published
+    "mean loss over epochs (cumulative sample loss)": ("loss", "0.79; 0.87"),
+    "1 − confidence, mean over epochs": ("confidence", "—"),
+    "forgetting": ("forgetting", "0.59; 0.76"),
+    "learning time": ("iteration_learned", "—"),
+    "loss in the end": ("final_loss", "0.17; 0.24"),
+    "curvature of the loss": ("curvature", "0.49; 0.69"),
+    "VoG, logit, raw": ("vog", "—"),
+    "VoG, loss, raw": ("vog, loss", "—"),
+    "prediction depth": ("prediction_depth", "—"),
+}
+DISTILLED_ROWS = {
+    "all": "all",
+    "right labels": "right",
+    "flipped labels": "flipped",
+    "constant": "constant",
+    "increasing": "increasing",
+    "decreasing": "decreasing",
+}
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
     "``LabelErrorScorer``": "ours",
@@ -1094,6 +1113,101 @@ def label_errors_gains():
 def few_flips():
     rows = for_each(FEW_FLIPS, "<found/*/auroc|±.3>")
     return grid("AUROC, share of flipped labels", rows, results("few_flips"))
+
+
+# ------------------------------------------------------------------------- memorization over sizes
+
+
+@table
+def memorization_sizes():
+    templates = {
+        "memorization": "<all/memorization|±.3>",
+        "trained on it: right (p_in)": "<all/p_in|±.3>",
+        "not trained on it: right (p_out)": "<all/p_out|±.3>",
+        "memorization of flipped labels": "<flipped/memorization|.3>",
+        "of right labels": "<right/memorization|.3>",
+        "share of rows from 0.25 to 0.75": "<in between|.3>",
+    }
+    return grid("hidden units", results("memorization_sizes")["sizes"], templates)
+
+
+@table
+def memorization_categories():
+    templates = {
+        "share of the rows": "<share|±.3>",
+        "flipped among them": "<flipped among them|±.3>",
+        "of all flipped labels": "<of the flipped|.3>",
+        "of all right labels": "<of the right|.3>",
+        "memorization at 8; 64; 256 units": one_by_one("<memorization at *>", "8", "64", "256"),
+        "p_out at 8; 256 units": one_by_one("<p_out at *>", "8", "256"),
+    }
+    return grid("memorization is", results("memorization_sizes")["categories"], templates)
+
+
+@table
+def memorization_scores():
+    found = results("memorization_sizes")["cheap scores"]
+    rows = {shown: found[name] for shown, (name, _) in CHEAP_SCORES.items()}
+    templates = {
+        "here: correlation; cosine": "<pearson>; <cosine>",
+        "AUROC of finding flipped labels": "<auroc|±.3>",
+    }
+    papers = [paper for _, paper in CHEAP_SCORES.values()]
+    paper = "paper, CIFAR-100: correlation; cosine"
+    return beside(*grid("score of one training", rows, templates), 1, paper, papers)
+
+
+@table
+def memorization_claims():
+    def of_units(path, form=""):
+        return one_by_one(f"<sizes/*/{path}|{form}>", "8", "64", "256")
+
+    found = {
+        "mean memorization, small; medium; large network": (
+            "rises up to ResNet-20, then falls",
+            of_units("all/memorization", ".3"),
+        ),
+        "p_in": ("saturates, about 1 beyond ResNet-20", of_units("all/p_in", ".3")),
+        "p_out": ("goes on rising", of_units("all/p_out", ".3")),
+        "share of rows whose memorization falls; rises; turns": (
+            "falls for most, the rest turns or rises",
+            one_by_one("<categories/*/share|.3>", "decreasing", "increasing", "cap"),
+        ),
+        "neither near 0 nor near 1": ("fewer in larger networks", of_units("in between")),
+        "share of flipped labels where it rises, of all: lift": (
+            "often wrong or ambiguous labels",
+            "<categories/increasing/lift|.1>",
+        ),
+    }
+    return claims({"ours": results("memorization_sizes")}, found)
+
+
+@table
+def memorization_distillation():
+    found = results("memorization_distillation")
+    rows = {shown: found[name] for shown, name in DISTILLED_ROWS.items()}
+    templates = {
+        "memorization without a teacher": "<memorization/labels|.3>",
+        "with one": "<memorization/distilled|.3>",
+        "change": "<memorization/change|±+.3>",
+        "change of p_in": "<p_in/change|±+.3>",
+        "change of p_out": "<p_out/change|±+.3>",
+    }
+    return grid("rows", rows, templates)
+
+
+@table
+def memorization_distillation_claims():
+    change = "<*/change|±+.3>"
+    found = {
+        "memorization": ("lower", change.replace("*", "all/memorization")),
+        "memorization, where it rises with the size": (
+            "lowered most there",
+            change.replace("*", "increasing/memorization"),
+        ),
+        "held-out accuracy, right labels": ("higher", change.replace("*", "right/p_out")),
+    }
+    return claims({"ours: change": results("memorization_distillation")}, found)
 
 
 @table

@@ -13,6 +13,7 @@ from sklearn_difficulty.inspection import (
     HardestRowsDisplay,
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
+    MemorizationTrajectoryDisplay,
     NoiseCutsDisplay,
     NormGradDisplay,
     ProbePathDisplay,
@@ -32,6 +33,19 @@ DEPTHS = (ROW / N) ** 2, np.where(MARKED, 0.9 - ROW / 300, (ROW / N) ** 3)
 IMAGES = ((ROW[:6, None, None] + 1) * np.add.outer(np.arange(8), np.arange(8))) % 11 / 10
 PROBES = ["input", "layers.0", "layers.2", "softmax"]
 VOTES = np.stack([np.roll(Y, 1), np.where(ROW % 4, Y, "cat"), np.where(ROW % 8, Y, "dog"), Y], 1)
+KINDS = ["all", "constant", "increasing", "cap"]
+SIZES_OF_NETS = {
+    "category": np.repeat(KINDS, 3),
+    "size": ["small", "medium", "large"] * 4,
+    "n_rows": np.repeat([60, 42, 18, 0], 3),
+    "share": np.repeat([1.0, 0.7, 0.3, 0.0], 3),
+    "p_in": [0.7, 0.9, 0.99, 0.9, 0.95, 1.0, 0.3, 0.7, 1.0] + [np.nan] * 3,
+    "p_out": [0.6, 0.7, 0.65, 0.85, 0.9, 0.9, 0.2, 0.2, 0.1] + [np.nan] * 3,
+    "memorization": [0.1, 0.2, 0.34, 0.05, 0.05, 0.1, 0.1, 0.5, 0.9] + [np.nan] * 3,
+    "p_in_se": [0.02] * 9 + [np.nan] * 3,
+    "p_out_se": [0.03] * 9 + [np.nan] * 3,
+    "memorization_se": [0.04] * 9 + [np.nan] * 3,
+}
 
 SCENES = {
     "difficulty": lambda **kw: DifficultyDisplay.from_predictions(
@@ -92,6 +106,10 @@ SCENES = {
     ).plot(**kw),
     "normgrad map": lambda **kw: NormGradDisplay(
         saliency_map=np.outer(np.arange(8), np.arange(8)) / 49, image=IMAGES[1], title="row 1"
+    ).plot(**kw),
+    "memorization": lambda **kw: MemorizationTrajectoryDisplay(summary=SIZES_OF_NETS).plot(**kw),
+    "memorization by category": lambda **kw: MemorizationTrajectoryDisplay(
+        summary=SIZES_OF_NETS, kind="categories", n_undefined=2
     ).plot(**kw),
     "scorer comparison": lambda **kw: ScorerComparisonDisplay(
         names=["aum", "VoG", "LabelErrorScorer"],

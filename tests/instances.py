@@ -26,6 +26,7 @@ from sklearn_difficulty import (
     TrainingDynamicsScorer,
     VoGScorer,
 )
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
 from sklearn_difficulty.training import MLP, ResampledEnsemble
 
@@ -116,6 +117,7 @@ INSTANCES = {
         MarginScorer(kind="input", log=True, undefined="max"),
     ],
     MemorizationScorer: [MemorizationScorer(n_members=2, train_size=0.5)],
+    MemorizationTrajectory: [MemorizationTrajectory(n_members=2, train_size=0.5)],
     NeighborConfidenceScorer: [
         NeighborConfidenceScorer(n_neighbors=3),
         NeighborConfidenceScorer(n_neighbors=1, probes=r"layers\..", undefined="max"),

@@ -759,6 +759,7 @@ BAD_VALUES = {
     "direction": ["both"],
     "drop": [1.0, -0.1, "most"],
     "estimator": [nn.Linear(4, 3), "net"],
+    "estimators": [nn.Linear(4, 3), "net"],
     "formula": ["std"],
     "include_input": ["no"],
     "keep_members": [None],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .displays.hardest_rows import HardestRowsDisplay
     from .displays.inference_curve import InferenceCurveDisplay
     from .displays.label_error_matrix import LabelErrorMatrixDisplay
+    from .displays.memorization_trajectory import MemorizationTrajectoryDisplay
     from .displays.noise_cuts import NoiseCutsDisplay
     from .displays.normgrad import NormGradDisplay
     from .displays.probe_path import ProbePathDisplay
@@ -34,6 +35,7 @@ else:  # type checkers see the imports above
             ".displays.hardest_rows": ["HardestRowsDisplay"],
             ".displays.inference_curve": ["InferenceCurveDisplay"],
             ".displays.label_error_matrix": ["LabelErrorMatrixDisplay"],
+            ".displays.memorization_trajectory": ["MemorizationTrajectoryDisplay"],
             ".displays.noise_cuts": ["NoiseCutsDisplay"],
             ".displays.normgrad": ["NormGradDisplay"],
             ".displays.probe_path": ["ProbePathDisplay"],
@@ -55,6 +57,7 @@ __all__ = [
     "HardestRowsDisplay",
     "InferenceCurveDisplay",
     "LabelErrorMatrixDisplay",
+    "MemorizationTrajectoryDisplay",
     "NoiseCutsDisplay",
     "NormGradDisplay",
     "ProbePathDisplay",

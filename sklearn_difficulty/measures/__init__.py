@@ -30,6 +30,7 @@ from .fragments import (
     selection_probability,
 )
 from .memorization import high_influence_pairs, influence, memorization
+from .memorization_sizes import memorization_categories
 from .regression import (
     error_residual_ratio,
     local_scale,
@@ -67,6 +68,7 @@ __all__ = [
     "mean_over_epochs",
     "mean_relative_absolute_error",
     "memorization",
+    "memorization_categories",
     "neighborhood_agreement",
     "noise_cuts",
     "otsu_threshold",

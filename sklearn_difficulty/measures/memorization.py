@@ -116,7 +116,7 @@ def memorization(correct: ArrayLike, trained_on: ArrayLike) -> Memorization:
     right = _check_correct(correct, "correct")
     inside = _check_mask(trained_on, "trained_on", right.shape)
     (p_in, n_in), (p_out, n_out) = _share(right, inside), _share(right, ~inside)
-    variance = _smoothed_variance(p_in, n_in) + _smoothed_variance(p_out, n_out)
+    variance = smoothed_variance(p_in, n_in) + smoothed_variance(p_out, n_out)
     return Memorization(p_in - p_out, np.sqrt(variance), p_in, p_out, n_in, n_out)
 
 
@@ -317,7 +317,7 @@ def _influence_blocks(
         yield rows, block
 
 
-def _smoothed_variance(p: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float64]:
+def smoothed_variance(p: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the variance of a share, estimated with one success and one failure added."""
     smoothed = (p * n + 1) / (n + 2)
     return smoothed * (1 - smoothed) / _nan_for_zero(n)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Difficulty out of fold, and scorers compared on your own data."""
+"""Difficulty out of fold, scorers compared on your own data, and sizes of networks compared."""
 
 from .benchmark import benchmark_scorers
 from .cross_validation import cross_val_difficulty
+from .size_curve import MemorizationTrajectory
 
-__all__ = ["benchmark_scorers", "cross_val_difficulty"]
+__all__ = ["MemorizationTrajectory", "benchmark_scorers", "cross_val_difficulty"]

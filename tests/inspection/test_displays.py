@@ -11,7 +11,7 @@ import joblib
 import matplotlib
 import numpy as np
 import pytest
-from display_scenes import DIFFICULTY, IMAGES, MARKED, PROBABILITY, SCENES, N, Y
+from display_scenes import DIFFICULTY, IMAGES, MARKED, PROBABILITY, SCENES, SIZES_OF_NETS, N, Y
 from matplotlib import pyplot as plt
 
 from sklearn_difficulty import inspection
@@ -25,6 +25,7 @@ from sklearn_difficulty.inspection import (
     HardestRowsDisplay,
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
+    MemorizationTrajectoryDisplay,
     NoiseCutsDisplay,
     NormGradDisplay,
     ProbePathDisplay,
@@ -137,6 +138,8 @@ def test_fits_into_subfigures(scene):
         ("detection curve", "rows reviewed, hardest first", "errors found"),
         ("error rate", "difficulty percentile (larger = harder)", "misclassified (%)"),
         ("scorer comparison", "seconds to fit", "average precision"),
+        ("memorization", "network", "mean of all 60 rows"),
+        ("memorization by category", "network", "mean memorization"),
     ],
 )
 def test_axes_are_labelled(name, x, y):
@@ -259,6 +262,26 @@ BAD = [
     ),
     (lambda: ScorerComparisonDisplay.from_benchmark({"name": ["a"]}), "no 'average_precision'"),
     (lambda: ScorerComparisonDisplay.from_benchmark([], measure="f1"), "measure must be one of"),
+    (lambda: MemorizationTrajectoryDisplay(summary={}).plot(), "as of MemorizationTrajectory; it"),
+    (
+        lambda: MemorizationTrajectoryDisplay(summary=SIZES_OF_NETS, kind="shares").plot(),
+        "kind must be one of",
+    ),
+    (
+        lambda: MemorizationTrajectoryDisplay(summary=SIZES_OF_NETS, category="U").plot(),
+        "category must be one of",
+    ),
+    (
+        lambda: MemorizationTrajectoryDisplay(summary=SIZES_OF_NETS, category="cap").plot(),
+        "no row of the category 'cap'",
+    ),
+    (
+        lambda: MemorizationTrajectoryDisplay(
+            summary={name: values[:3] for name, values in SIZES_OF_NETS.items()},
+            kind="categories",
+        ).plot(),
+        "no row of a category: there is nothing to draw",
+    ),
 ]
 
 

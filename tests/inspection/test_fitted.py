@@ -33,12 +33,14 @@ from sklearn_difficulty.inspection import (
     HardestRowsDisplay,
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
+    MemorizationTrajectoryDisplay,
     NoiseCutsDisplay,
     NormGradDisplay,
     ProbePathDisplay,
     TrajectoryDisplay,
 )
 from sklearn_difficulty.measures import combine_saliency_maps
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no defined difficulty:UserWarning")
 
@@ -326,3 +328,23 @@ def test_a_training_without_trajectory_is_named(flowers, record_of):
     scorer = PredictionDepthScorer(bare, n_neighbors=5).fit(*flowers)
     with pytest.raises(ValueError, match=r"read.* what training said in every epoch, and this"):
         DataMapDisplay.from_estimator(scorer, *flowers)
+
+
+def test_a_trajectory_over_sizes_is_drawn_as_it_was_found(flowers):
+    sizes = [("one", make_net()), ("other", make_net(max_epochs=6))]
+    trajectory = MemorizationTrajectory(sizes, n_members=4, random_state=0)
+    with pytest.raises(NotFittedError):
+        MemorizationTrajectoryDisplay.from_estimator(trajectory)
+    with pytest.warns(UserWarning, match="have no category"):
+        trajectory.fit(*flowers)
+    attributes = set(vars(trajectory))
+    display = MemorizationTrajectoryDisplay.from_estimator(trajectory)
+    defined = trajectory.category_ != "undefined"
+    assert_allclose(display.lines_[1].get_ydata(), trajectory.p_out_[:, defined].mean(axis=1))
+    n = trajectory.n_undefined_
+    assert display.ax_.get_legend().get_texts()[-1].get_text().startswith(f"{n} row")
+    assert set(vars(trajectory)) == attributes
+    kinds = MemorizationTrajectoryDisplay.from_estimator(trajectory, kind="categories")
+    assert len(kinds.lines_) == len(set(trajectory.category_) - {"undefined"})
+    with pytest.raises(ValueError, match="needs a fitted scorer with correct_"):
+        MemorizationTrajectoryDisplay.from_estimator(VoGScorer(make_net()).fit(*flowers))

@@ -9,6 +9,7 @@ import PIL.Image
 import polars as pl
 import pytest
 import torch
+from display_scenes import SIZES_OF_NETS
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_difficulty.inspection import (
@@ -21,6 +22,7 @@ from sklearn_difficulty.inspection import (
     HardestRowsDisplay,
     InferenceCurveDisplay,
     LabelErrorMatrixDisplay,
+    MemorizationTrajectoryDisplay,
     NoiseCutsDisplay,
     NormGradDisplay,
     ProbePathDisplay,
@@ -406,3 +408,30 @@ def test_keywords_reach_the_artists():
         assert display.rows_.get_linewidths() == [2]
     path = ProbePathDisplay(predicted=[1, 2], share=[1, 1]).plot(color="red")
     assert {bar.get_facecolor() for bar in path.agreeing_} == {(1, 0, 0, 0.85)}
+
+
+def test_memorization_is_drawn_with_both_its_sides():
+    summary = pd.DataFrame(SIZES_OF_NETS)
+    display = MemorizationTrajectoryDisplay(summary=summary, category="increasing")
+    p_in, p_out, memorization = (line.get_ydata() for line in display.plot().lines_)
+    assert_array_equal(p_in, [0.3, 0.7, 1.0])
+    assert_array_equal(p_out, [0.2, 0.2, 0.1])
+    assert_array_equal(memorization, [0.1, 0.5, 0.9])
+    assert display.ax_.get_ylabel() == "mean of 18 rows, increasing"
+    [[segment, *_]] = [bar.get_segments() for bar in display.errorbars_[2].lines[2]]
+    assert_allclose(segment[:, 1], [0.06, 0.14])
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == [
+        *("small", "medium", "large")
+    ]
+
+
+def test_categories_without_rows_are_not_drawn_and_change_no_colours():
+    others = SIZES_OF_NETS | {"n_rows": np.repeat([60, 0, 18, 0], 3)}
+    both, one = (
+        MemorizationTrajectoryDisplay(summary=summary, kind="categories").plot()
+        for summary in (SIZES_OF_NETS, others)
+    )
+    assert legend(both) == ["constant (42 rows, 70%)", "increasing (18 rows, 30%)"]
+    assert legend(one) == ["increasing (18 rows, 30%)"]
+    assert_array_equal(both.lines_[1].get_ydata(), [0.1, 0.5, 0.9])
+    assert one.lines_[0].get_color() == both.lines_[1].get_color()

@@ -37,6 +37,7 @@ from sklearn_difficulty import (
     training,
 )
 from sklearn_difficulty._randomness import isolated_rng
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, TrajectoryRecorder
 
@@ -138,6 +139,11 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "mean_correctness": {"predicted": _PREDICTED, "labels": Y},
     "mean_over_epochs": {"values": _PROBABILITY, "counts": np.ones((4, 24), dtype=int)},
     "memorization": {"correct": _CORRECT, "trained_on": _MASK},
+    "memorization_categories": {
+        "memorization": _PROBABILITY,
+        "standard_error": np.full((4, 24), 0.05),
+        "min_change": 0.2,
+    },
     "noise_cuts": {
         "error_probability": _ERROR,
         "bounds": np.stack([_ERROR, _ERROR**2]),
@@ -272,7 +278,7 @@ DELEGATED = {
     for name in ("FilteredClassifier", "FilteredRegressor")
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 }
-PLUMBING = ("get_metadata_routing", "set_params", "readout", "targets", "require")
+PLUMBING = ("get_metadata_routing", "get_params", "set_params", "readout", "targets", "require")
 
 
 def labels_for(estimator: Any) -> np.ndarray:
@@ -286,6 +292,9 @@ def small(estimator: Any) -> Any:
         net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
         return estimator.set_params(scorer=scorer)
+    if isinstance(estimator, MemorizationTrajectory):
+        sizes = [("small", tiny_net()), ("large", tiny_net())]
+        return estimator.set_params(estimators=sizes, random_state=0)
     scorer = estimator
     if isinstance(estimator, FilteredClassifier):
         estimator.set_params(scorer=TrainingDynamicsScorer(), drop=0.1)
@@ -298,6 +307,7 @@ def small(estimator: Any) -> Any:
 def fit_results(estimator: Any) -> dict[str, Any]:
     """Return what a fit has found, of a scorer, a filter or an ensemble."""
     names = ("difficulty_", "n_undefined_", "sample_indices_", "predictions_", "classes_")
+    names += ("memorization_se_", "category_")
     return {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
 
 
@@ -342,7 +352,7 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
             return fit_results(estimator.fit(X, y, **rest))
 
         plain = {"X": X, "y": y, **params}
-        if isinstance(given, (BaseDifficultyScorer, ResampledEnsemble)):
+        if isinstance(given, (BaseDifficultyScorer, MemorizationTrajectory, ResampledEnsemble)):
             plain |= {"scoring_view": X, "groups": np.arange(24) % 8}
         yield f"{name}.fit", Entry(fit, plain)
         for method, function in public_methods(type(instance)):
