@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TrainingDynamicsScorer,
         VoGScorer,
     )
-    from .training import TrainingRecord
+    from .training import DistilledClassifier, TrainingRecord
 else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -39,7 +39,7 @@ else:  # type checkers see the imports above
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
-            ".training": ["TrainingRecord"],
+            ".training": ["DistilledClassifier", "TrainingRecord"],
         },
     )
 
@@ -50,6 +50,7 @@ __all__ = [
     "DifficultyFilter",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
+    "DistilledClassifier",
     "FilteredClassifier",
     "FilteredRegressor",
     "LabelErrorScorer",

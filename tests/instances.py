@@ -10,6 +10,7 @@ from sklearn_difficulty import (
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
     LabelErrorScorer,
@@ -66,6 +67,9 @@ INSTANCES = {
             scores=[("depth", PredictionDepthScorer(n_neighbors=2)), "input_margin", "aum"],
             undefined="max",
         ),
+    ],
+    DistilledClassifier: [
+        DistilledClassifier(),
     ],
     FilteredClassifier: [
         FilteredClassifier(),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..networks.published import VGG16, ResNet18
     from ..networks.small import MLP, ConvNet
     from .default import default_network
+    from .distillation import DistilledClassifier
     from .ensemble.resampled import ResampledEnsemble
     from .record import TrainingRecord
     from .recorder import RecordTraining
@@ -23,6 +24,7 @@ else:  # type checkers see the imports above
             "..networks.published": ["VGG16", "ResNet18"],
             "..networks.small": ["MLP", "ConvNet"],
             ".default": ["default_network"],
+            ".distillation": ["DistilledClassifier"],
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".record": ["TrainingRecord"],
             ".recorder": ["RecordTraining"],
@@ -35,6 +37,7 @@ __all__ = [
     "MLP",
     "VGG16",
     "ConvNet",
+    "DistilledClassifier",
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
