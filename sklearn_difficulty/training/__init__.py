@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .ensemble.resampled import ResampledEnsemble
     from .record import TrainingRecord
     from .recorder import RecordTraining
+    from .schedules.annealing import SimulatedAnnealingEarlyLayers
+    from .schedules.forgetting import LaterLayerForgetting
     from .trajectory import Trajectory
     from .trajectory_recorder import TrajectoryRecorder
 else:  # type checkers see the imports above
@@ -28,6 +30,8 @@ else:  # type checkers see the imports above
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".record": ["TrainingRecord"],
             ".recorder": ["RecordTraining"],
+            ".schedules.annealing": ["SimulatedAnnealingEarlyLayers"],
+            ".schedules.forgetting": ["LaterLayerForgetting"],
             ".trajectory": ["Trajectory"],
             ".trajectory_recorder": ["TrajectoryRecorder"],
         },
@@ -38,9 +42,11 @@ __all__ = [
     "VGG16",
     "ConvNet",
     "DistilledClassifier",
+    "LaterLayerForgetting",
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
+    "SimulatedAnnealingEarlyLayers",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",
