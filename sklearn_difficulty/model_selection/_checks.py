@@ -13,8 +13,8 @@ from sklearn.utils.validation import has_fit_parameter
 from .._arrays import as_array, as_labels, as_numbers
 from ..rows.rows import Rows
 from ..scorers._trained_source import is_trained
-from ..training.distillation import refuse_fitted_teacher
 from ..training.skorch_net import UNTRAINED_TYPES, collate_fn
+from ..training.teachers import refuse_fitted_teacher
 
 N_LISTED = 5  # rows, groups or classes that a message names
 

@@ -60,6 +60,7 @@ class StandsForNet(ABC):
     """An estimator that may be given in place of a net: it makes the one that is trained."""
 
     student: NeuralNet | None  # whose rows are joined and recorded as it says
+    teacher: Any  # a net, a fitted one, or None
     student_: NeuralNet
     record_: Any  # of its training
 

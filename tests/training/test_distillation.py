@@ -29,7 +29,7 @@ from sklearn_difficulty import (
 )
 from sklearn_difficulty.model_selection import cross_val_difficulty
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble
-from sklearn_difficulty.training.distillation import distillation_loss
+from sklearn_difficulty.training.teachers import distillation_loss
 
 LEAK = r"teacher .*fitted"
 STEP = {"max_epochs": 1, "batch_size": -1, "lr": 1.0, "iterator_train__shuffle": False}

@@ -24,7 +24,6 @@ from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows
 from ...rows.views import as_view
 from ..default import untrained_net
-from ..distillation import refuse_fitted_teacher
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
 from ..learning import knows_already, warn_of_knowing, warn_of_members
@@ -37,6 +36,7 @@ from ..skorch_net import (
     refuse_values_out_of_range,
     warn_of_seen_rows,
 )
+from ..teachers import refuse_fitted_teacher
 from .cache import MemberStore
 from .fitted import FittedMembers
 from .member import (
