@@ -13,6 +13,7 @@ from sklearn_difficulty import (
     DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
+    ForgettingUnderPerturbationScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -79,6 +80,10 @@ INSTANCES = {
     FilteredRegressor: [
         FilteredRegressor(scorer=LOSS),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+    ],
+    ForgettingUnderPerturbationScorer: [
+        ForgettingUnderPerturbationScorer(checkpoints=2, n_repeats=2),
+        ForgettingUnderPerturbationScorer(perturbation="prune", checkpoints=[20], undefined="max"),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),

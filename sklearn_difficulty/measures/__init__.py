@@ -24,6 +24,7 @@ from sklearn_difficulty.measures.quadrants import (
 from .consistency import consensus_class, consensus_consistency, consistency_score
 from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
+from .perturbation import forgetting_under_perturbation, targeted_forgetting
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
 
@@ -39,6 +40,7 @@ __all__ = [
     "epoch_statistics",
     "estimate_label_noise",
     "forgetting_events",
+    "forgetting_under_perturbation",
     "group_statistics",
     "high_influence_pairs",
     "influence",
@@ -54,6 +56,7 @@ __all__ = [
     "review_plan",
     "saliency_map",
     "standardize",
+    "targeted_forgetting",
     "variability",
     "variance_of_gradients",
 ]
