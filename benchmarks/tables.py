@@ -173,6 +173,16 @@ FEW_FLIPS = {
     "self-confidence": "self-confidence",
     "``LabelErrorScorer``": "ours",
 }
+SCHEDULES = {
+    "one long schedule": "long",
+    "restarts": "restarts",
+    "later layers drawn anew (LLF)": "LLF",
+    "the same weights each time": "LLF, fixed draw",
+    "early layers drawn anew": "early reset",
+    "a slim network kept (KE)": "KE",
+    "early layers climb (SEAL)": "SEAL",
+    "later layers climb": "reverse",
+}
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
     "``LabelErrorScorer``": "ours",
@@ -556,6 +566,53 @@ def depth_label_noise():
         for labels, regime in (("flipped", "memorised"), ("stopped", "stopped"))
     }
     return grid("score", for_each(DEPTH_SCORES, "<*/ap> (<*/auroc>)"), cells)
+
+
+# ------------------------------------------------------------------------------ training schedules
+
+
+@table
+def schedules():
+    templates = {
+        "held-out accuracy": "<held-out accuracy|±.3>",
+        "training accuracy": "<train accuracy|.3>",
+        "depth, held-out": "<depth, held-out/all rows|±.3>",
+        "predicted right": "<depth, held-out/right rows|±.3>",
+        "depth, training": "<depth, training/all rows|±.3>",
+        "transfer to digits": "<transfer|±.3>",
+    }
+    found = results("schedules")
+    cells = {shown: found[arm] for shown, arm in SCHEDULES.items()}
+    return grid("training", cells, templates)
+
+
+@table
+def schedules_claims():
+    accuracy, transfer = "<*/held-out accuracy|±+.3>", "<*/transfer|±+.3>"
+    depth = "<*/depth, held-out/{}|±+.3>".format
+    claims_of = {
+        "accuracy, SEAL − LLF": ("+0.023, Tiny-ImageNet", "SEAL - LLF", accuracy),
+        "accuracy, LLF − long": ("−0.004, CIFAR-10, WRN-28-10", "LLF - long", accuracy),
+        "accuracy, SEAL − long": ("above 0", "SEAL - long", accuracy),
+        "accuracy, early layers drawn anew − LLF": ("below 0", "early reset - LLF", accuracy),
+        "accuracy, fixed draw − LLF": ("below 0", "LLF, fixed draw - LLF", accuracy),
+        "accuracy, KE − LLF": ("—", "KE - LLF", accuracy),
+        "accuracy, later layers climb − SEAL": ("below 0", "reverse - SEAL", accuracy),
+        "accuracy, restarts − long": ("—", "restarts - long", accuracy),
+        "accuracy, SEAL − restarts": ("—", "SEAL - restarts", accuracy),
+        "depth, SEAL − long": ("below 0", "SEAL - long", depth("all rows")),
+        "depth, SEAL − LLF": ("below 0", "SEAL - LLF", depth("all rows")),
+        "the same, rows predicted right by each": ("—", "SEAL - LLF", depth("right rows")),
+        "depth, SEAL − restarts": ("—", "SEAL - restarts", depth("all rows")),
+        "depth, LLF − long": ("—", "LLF - long", depth("all rows")),
+        "transfer, LLF − long": ("below 0", "LLF - long", transfer),
+        "transfer, SEAL − LLF": ("above 0", "SEAL - LLF", transfer),
+    }
+    found = {
+        shown: (paper, template.replace("*", f"differences/{pair}"))
+        for shown, (paper, pair, template) in claims_of.items()
+    }
+    return claims({"ours": results("schedules")}, found)
 
 
 # ------------------------------------------------------------------------------- training dynamics

@@ -221,7 +221,7 @@ class SimulatedAnnealingEarlyLayers(Generations):
         if self.reset_later:
             module = plain_module(net.module_)
             names = names_to_draw(module, self.later_)
-            write_drawn(module, draw_anew(module, names, next_seed()), {})
+            write_drawn(module, draw_anew(net, names, next_seed()), {})
 
     def _start_epoch(self, net: NeuralNet, generation: int, epoch: int) -> None:
         n_ascents = self._n_ascents() if generation else 0

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from skorch import NeuralNet
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..._randomness import isolated_rng
+from ...networks.forward import plain_module
+from ..skorch_net import has_own
 from .layer_groups import weight_names
 
 Keep = Literal["filters", "weights"]
@@ -28,7 +32,8 @@ def names_to_draw(module: nn.Module, among: Sequence[str]) -> list[str]:
     names = [n for n, p in module.named_parameters() if n in weights and p.requires_grad]
     for name in names:
         owner = module.get_submodule(name.rpartition(".")[0])
-        if "parametrizations." in name or hasattr(owner, "weight_g"):
+        of_old_kind = any(hasattr(owner, part) for part in ("weight_g", "weight_orig"))
+        if "parametrizations." in name or of_old_kind:
             raise ValueError(
                 f"{name!r} is one part of a parametrized weight, and it is not known how to draw "
                 "it anew. Remove the parametrization, or choose layers without one."
@@ -38,26 +43,45 @@ def names_to_draw(module: nn.Module, among: Sequence[str]) -> list[str]:
     return names
 
 
-def draw_anew(module: nn.Module, names: Sequence[str], seed: int) -> dict[str, torch.Tensor]:
-    """Return new weights as the layers draw them: Kaiming uniform, a = √5, in torch's own.
+def draw_anew(net: NeuralNet, names: Sequence[str], seed: int) -> dict[str, torch.Tensor]:
+    """Return new weights as the net's module draws them when it is made, or else their layers.
 
     The weights of the module stay, and so do the global generators.
     """
+    module = plain_module(net.module_)
     drawn: dict[str, torch.Tensor] = {}
     with isolated_rng(seed), torch.no_grad():
-        for owner in dict.fromkeys(name.rpartition(".")[0] for name in names):
+        one, other = (_new_parameters(net) for _ in range(2))
+        for name in names:
+            # What is the same in both is a constant, or was loaded from a file.
+            if name in one and not torch.equal(one[name], other[name]):
+                drawn[name] = one[name].detach()
+        left = [name for name in names if name not in drawn]
+        for owner in dict.fromkeys(name.rpartition(".")[0] for name in left):
             layer = copy.deepcopy(module.get_submodule(owner)).cpu()  # the same on every device
             reset = getattr(layer, "reset_parameters", getattr(layer, "_reset_parameters", None))
             if reset is not None:
                 reset()
             for leaf, parameter in layer.named_parameters(recurse=False):
                 name = f"{owner}.{leaf}" if owner else leaf
-                if name not in names:
+                if name not in left:
                     continue
                 if reset is None:
                     nn.init.kaiming_uniform_(parameter, a=math.sqrt(5))
                 drawn[name] = parameter.detach()
     return drawn
+
+
+def _new_parameters(net: NeuralNet) -> dict[str, torch.Tensor]:
+    """Return the parameters of a new module of a net, none if it was given an instance."""
+    if isinstance(net.module, nn.Module) or has_own(net, "initialize_module"):
+        return {}
+    module = net.initialized_instance(net.module, net.get_params_for("module"))
+    known = {
+        name: parameter.shape for name, parameter in plain_module(net.module_).named_parameters()
+    }
+    parameters = module.cpu().named_parameters()
+    return {n: p for n, p in parameters if not is_lazy(p) and known.get(n) == p.shape}
 
 
 def kept_entries(

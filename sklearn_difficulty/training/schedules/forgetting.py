@@ -79,18 +79,20 @@ class LaterLayerForgetting(Generations):
     where ``keep="filters"`` sets :math:`M^l_{ij} = 1` for the first ⌈r C_out⌉ of C_out outputs i
     and the first ⌈r C_in⌉ of C_in inputs j, and ``keep="weights"`` with probability r. Only weights
     of two and more dimensions that learn are drawn: biases, and weights and running statistics of
-    normalisation, stay. They are drawn as the layer itself draws them; for torch's linear and
-    convolutional layers that is the authors' draw, uniform in :math:`\pm 1 / \sqrt{n}` with n
-    inputs per unit (Kaiming uniform, :math:`a = \sqrt 5`). The draws follow the seed of the
-    training.
+    normalisation, stay. They are drawn as the net's module draws them when it is made; where it is
+    an instance, or holds constants or weights from a file, as the layer itself does. For torch's
+    linear and convolutional layers both are, unless the module has a way of its own, the authors'
+    draw, uniform in :math:`\pm 1 / \sqrt{n}` with n inputs per unit (Kaiming uniform,
+    :math:`a = \sqrt 5`). The draws follow the seed of the training.
 
     Every generation has a new optimizer, so that momentum is empty, and begins the **learning-rate
     schedules** anew (skorch's `LRScheduler`): their length is that of a generation, as in
     ``T_max=epochs_per_generation``. Any optimizer will do.
 
     **Training that is taken up again** (`partial_fit`, `warm_start`, skorch's `LoadInitState`) goes
-    on in the epoch that the net's history has reached. The history holds "generation" (from 0) of
-    every epoch. Members of an ensemble that carry this callback are trained one by one.
+    on in the epoch that the net's history has reached; what a fixed draw was, and what was kept, is
+    known as long as the callback lives, pickles of it included. The history holds "generation"
+    (from 0) of every epoch. Members of an ensemble that carry this callback are trained one by one.
 
     What it did to accuracy, prediction depth and transfer in our own, much smaller runs is in the
     :ref:`user guide <what_training_does>`.
@@ -177,4 +179,4 @@ class LaterLayerForgetting(Generations):
             if self.keep_seed_ is None:
                 self.keep_seed_ = next_seed()
             kept = kept_entries(module, names, self.keep, self.keep_share, self.keep_seed_)
-        write_drawn(module, draw_anew(module, names, self.draw_seed_), kept)
+        write_drawn(module, draw_anew(net, names, self.draw_seed_), kept)

@@ -20,10 +20,12 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..._parameters import check_parameters
+from ..._warnings import warn_caller
 from ...networks.forward import plain_module
 from .layer_groups import early_and_later
 
-AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
+_LENGTHS = ("T_max", "total_iters", "total_steps", "epochs")
+_AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
 class Generations(Callback):
@@ -38,8 +40,8 @@ class Generations(Callback):
         check_parameters(
             type(self).__name__,
             split=(self.split, [str, list, tuple]),
-            n_generations=(self.n_generations, [AT_LEAST_1]),
-            epochs_per_generation=(self.epochs_per_generation, [AT_LEAST_1]),
+            n_generations=(self.n_generations, [_AT_LEAST_1]),
+            epochs_per_generation=(self.epochs_per_generation, [_AT_LEAST_1]),
         )
 
     def _prepare(self, net: NeuralNet) -> None:
@@ -56,7 +58,8 @@ class Generations(Callback):
         """Refuse what cannot be trained in generations, before the first epoch."""
         self._check_parameters()
         self._refuse_others(net)
-        self._check_length(net)
+        self._check_length(net, len(net.history))
+        self._warn_of_long_schedules(net)
         self._prepare(net)
         self.is_prepared_ = False  # callbacks that are listed later may change the module yet
 
@@ -80,9 +83,9 @@ class Generations(Callback):
                 f"{net._optimizers}."
             )
 
-    def _check_length(self, net: NeuralNet) -> None:
+    def _check_length(self, net: NeuralNet, n_past: int) -> None:
         """Raise if the epochs that are to run are not those of the generations."""
-        n_epochs, n_past = self.n_generations * self.epochs_per_generation, len(net.history)
+        n_epochs = self.n_generations * self.epochs_per_generation
         if not n_past and net.max_epochs != n_epochs:
             raise ValueError(
                 f"{self.n_generations} generations of {self.epochs_per_generation} epochs are "
@@ -96,15 +99,28 @@ class Generations(Callback):
                 "out to go on."
             )
 
+    def _warn_of_long_schedules(self, net: NeuralNet) -> None:
+        """Warn of a learning-rate schedule that would never come to its end."""
+        n_epochs = self.n_generations * self.epochs_per_generation
+        for name, callback in net.callbacks_:
+            for key in _LENGTHS if isinstance(callback, LRScheduler) else ():
+                if self.n_generations > 1 and callback.kwargs.get(key) == n_epochs:
+                    warn_caller(
+                        f"{name!r} has {key}={n_epochs}, the epochs of all generations, and begins "
+                        f"anew with each: set {key}={self.epochs_per_generation}."
+                    )
+
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Begin a generation, or go on with one."""
-        generation, epoch = divmod(len(net.history) - 1, self.epochs_per_generation)
+        n_past = len(net.history) - 1
+        is_first, self.is_prepared_ = not self.is_prepared_, True
+        if is_first:  # of this training; a callback may have loaded another's epochs
+            self._check_length(net, n_past)
+            self._prepare(net)
+        generation, epoch = divmod(n_past, self.epochs_per_generation)
         if generation == self.n_generations:  # a training that was taken up again, and is complete
             del net.history[-1]
             raise KeyboardInterrupt
-        is_first, self.is_prepared_ = not self.is_prepared_, True
-        if is_first:
-            self._prepare(net)
         if epoch == 0 and generation > 0:
             self._start_generation(net)
             net.initialize_optimizer()

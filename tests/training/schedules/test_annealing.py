@@ -120,6 +120,14 @@ def test_it_is_the_procedure_of_the_paper(net, data, scale):
     assert_equal(made.module_.buffers(), reference.buffers())
 
 
+def test_fused_steps_climb_too(net, data):
+    made = net(seal(), optimizer__fused=True)
+    reference = by_hand(copy.deepcopy(made.module), data, scale=0.01)
+    made.fit(*data)
+    for ours, theirs in zip(parameters(made), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs.detach())
+
+
 def test_ascent_by_a_descending_step_is_training_with_restarts(net, data):
     settings = {"optimizer__momentum": 0.0}  # else it would be emptied once more
     restarts = net(seal(ascent_epochs=0), **settings).fit(*data)

@@ -110,6 +110,24 @@ def test_the_draw_is_that_of_the_layer(draws):
         assert 0.8 * bound < after[name].abs().max() <= bound
 
 
+class Wide(nn.Sequential):
+    """Draws one layer in a way of its own; the other holds what might come from a file."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Linear(8, 3))
+        nn.init.uniform_(self[2].weight, 5, 6)
+        nn.init.constant_(self[3].weight, 7)
+
+
+def test_a_module_draws_in_its_own_way_if_it_can_be_made(make_net, data):
+    for module, is_own in ((Wide, True), (Wide(), False)):
+        llf = LaterLayerForgetting("2", n_generations=2, epochs_per_generation=1)
+        net = make_net(module, callbacks=[llf, Draws()], max_epochs=2).fit(*data)
+        after = net.callbacks[1].pairs_[0][1]
+        assert (after["2.weight"].min() >= 5) == is_own
+        assert after["3.weight"].abs().max() < 1  # by the layer: no constant, no file again
+
+
 def test_filters_are_kept(draws):
     for before, after in draws(layers="all", keep="filters", keep_share=0.5):
         same = {name: before[name] == after[name] for name in before}
@@ -169,7 +187,8 @@ def test_frozen_layers_are_not_drawn(make_net, data):
 
 
 def test_what_cannot_be_drawn_is_refused(make_net, data):
-    for wrap in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.orthogonal):
+    parametrizations = nn.utils.parametrizations
+    for wrap in (parametrizations.weight_norm, parametrizations.orthogonal, nn.utils.spectral_norm):
         module = nn.Sequential(nn.Linear(4, 8), wrap(nn.Linear(8, 3)))
         llf = LaterLayerForgetting(n_generations=2, epochs_per_generation=1)
         with pytest.raises(ValueError, match="one part of a parametrized weight"):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What both callbacks of training in generations have in common, and what they go with."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -171,6 +173,30 @@ def test_training_is_taken_up_from_files(net, schedule, data, tmp_path):
     whole.partial_fit(*data, epochs=2)
     assert not torch.equal(start["layers.0.weight"], weights(whole)["layers.0.weight"])
     assert_equal(weights(taken_up), weights(whole))
+
+
+def test_a_record_of_training_that_is_taken_up(net, schedule, data, tmp_path):
+    def make():
+        keep = Checkpoint(dirname=tmp_path, monitor=None, load_best=False)
+        return net(schedule(), keep, LoadInitState(keep))
+
+    make().initialize().partial_fit(*data, epochs=4)
+    record = TrainingRecord.from_fit(make(), *data, checkpoints="all", random_state=0)
+    assert record.net.history[:, "generation"] == [0, 0, 0, 1, 1, 1]
+    assert len(record.checkpoints) == 2
+    with pytest.raises(ValueError, match="All 6 epochs"):
+        make().fit(*data)
+
+
+def test_a_schedule_as_long_as_the_training_is_warned_of(net, schedule, data):
+    for length, expected in ((6, "set T_max=3"), (3, None)):
+        rate = LRScheduler(CosineAnnealingLR, T_max=length)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", UserWarning)
+            net(schedule(), rate).fit(*data)
+        said = [str(w.message) for w in found if "begins anew with each" in str(w.message)]
+        assert len(said) == (expected is not None)
+        assert not said or expected in said[0]
 
 
 def test_a_warm_start_goes_on_and_then_ends(net, schedule, data):
