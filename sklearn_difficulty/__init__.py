@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ConsistencyScorer,
         DifficultyQuadrantClassifier,
         DifficultyScorer,
+        ForgettingUnderPerturbationScorer,
         LabelErrorScorer,
         MarginScorer,
         MemorizationScorer,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         TrainingDynamicsScorer,
         VoGScorer,
     )
-    from .training import TrainingRecord
+    from .training import DistilledClassifier, TrainingRecord
 else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -42,6 +43,7 @@ else:  # type checkers see the imports above
                 "ConsistencyScorer",
                 "DifficultyQuadrantClassifier",
                 "DifficultyScorer",
+                "ForgettingUnderPerturbationScorer",
                 "LabelErrorScorer",
                 "MarginScorer",
                 "MemorizationScorer",
@@ -51,7 +53,7 @@ else:  # type checkers see the imports above
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
-            ".training": ["TrainingRecord"],
+            ".training": ["DistilledClassifier", "TrainingRecord"],
         },
     )
 
@@ -64,8 +66,10 @@ __all__ = [
     "DifficultyFilter",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
+    "DistilledClassifier",
     "FilteredClassifier",
     "FilteredRegressor",
+    "ForgettingUnderPerturbationScorer",
     "LabelErrorScorer",
     "MarginScorer",
     "MemorizationScorer",

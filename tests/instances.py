@@ -15,8 +15,10 @@ from sklearn_difficulty import (
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
+    ForgettingUnderPerturbationScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -94,6 +96,9 @@ INSTANCES = {
             undefined="max",
         ),
     ],
+    DistilledClassifier: [
+        DistilledClassifier(),
+    ],
     FilteredClassifier: [
         FilteredClassifier(),
         FilteredClassifier(scorer=FEW_MEMBERS, action="weight"),
@@ -103,6 +108,10 @@ INSTANCES = {
         FilteredRegressor(scorer=LOSS),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
         FilteredRegressor(scorer=TrainingDynamicsScorer(measure="residual"), drop=0.0),
+    ],
+    ForgettingUnderPerturbationScorer: [
+        ForgettingUnderPerturbationScorer(checkpoints=2, n_repeats=2),
+        ForgettingUnderPerturbationScorer(perturbation="prune", checkpoints=[20], undefined="max"),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),

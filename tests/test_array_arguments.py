@@ -64,6 +64,7 @@ CALLS = [
     (measures.estimate_label_noise, {"probabilities": P, "y": Y}),
     (measures.estimate_target_noise, {"y": UNIT, "predictions": UNIT[::-1].copy()}),
     (measures.forgetting_events, {"predicted": PREDICTED, "labels": Y}),
+    (measures.forgetting_under_perturbation, {"correct": INSIDE}),
     (measures.fragment_edges, {"y": UNIT}),
     (measures.fragment_prior, {"y": UNIT, "centers": UNIT[:4]}),
     (measures.group_statistics, {"scores": UNIT, "groups": Y, "n_groups": C}),
@@ -114,6 +115,10 @@ CALLS = [
     (measures.saliency_map, {"activations": Z[0], "gradients": Z[1]}),
     (measures.selection_probability, {"prior": UNIT.reshape(3, 4), "agreement": INSIDE[:3, :4]}),
     (measures.standardize, {"scores": UNIT, "groups": Y, "mean": P[0], "std": P[1]}),
+    (
+        measures.targeted_forgetting,
+        {"correct_before": INSIDE[0], "correct_after": INSIDE, "groups": Y},
+    ),
     (measures.variability, {"probability": P.T}),
     (measures.variance_of_gradients, {"gradients": Z}),
     (metrics.detection_report, {"marked": MARKED, "score": UNIT}),

@@ -23,7 +23,7 @@ from ..rows.checked import nonfinite_rows
 from ..rows.rows import DatasetRows, Rows, as_rows
 from ..rows.views import as_view
 from ..scorers._trained_source import refuse_tuning
-from ..training.default import center_and_scale, default_network_for
+from ..training.default import center_and_scale, untrained_net
 from ..training.epoch_rows import refuse_own_order
 from ..training.skorch_net import (
     NET_TYPES,
@@ -96,7 +96,7 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
         self.target_center_, self.target_scale_ = float(center[0]), float(scale[0])
         standardized = ((targets - center) / scale).astype(np.float32)
         if net is None:
-            net = default_network_for(rows, standardized, self, task="regression")
+            net = untrained_net(None, rows, standardized, self, task="regression")
             net.set_params(verbose=self.verbose)
         if not is_regression(net):
             raise ValueError(

@@ -31,6 +31,7 @@ from .fragments import (
 )
 from .memorization import high_influence_pairs, influence, memorization
 from .memorization_sizes import memorization_categories
+from .perturbation import forgetting_under_perturbation, targeted_forgetting
 from .regression import (
     error_residual_ratio,
     local_scale,
@@ -56,6 +57,7 @@ __all__ = [
     "estimate_label_noise",
     "estimate_target_noise",
     "forgetting_events",
+    "forgetting_under_perturbation",
     "fragment_edges",
     "fragment_prior",
     "group_statistics",
@@ -80,6 +82,7 @@ __all__ = [
     "selection_probability",
     "selection_rate",
     "standardize",
+    "targeted_forgetting",
     "variability",
     "variance_of_gradients",
 ]

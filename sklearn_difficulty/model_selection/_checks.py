@@ -17,7 +17,14 @@ from ..rows.given import GivenRows
 from ..rows.rows import FrameRows, Rows, as_rows
 from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn, columns_of, is_regression
+from ..training.skorch_net import (
+    NET_TYPES,
+    UNTRAINED_TYPES,
+    collate_fn,
+    columns_of,
+    is_regression,
+)
+from ..training.teachers import refuse_fitted_teacher
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -37,12 +44,13 @@ def check_untrained(scorer: Any, verb: str) -> None:
             f"{type(scorer).__name__} holds a {type(held).__name__}, which is already trained; "
             f"{verb} trains anew: pass the net."
         )
+    refuse_fitted_teacher(held)
 
 
 def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
-    return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+    return collate_fn(net) if isinstance(net, UNTRAINED_TYPES) else None
 
 
 def rows_of(scorer: Any, X: Any) -> Rows:
@@ -54,7 +62,7 @@ def rows_of(scorer: Any, X: Any) -> Rows:
     if read is not None:
         return read(X)
     net = getattr(scorer, "estimator", None)
-    columns = columns_of(net) if isinstance(net, NET_TYPES[0]) else None
+    columns = columns_of(net) if isinstance(net, UNTRAINED_TYPES) else None
     return as_rows(X, collate_fn=collate_fn_of(scorer), columns=columns)
 
 

@@ -19,7 +19,6 @@ from .._arrays import (
 )
 from .checked import nonfinite_rows
 
-
 _MANY_VALUES, _FEW_REPEATS = 20, 5  # numbers that repeat less often are measured, not named
 _AS_TARGETS = (
     "To predict numbers, pass a regressor: a skorch NeuralNetRegressor, such as "

@@ -21,9 +21,9 @@ from ..rows.labels import among_columns
 from ..rows.rows import ReadColumns, Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.default import Task as NetworkTask
-from ..training.default import default_network_for
+from ..training.default import untrained_net
 from ..training.fit import targets_for
-from ..training.record import TrainingRecord, train_record
+from ..training.record import TrainingRecord, frozen_record, train_record
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import collate_fn as net_collate_fn
 from ..training.skorch_net import columns_of, frozen_net, warn_of_seen_rows
@@ -133,9 +133,8 @@ class SingleTraining:
         self, needs: RecordNeeds, X: Rows, y: Any, view: Rows, progress: Task
     ) -> tuple[TrainingRecord, NDArray[Any]]:
         """Return the record of a training, and the rows' targets."""
-        net = self.estimator
-        if net is None:
-            net = default_network_for(X, y, self.scorer, task=self.task)
+        net = untrained_net(self.estimator, X, y, self.scorer, task=self.task)
+        if self.estimator is None:
             net.set_params(verbose=self.verbose)
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
@@ -185,8 +184,7 @@ def given_record(estimator: Any) -> TrainingRecord | None:
     """Return the record of a single training that an estimator is or holds, if any."""
     if isinstance(estimator, TrainingRecord):
         return estimator
-    net = frozen_net(estimator)
-    return None if net is None else TrainingRecord.from_net(net)
+    return frozen_record(estimator)
 
 
 def checkpoints_to_read(record: TrainingRecord, which: CheckpointSpec) -> list[Checkpoint]:

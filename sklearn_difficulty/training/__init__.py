@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..networks.small import MLP, ConvNet
     from ..networks.tables import TableMLP
     from .default import default_network
+    from .distillation import DistilledClassifier
     from .ensemble.resampled import ResampledEnsemble
     from .merging import merge_trajectories
     from .record import TrainingRecord
@@ -28,6 +29,7 @@ else:  # type checkers see the imports above
             "..networks.small": ["MLP", "ConvNet"],
             "..networks.tables": ["TableMLP"],
             ".default": ["default_network"],
+            ".distillation": ["DistilledClassifier"],
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".merging": ["merge_trajectories"],
             ".record": ["TrainingRecord"],
@@ -43,6 +45,7 @@ __all__ = [
     "MLP",
     "VGG16",
     "ConvNet",
+    "DistilledClassifier",
     "LaterLayerForgetting",
     "RecordTraining",
     "ResNet18",

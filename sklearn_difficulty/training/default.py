@@ -20,6 +20,7 @@ from ..networks.small import MLP, ConvNet
 from ..networks.tables import TableMLP, encoding_of
 from ..rows.labels import encode_labels, float_targets
 from ..rows.rows import ArrayRows, FrameRows, Rows, as_rows
+from .skorch_net import StandsForNet
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 _MAD_TO_STD = 1.4826  # of a normal distribution
@@ -167,12 +168,17 @@ def center_and_scale(targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArra
     return center, np.where(scale > 0, scale, 1.0)
 
 
-def default_network_for(
-    X: Rows, y: Any, estimator: Any, *, task: Task = "classification"
+def untrained_net(
+    estimator: Any, X: Rows, y: Any, owner: Any, *, task: Task = "classification"
 ) -> NeuralNet:
-    """Return the default network for checked rows, or say for an estimator why there is none."""
-    if y is None and isinstance(X, ArrayRows):
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
-        )
-    return _network_for(X, y, task)
+    """Return the net that `estimator` is, or makes for checked rows; None makes a default one.
+
+    The `owner` is what it was given to, of which an error speaks.
+    """
+    if estimator is None:
+        if y is None and isinstance(X, ArrayRows):
+            raise ValueError(
+                f"{type(owner).__name__} requires y to be passed, but the target y is None."
+            )
+        return _network_for(X, y, task)
+    return estimator._net_for(X, y) if isinstance(estimator, StandsForNet) else estimator

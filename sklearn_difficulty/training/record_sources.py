@@ -18,6 +18,7 @@ from .._parameters import check_parameters
 from ..networks.heads import OutputKind, head_named
 from ..rows.rows import as_rows
 from .checkpoints import CheckpointPlan, CheckpointSpec
+from .default import untrained_net
 from .fit import fit_network, targets_for
 from .record_files import read_parts
 from .record_parts import (
@@ -28,8 +29,8 @@ from .record_parts import (
     usual_loss,
 )
 from .recorder import RecordTraining
+from .skorch_net import UNTRAINED_TYPES, StandsForNet, columns_of, warn_of_seen_rows
 from .skorch_net import collate_fn as net_collate_fn
-from .skorch_net import columns_of, warn_of_seen_rows
 from .trainings_elsewhere import TrainingsElsewhere
 from .trajectory import Trajectory
 from .trajectory_recorder import TrajectoryRecorder
@@ -46,7 +47,7 @@ class RecordSources(TrainingsElsewhere):
     @classmethod
     def from_fit(
         cls,
-        net: NeuralNet,
+        net: NeuralNet | StandsForNet,
         X: Any,
         y: Any = None,
         *,
@@ -61,7 +62,7 @@ class RecordSources(TrainingsElsewhere):
 
         Parameters
         ----------
-        net : skorch.NeuralNet
+        net : skorch.NeuralNet or DistilledClassifier
             A clone of it is trained; the net itself is not touched. If it carries a
             `RecordTraining`, that one decides what is recorded.
         X : array-like, tensor, DataFrame, dict of arrays, or map-style Dataset
@@ -89,13 +90,14 @@ class RecordSources(TrainingsElsewhere):
         """
         check_parameters(
             "from_fit",
-            net=(net, [NeuralNet]),
+            net=(net, [*UNTRAINED_TYPES]),
             checkpoint_dir=(checkpoint_dir, [str, PathLike, None]),
             keep_logits=(keep_logits, ["boolean"]),
             random_state=(random_state, ["random_state"]),
             verbose=(verbose, ["verbose"]),
         )
         X = as_rows(X, collate_fn=net_collate_fn(net), columns=columns_of(net))
+        net = untrained_net(net, X, y, cls)
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         parts = fit_network(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..._randomness import alone
+from ...networks.answers import answers
 from ...networks.copying import copied_module
 from ...rows.labels import codes_of, float_targets
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
 from ..skorch_net import collate_fn, columns_of
-from .member import READOUT, STATE, Arrays, answers
+from .member import READOUT, STATE, Arrays
 
 
 class FittedMembers:
