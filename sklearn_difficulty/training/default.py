@@ -29,12 +29,17 @@ Task = Literal["classification", "regression"]
 
 
 def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralNet:
-    """Return the untrained net that ``estimator=None`` stands for.
+    r"""Return the untrained net that ``estimator=None`` stands for.
 
     Rows of features get a multilayer perceptron with 256 and 128 hidden units, images of shape
     (channels, height, width) a network of two convolutions. Both standardise their input by the
     mean and standard deviation of `X` (per feature or channel) and train for 20 epochs on
     shuffled batches, a classifier by SGD with momentum 0.9, a regressor by Adam.
+
+    Of a DataFrame whose columns are not all numbers, or where some are missing, the first layer
+    makes numbers (see Notes). What it knows of them it learns from the rows that a clone of the net
+    is trained on, by scorers and ``TrainingRecord.from_fit``; nothing but numbers and finite ones
+    are taken as before.
 
     What a regressor learns is standardised, too: by the median of the targets and their median
     distance from it, per column, which few wrong targets can move, however far off. Its outputs are
@@ -43,8 +48,10 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
-        The training rows, for their shape and scale.
+    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width), or \
+            DataFrame
+        The training rows, for their shape and scale. A DataFrame, of pandas or polars, may hold
+        numbers, categories, strings, dates, booleans and missing values.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their labels, for the number of classes; or their targets, for scale and columns.
     task : {"classification", "regression"}, default="classification"
@@ -58,11 +65,37 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
     Raises
     ------
     ValueError
-        If X has another rank, or `task` another value.
+        If X has another rank, or `task` another value; or if a column holds lists, complex or
+        infinite numbers.
+
+    Warns
+    -----
+    UserWarning
+        If columns of texts that hardly repeat are left out.
 
     See Also
     --------
-    MLP, ConvNet : The modules.
+    MLP, TableMLP, ConvNet : The modules.
+
+    Notes
+    -----
+    Columns of a DataFrame are encoded so:
+
+    - a number :math:`x` as :math:`(x - m) / s` with mean :math:`m` of the values that are there and
+      standard deviation :math:`s` of all, missing ones taken as :math:`m`; booleans are 0 and 1,
+      and time differences are in days;
+    - a date, or texts that all are dates in ISO format, as seven numbers: days since 1970, and sine
+      and cosine of :math:`2 \pi d / p` with :math:`d` the days and :math:`p` a year, a week and a
+      day;
+    - of either, where some are missing, an indicator of these;
+    - a category, or strings of which at most half are different, as an indicator for each of the
+      100 most frequent ones, and one of missing values if there are some. All others, and those
+      that come up later, have none of them.
+
+    What does not vary in the rows that a network is trained on is 0 for it, a category that it
+    never saw, say. Indicators are not standardised, which would give rare categories more weight
+    than numbers: average precision of flipped labels would fall by 0.03 to 0.07 on three of four
+    tables.
 
     Examples
     --------
