@@ -36,11 +36,15 @@ def test_texts(estimator, kind):
         clone(estimator).fit(KINDS[kind], y)
 
 
-@pytest.mark.parametrize("estimator", SMALLEST, ids=lambda e: type(e).__name__)
-def test_columns_of_strings_are_named(estimator):
-    frame = pd.DataFrame(X, columns=list("abcde")).assign(city="Rome", day="Monday")
-    with pytest.raises(ValueError, match=r"2 column\(s\) that hold no numbers: 'city' .*'day'"):
-        clone(estimator).fit(frame, y)
+@pytest.mark.parametrize("estimator", READ_NETS, ids=lambda e: type(e).__name__)
+def test_columns_that_a_net_of_ones_own_cannot_read_are_named(estimator, make_net):
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(city="Rome", day=pd.Timestamp("2024"))
+    message = r"2 column\(s\) that hold no numbers: 'city' .*, 'day' .*estimator=None encodes"
+    with pytest.raises(ValueError, match=message) as caught:
+        clone(estimator).set_params(estimator=make_net()).fit(frame, y)
+    assert "make_column_transformer((OneHotEncoder(" in str(caught.value)
+    assert "['city']), remainder=SimpleImputer()), ...)" in str(caught.value)
+    assert "(X['day'] - X['day'].min()) / numpy.timedelta64(1, 'D')" in str(caught.value)
 
 
 @pytest.mark.parametrize("other", [SVC(), SVC, make_pipeline(SVC())], ids=["SVC", "class", "steps"])

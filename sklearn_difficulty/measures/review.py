@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,10 +25,11 @@ _LARGEST_WEIGHT = 1e18  # more rows than anybody has; its square is finite
 
 
 class ReviewPlan(NamedTuple):
-    """What `review_plan` returns, each of shape (n,)."""
+    """What `review_plan` returns, each of shape (n,); `ids` are the names of rows, if known."""
 
     rows: NDArray[np.int64]
     weight: NDArray[np.float64]
+    ids: NDArray[Any] | None = None
 
     def __repr__(self) -> str:
         first = ", ".join(str(row) for row in self.rows[:_SHOWN].tolist())

@@ -157,7 +157,9 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
     refuse_same_names(frame, name)
-    names, bad, dates = list(frame.columns), [], []
+    names = list(frame.columns)
+    bad: list[tuple[Any, Any]] = []
+    dates: list[tuple[Any, Any]] = []
     for i, dtype in enumerate(list(frame.dtypes)):
         if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
             continue

@@ -19,16 +19,38 @@ from .._arrays import (
 )
 from .checked import nonfinite_rows
 
+_MANY_VALUES, _FEW_REPEATS = 20, 5  # numbers that repeat less often are measured, not named
+_AS_TARGETS = (
+    "To predict numbers, pass a regressor: a skorch NeuralNetRegressor, such as "
+    "default_network(X, y, task='regression'). TargetErrorScorer finds wrong ones."
+)
+
 
 def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the sorted classes and, for every row, the position of its label among them."""
     y = as_labels(y)
-    check_classification_targets(y)
+    if y.dtype.kind == "f" and (y != np.round(y)).any():
+        raise ValueError(f"Unknown label type: y holds continuous numbers. {_AS_TARGETS}")
     classes, codes = np.unique(y, return_inverse=True)
+    if _are_measurements(classes, len(y)):
+        raise ValueError(
+            f"y holds {len(classes)} different numbers in {len(y)} rows, from {listed(classes)[0]} "
+            f"to {classes[-1].item()}, which look like measurements. {_AS_TARGETS} If they are "
+            "names of classes, pass y.astype(str)."
+        )
+    check_classification_targets(y)
     if len(classes) < 2:
         found = f"one class, {listed(classes)[0]!r}" if len(classes) else "no row"
         raise ValueError(f"A classifier needs at least two classes in y; got {found}.")
     return classes, codes.astype(np.int64)
+
+
+def _are_measurements(values: NDArray[Any], n: int) -> bool:
+    """Tell whether sorted distinct labels are numbers with gaps, and hardly repeat in n rows."""
+    if values.dtype.kind not in "iuf" or len(values) < _MANY_VALUES:
+        return False
+    has_gaps = float(values[-1]) - float(values[0]) + 1 > len(values)  # names are often 0, 1, 2 ...
+    return has_gaps and n < _FEW_REPEATS * len(values)
 
 
 def encode_among(y: Any, classes: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

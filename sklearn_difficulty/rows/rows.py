@@ -246,6 +246,34 @@ class SparseRows(Rows):
         return hash_arrays(parts, kind="sparse")
 
 
+class NumberOfRows(Rows):
+    """Rows of which nothing but their number is known."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(None)
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def take(self, index: Any) -> NumberOfRows:
+        """Return some rows, by a slice, a mask or positions."""
+        return NumberOfRows(len(np.arange(self._n)[index]))
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Raise: there is nothing to read."""
+        raise ValueError("X is None, and this score reads the rows; pass them.")
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return no array."""
+        return []
+
+    def _digest(self) -> str:
+        """Return that nothing is known."""
+        return ""
+
+
 class DictRows(Rows):
     """A dict of arrays of one length, which the module takes as keyword arguments."""
 
@@ -417,6 +445,11 @@ def as_rows(
     """
     if isinstance(X, Rows):
         return X
+    if X is None:
+        raise ValueError(
+            "X is None. Only scores that are read from trajectories alone, of a record without a "
+            "network, can do without rows."
+        )
     if isinstance(X, IterableDataset):
         raise TypeError(
             "X is an IterableDataset, whose rows have no index to score them by. Pass a "

@@ -116,8 +116,16 @@ class SingleTraining:
         """What may stand in a DataFrame, None for numbers alone."""
         record = self.estimator if self.record is None else self.record
         if isinstance(record, TrainingRecord):
-            return record.columns
+            return record.columns if record.has_module else "any"
         return columns_of(frozen_net(self.estimator) or self.estimator)
+
+    @property
+    def n_recorded(self) -> int | None:
+        """How many rows a record is of that has no network to read them, None if it has one."""
+        record = self.estimator
+        if not isinstance(record, TrainingRecord) or record.has_module or not record.trajectory:
+            return None
+        return record.trajectory.n_rows
 
     def _train(
         self, needs: RecordNeeds, X: Rows, y: Any, view: Rows, progress: Task

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from .._randomness import alone
 from ..rows.checked import is_frame, refuse_same_names
-from ..rows.rows import Rows, as_rows
+from ..rows.rows import NumberOfRows, Rows, as_rows
 from ._trained_source import TrainedSource
 
 C = TypeVar("C", bound=type)
@@ -134,6 +134,9 @@ class ScoresUnseenRows(TransformerMixin, ABC):
     def _rows(self, X: Any) -> Rows:
         """Return the rows of X, checked."""
         source = self._trained_source()
+        n_recorded = getattr(source, "n_recorded", None)
+        if X is None and n_recorded is not None:
+            return NumberOfRows(n_recorded)
         return as_rows(X, collate_fn=source.collate_fn, estimator=self, columns=source.columns)
 
     def _check_unseen(self, X: Any, y: Any) -> tuple[Rows, NDArray[Any] | None]:

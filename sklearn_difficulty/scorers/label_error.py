@@ -447,6 +447,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
         self.method_ = self._method()
+        self._keep_dtype(y)
         return super()._train(X, y, view, groups, progress)
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:

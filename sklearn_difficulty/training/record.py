@@ -21,7 +21,7 @@ from ..networks.heads import Head, OutputKind, head_named
 from ..rows.columns import Columns
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
-from ..rows.rows import Rows, as_rows
+from ..rows.rows import ReadColumns, Rows, as_rows
 from .checkpoints import Checkpoint, CheckpointPlan, CheckpointSpec
 from .fit import fit_network
 from .record_files import write_parts
@@ -192,7 +192,9 @@ class TrainingRecord(RecordSources):
 
     def _rows(self, X: Any) -> Rows:
         """Return rows as the network reads them."""
-        return as_rows(X, collate_fn=self.collate_fn, columns=self.columns)
+        # Without a network nothing but a digest is read of them.
+        columns: ReadColumns = self.columns if self.has_module else "any"
+        return as_rows(X, collate_fn=self.collate_fn, columns=columns)
 
     def __sklearn_clone__(self) -> TrainingRecord:
         return self

@@ -31,6 +31,7 @@ from .recorder import RecordTraining
 from .skorch_net import collate_fn as net_collate_fn
 from .skorch_net import columns_of, warn_of_seen_rows
 from .trajectory import Trajectory
+from .trajectory_recorder import TrajectoryRecorder
 
 
 class RecordSources:
@@ -133,31 +134,39 @@ class RecordSources:
 
     @classmethod
     def from_trajectory(
-        cls, trajectory: Trajectory, *, classes: Any = None, outputs: OutputKind = "logits"
+        cls,
+        trajectory: Trajectory | TrajectoryRecorder,
+        *,
+        classes: Any = None,
+        outputs: OutputKind = "logits",
     ) -> Self:
         """Make a record, without a network, from what a training loop of your own recorded.
 
         Parameters
         ----------
-        trajectory : Trajectory
-            From a `TrajectoryRecorder`.
+        trajectory : Trajectory or TrajectoryRecorder
+            What the recorder collected, or the recorder itself, of the epochs that are closed.
         classes : array-like of shape (n_classes,), default=None
             What the positions stand for; None takes the positions up to the largest that occurs, as
             a label or as a prediction. Ignored for a regressor.
         outputs : {"logits", "binary_logit", "probabilities", "log_probabilities", "values"}, \
                 default="logits"
-            What the network returned; "values" for regression.
+            What the network returned; "values" for regression. A recorder knows it.
 
         Returns
         -------
         record : TrainingRecord
-            For the scores that are read from trajectories.
+            For the scores that are read from trajectories. Nothing else of the rows is read, so
+            that ``fit(None, y)`` of the scorers will do.
 
         See Also
         --------
         sklearn_difficulty.training.TrajectoryRecorder : Collects a trajectory, with an example.
         """
-        check_parameters("from_trajectory", trajectory=(trajectory, [Trajectory]))
+        kinds = [Trajectory, TrajectoryRecorder]
+        check_parameters("from_trajectory", trajectory=(trajectory, kinds))
+        if isinstance(trajectory, TrajectoryRecorder):
+            outputs, trajectory = trajectory.outputs, trajectory.trajectory()
         if head_named(outputs).is_regression:
             classes = None
         elif classes is None:

@@ -119,6 +119,13 @@ class TrajectoryRecorder:
             raise ValueError("outputs and labels must have one entry per row, not be one number.")
         if len(ids) != len(outputs) or not has_labels(self._head, outputs, labels):
             is_soft = labels.shape == outputs.shape and not self._head.is_regression
+            if self._head.name == "logits" and outputs[0].numel() == 1:
+                raise ValueError(
+                    f"outputs of shape {tuple(outputs.shape)} are one number a row, and logits are "
+                    "one per class. If it is the logit of the second of two classes, pass "
+                    "outputs='binary_logit' to TrajectoryRecorder; outputs='values' if it is what "
+                    "a regressor predicts."
+                )
             raise ValueError(
                 f"A batch has {len(ids)} ids, outputs of shape {tuple(outputs.shape)} and labels "
                 f"of shape {tuple(labels.shape)}; it needs one id and one label per output"

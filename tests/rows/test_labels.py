@@ -190,3 +190,29 @@ def test_regression_targets_that_are_no_numbers_are_refused():
         with pytest.raises(ValueError, match=message):
             float_targets(y)
     assert_array_equal(float_targets(pd.Series([1, 2], index=[5, 5])), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [np.arange(2700, 6300, 40), np.arange(90) * 7.0, np.linspace(0, 1, 30)],
+    ids=["whole numbers", "whole floats", "floats"],
+)
+def test_measurements_are_no_labels(y):
+    message = "numbers.*NeuralNetRegressor, such as default_network.*TargetErrorScorer"
+    with pytest.raises(ValueError, match=message):
+        encode_labels(y)
+    assert len(encode_labels(y.astype(str))[0]) == len(y)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.arange(90),
+        np.arange(1, 91).astype(float),
+        np.arange(10) * 7,
+        np.tile(np.arange(30) * 7, 5),
+    ],
+    ids=["positions", "counted from 1", "few", "repeating"],
+)
+def test_numbers_that_may_be_names_of_classes(y):
+    assert len(encode_labels(y)[0]) == len(np.unique(y))

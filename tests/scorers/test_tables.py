@@ -177,12 +177,6 @@ def test_a_filter_passes_the_frame_on():
     assert kept.shape == (36, 3)
 
 
-@of_scorers
-def test_a_net_of_ones_own_reads_numbers(scorer, make_net):
-    with pytest.raises(ValueError, match=r"'city'.*make_column_transformer.*OneHotEncoder"):
-        clone(scorer).set_params(estimator=make_net()).fit(FRAME, y)
-
-
 def test_a_default_estimator_that_reads_numbers_is_refused_before_the_scorer_trains():
     with pytest.raises(ValueError, match=r"'city' .*make_column_transformer"):
         FilteredClassifier().fit(FRAME, y)

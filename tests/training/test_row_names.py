@@ -146,3 +146,32 @@ def test_rows_with_nan_outputs_are_undefined():
         with pytest.warns(UserWarning, match=r"1 row\(s\) have no defined difficulty, first \[4\]"):
             scorer.fit(np.zeros((N, 1)), Y.numpy())
         assert scorer.n_undefined_ == 1
+
+
+@pytest.mark.parametrize("shape", [(N, 1), (N,)])
+def test_a_single_logit_is_told_from_logits(shape):
+    with pytest.raises(ValueError, match="one per class.*outputs='binary_logit'.*'values'"):
+        TrajectoryRecorder(N).update(range(N), torch.zeros(shape), [0] * N)
+
+
+def test_a_record_of_a_recorder_itself_needs_no_rows():
+    y = np.array(["a", "b"])[np.arange(N) % 2]
+    recorder = TrajectoryRecorder(N, outputs="binary_logit")
+    for epoch in range(3):
+        recorder.update(range(N), torch.linspace(-1, epoch, N)[:, None], np.arange(N) % 2)
+        recorder.end_epoch()
+    record = TrainingRecord.from_trajectory(recorder, classes=["a", "b"])
+    assert record.outputs == "binary_logit"
+    without_rows = TrainingDynamicsScorer(record).fit(None, y)
+    texts = pd.DataFrame({"text": [f"row {i}" for i in range(N)], "other": ["x", "z"] * (N // 2)})
+    assert_array_equal(
+        without_rows.difficulty_,
+        TrainingDynamicsScorer(record).fit(np.zeros((N, 1)), y).difficulty_,
+    )
+    with pytest.warns(UserWarning, match="texts that hardly repeat"):
+        on_texts = TrainingDynamicsScorer(record).fit(texts, y)
+    assert_array_equal(without_rows.difficulty_, on_texts.difficulty_)
+    with pytest.raises(ValueError, match=r"trained on other rows \(other labels\)"):
+        TrainingDynamicsScorer(record).fit(None, y[::-1])
+    with pytest.raises(ValueError, match="X is None"):
+        TrainingDynamicsScorer().fit(None, y)

@@ -57,7 +57,8 @@ class ReviewPage:
         with colours last or first, tensors, PIL images, or ``pathlib.Path`` of files), texts, or a
         DataFrame. Pictures need Pillow.
     ids : array-like of shape (n_samples,), default=None
-        What rows are called; None shows their positions.
+        What rows are called; None takes the index of the DataFrame that the scorer was fitted on,
+        if it says more than their positions.
     plan : int or ReviewPlan, default=100
         How many rows `LabelErrorScorer.review_plan` draws, or what it has returned; 0 for none.
         There is no plan without error probabilities.
@@ -173,7 +174,7 @@ class ReviewPage:
             fingerprint=report_fingerprint(scorer),
             findings=self._findings,
             class_names=names,
-            ids=None if ids is None else _ids(ids, len(self._findings.given)),
+            ids=_ids(ids, scorer, len(self._findings.given)),
             plan=self.plan_,
             blind=blind,
             content=content,
@@ -284,8 +285,12 @@ def _names_of(classes: NDArray[Any], names: Any) -> list[str]:
     return given
 
 
-def _ids(ids: Any, n: int) -> list[str]:
-    """Return what rows are called as texts."""
+def _ids(ids: Any, scorer: Any, n: int) -> list[str] | None:
+    """Return what rows are called as texts, None if nobody has named them."""
+    index = getattr(scorer, "_index", None)
+    if ids is None and (index is None or np.array_equal(index, np.arange(n))):
+        return None
+    ids = index if ids is None else ids
     called = [str(name) for name in np.asarray(to_numpy(ids)).tolist()]
     if len(called) != n:
         raise ValueError(f"ids holds {len(called)} names, and there are {n} rows.")

@@ -104,13 +104,15 @@ class EstimatesNoise:
         -------
         plan : ReviewPlan
             Named tuple of ``rows``, their positions in X, in random order, and ``weight``, how many
-            rows each stands for. `calibrate` takes the verdicts on them, or on the first of them;
-            the scorer remembers all plans of a fit.
+            rows each stands for; and ``ids``, what the index of the DataFrame calls them that `fit`
+            was given, None if it was given none. `calibrate` takes the verdicts on them, or on the
+            first of them; the scorer remembers all plans of a fit.
         """
         check_is_fitted(self)
         known = np.flatnonzero(~np.isnan(self._suspicion))
         plan = review_plan(self._suspicion[known], n, cut=cut, random_state=random_state)
-        plan = ReviewPlan(known[plan.rows], plan.weight)
+        rows, index = known[plan.rows], getattr(self, "_index", None)
+        plan = ReviewPlan(rows, plan.weight, None if index is None else index[rows].to_numpy())
         self._plans = [*getattr(self, "_plans", ()), plan]
         return plan
 
@@ -123,7 +125,8 @@ class EstimatesNoise:
         Parameters
         ----------
         reviewed_rows : Review, or array-like of shape (n_reviewed,)
-            What `read_review` returns, or rows of any `review_plan` of this fit, in any order. The
+            What `read_review` returns, or rows of any `review_plan` of this fit, in any order, by
+            their positions or, where the index of X holds no numbers, by their names there. The
             rate needs the first rows of a plan: verdicts after many rows without one do not count
             for it, a few rows that were passed over count as those that nobody could tell. Both
             are warned of.
@@ -152,7 +155,7 @@ class EstimatesNoise:
             plans = [p for p in plans if tuple(sorted(p.rows.tolist())) not in of_review]
             plans += reviewed_rows.plans  # in the order in which the person saw the rows
         else:
-            rows, wrong = _checked(reviewed_rows, verdicts)
+            rows, wrong = _checked(_positions(reviewed_rows, self), verdicts)
             _check_planned(rows, plans)
         parts = parts_of_plans(plans, rows, wrong)
         _check_parts(parts)
@@ -209,6 +212,24 @@ class EstimatesNoise:
         suggested = targets.copy()
         suggested[known] = noise.suggested
         self.suggested_label_ = self.classes_[suggested]
+
+
+def _positions(reviewed_rows: Any, scorer: Any) -> Any:
+    """Return rows that are named as in the index of X by their positions."""
+    index = getattr(scorer, "_index", None)
+    if index is None or index.dtype.kind in "iuf":
+        return reviewed_rows
+    names = as_array(reviewed_rows, "reviewed_rows")
+    if names.dtype.kind in "iuf":
+        return names
+    positions = index.get_indexer_for(names)
+    if (positions < 0).any() or len(positions) != len(names):
+        unknown = names[~np.isin(names, index)][:LISTED_ROWS].tolist()
+        raise ValueError(
+            "reviewed_rows must name rows as the index of X does, every one with a name of its "
+            f"own; not in the index are {unknown}."
+        )
+    return positions
 
 
 def _checked(

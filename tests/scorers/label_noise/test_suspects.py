@@ -6,15 +6,17 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from small_nets import make_net
 
 from sklearn_difficulty import DifficultyScorer, LabelErrorScorer
+from sklearn_difficulty.inspection import ReviewPage
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
-COLUMNS = ["row", "given", "suggested", "probability", "difficulty"]
+COLUMNS = ["row", "given", "suggested", "probability", "difficulty", "kind", "expected_precision"]
 
 
 def few(**params):
@@ -37,6 +39,8 @@ def test_rows_in_order(flowers, method):
     if hasattr(scorer, "error_probability_"):
         assert table.columns.tolist() == COLUMNS
         assert_array_equal(table["probability"], scorer.error_probability_[rows])
+        of_ten = table["expected_precision"].iloc[9]
+        assert of_ten == pytest.approx(table["probability"].iloc[:10].mean())
     for n in (0, 7, 1000):
         pd.testing.assert_frame_equal(scorer.suspects(n), table[:n])
     pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(scorer)).suspects(), table)
@@ -74,6 +78,52 @@ def test_index_of_the_frame(flowers):
     of_many.fit(frame, y)
     [inner] = of_many.scorers_.values()
     assert_array_equal(inner.suspects()["difficulty"], -np.sort(-of_many.difficulty_))
+
+
+@pytest.mark.filterwarnings("ignore:The most likely class is the given label")
+def test_kinds_of_suspects():
+    p = np.tile([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], (20, 1))
+    scorer = LabelErrorScorer("precomputed").fit(p, np.arange(80) % 3)
+    table = scorer.suspects()
+    kinds = table.groupby("kind", observed=False)
+    assert kinds.groups.keys() == {"label error", "ambiguous", "right"}
+    ambiguous = np.sort(kinds.get_group("ambiguous")["row"])
+    assert_array_equal(ambiguous, np.flatnonzero(p.max(axis=1) < 0.5))
+    assert kinds.get_group("label error")["probability"].min() > 0.5
+    assert kinds.get_group("right")["probability"].max() <= 0.5
+
+
+NAMES = ["setosa", "versicolor", "virginica", "never"]
+AS_PANDAS = {
+    "category": pd.CategoricalDtype(NAMES[::-1], ordered=True),
+    "string": pd.StringDtype("python"),
+    "Enum": pd.CategoricalDtype(NAMES, ordered=True),
+}
+
+
+@pytest.mark.parametrize("dtype", AS_PANDAS)
+def test_labels_come_back_as_given(flowers, dtype):
+    X, y = flowers
+    expected = AS_PANDAS[dtype]
+    given = pl.Series(y, dtype=pl.Enum(NAMES)) if dtype == "Enum" else pd.Series(y, dtype=expected)
+    table = few(n_neighbors=None).fit(X, given).suspects()
+    for name in ("given", "suggested"):
+        assert table[name].dtype == expected
+    assert_array_equal(table["given"], y[table["row"]])
+
+
+def test_reviews_know_the_names_of_rows(flowers):
+    X, y = flowers
+    frame = pd.DataFrame(X, index=[f"row {i}" for i in range(150)])
+    scorer = few(n_neighbors=None).fit(frame, y)
+    plan = scorer.review_plan(20, random_state=0)
+    assert plan.ids.tolist() == [f"row {i}" for i in plan.rows]
+    by_name, by_row = (scorer.calibrate(rows, np.arange(20) % 2) for rows in (plan.ids, plan.rows))
+    assert by_name.noise_rate == by_row.noise_rate
+    with pytest.raises(ValueError, match=r"not in the index are \['row 999'\]"):
+        scorer.calibrate(["row 999"], [1])
+    assert ReviewPage(scorer, frame, y, plan=plan)._writer.ids[:2] == ["row 0", "row 1"]
+    assert few(n_neighbors=None).fit(X, y).review_plan(5).ids is None
 
 
 def test_precomputed(flowers):
