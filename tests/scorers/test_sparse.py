@@ -108,7 +108,7 @@ def test_helpers_and_records(texts, tmp_path):
     gradients = VoGScorer(loaded).fit(X, y)
     assert np.isfinite(gradients.difficulty_).all()
     neighbors = NeighborConfidenceScorer(loaded, n_neighbors=5).fit(X, y)
-    assert neighbors.probe_names_ == ["layers.0", "layers.2", "output"]
+    assert list(neighbors.probe_names_) == ["layers.0", "layers.2", "softmax"]
     scorer = TrainingDynamicsScorer(random_state=0)
     difficulty = cross_val_difficulty(scorer, X, y, cv=2, random_state=0)
     assert average_precision_score(is_flipped, difficulty) > 0.7
@@ -137,12 +137,12 @@ def test_the_scale_of_the_default_network_keeps_zeros_and_weights():
     wide = sparse.random_array((200, 500), density=0.1, rng=rng, format="csr")
     scale = scale_of_sparse(wide)
     assert len(np.unique(scale)) == 1
-    assert_allclose(np.mean(np.sum(np.square(wide.toarray() / scale), axis=1)), 64)
-    wide[:, 3] = wide[:, 3] * 1e6
+    assert_allclose(np.mean(np.sum(np.square(wide.toarray() / scale), axis=1)), 25)
+    wide = wide @ sparse.diags_array(np.where(np.arange(500) == 3, 1e6, 1.0))
     scale = scale_of_sparse(wide)
-    scaled = wide.toarray() / scale
+    scaled = wide.toarray() / scale  # the column of another unit is one among many
     assert_allclose(np.mean(scaled[:, 3] ** 2), 1)
-    assert_allclose(np.mean(np.sum(np.square(scaled), axis=1)), 64)
+    assert_allclose(np.mean(np.sum(np.square(scaled), axis=1)), 25)
     few = sparse.csr_array([[1.0, 0, 0], [1, 4, 0]])
     assert_allclose(scale_of_sparse(few), [1, np.sqrt(8), 1])  # a column of zeros stays as it is
 
@@ -153,7 +153,7 @@ def test_memory_is_that_of_the_matrix_and_some_batches():
     y = np.arange(n) % 2
     dense_bytes = n * n_features * 4
     net = default_network(X, y).set_params(
-        module__hidden_units=(4,), batch_size=16, max_epochs=1, optimizer__momentum=0
+        module__hidden_units=(4,), batch_size=16, max_epochs=2, optimizer__momentum=0
     )
     tracemalloc.start()
     try:
