@@ -40,10 +40,8 @@ Print the rows whose label is probably wrong, the most suspect first, and how
 many there are. Rows are numbered from 0.
 
 Every row is judged by models that were not trained on it:
-  numbers, images   small networks, each trained on a part of the rows, and the
-                    nearest rows
-  tables with categories or missing values
-                    a random forest, in --members folds
+  tables, images    small networks, each trained on a part of the rows, and the
+                    nearest rows; categories and missing values are encoded
   --text COLUMN     words and pairs of words (TF-IDF), and logistic regression,
                     in --members folds
   --probabilities   your own model: held-out probabilities, a column per class

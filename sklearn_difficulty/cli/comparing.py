@@ -10,8 +10,8 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from .held_out import needs_other_models, numbers_of
-from .judging import check_parts, fit_other_models, network, unfitted
+from .held_out import rows_of
+from .judging import check_parts, fit_text_models, network, unfitted
 from .messages import progress_on_stderr
 from .output import check_output, json_text, terminal_text, write
 from .reading.data import Data
@@ -60,7 +60,7 @@ def run(args: Namespace) -> bool:
     check_parts(data, args.members)
     from ..model_selection import benchmark_scorers
 
-    X = numbers_of(data, args.seed)
+    X = rows_of(data, args.seed)
     with progress_on_stderr():
         table = benchmark_scorers(
             X,
@@ -102,7 +102,7 @@ def _scorer(name: str, data: Data, X: Any, args: Namespace) -> Any:
 
     if name != LABEL_ERROR:
         return DifficultyScorer(network(X, data.y, args), scores=[name], random_state=args.seed)
-    if needs_other_models(data):
+    if data.texts is not None:
         silent = Namespace(**{**vars(args), "quiet": True})
-        return LikeFind(partial(fit_other_models, data, silent, "auto"))
+        return LikeFind(partial(fit_text_models, data, silent, "auto"))
     return unfitted(X, data.y, args).set_params(verbose=0)

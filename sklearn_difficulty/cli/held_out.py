@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Held-out class probabilities of tables with categories or missing values, and of texts."""
+"""What a network is given of DATA, and held-out class probabilities of texts."""
 
 from __future__ import annotations
 
@@ -13,45 +13,32 @@ import numpy as np
 from joblib import Memory, parallel_config
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .messages import UserError, listed, note
 from .reading.data import Data
 
-_TREES = 100
-_ONE_HOT = 50  # columns for a category: of its most frequent values, and of all others together
 _TEXT_FEATURES = 100
 
 
-def needs_other_models(data: Data) -> bool:
-    """Tell whether rows are not plain numbers, as the networks take them."""
-    return data.array is None and (data.texts is not None or not _is_plain(data.columns))
-
-
-def numbers_of(data: Data, seed: int) -> NDArray[Any]:
-    """Return rows as numbers for a network; what is learned for that, is learned without labels."""
+def rows_of(data: Data, seed: int) -> Any:
+    """Return rows as a network takes them; what is learned for that, is learned without labels."""
     if data.array is not None:
         return data.array
-    if data.texts is not None:
-        words = _tfidf().fit_transform(data.texts)
-        n_features = min(_TEXT_FEATURES, words.shape[1] - 1)
-        if n_features < 2:
-            raise UserError("the texts have too few different words to judge rows by.")
-        svd = TruncatedSVD(n_features, random_state=seed)
-        return svd.fit_transform(words).astype(np.float32)
-    if _is_plain(data.columns):
-        return data.columns.to_numpy(dtype=np.float32)
-    impute = SimpleImputer(strategy="median", add_indicator=True)
-    encoder = _encoder(make_pipeline(impute, StandardScaler()))
-    return encoder.fit_transform(data.columns).astype(np.float32)
+    if data.texts is None:
+        has_gaps = data.columns.isna().any(axis=None)
+        are_numbers = all(kind == np.float64 for kind in data.columns.dtypes)
+        is_plain = are_numbers and not has_gaps
+        return data.columns.to_numpy(dtype=np.float32) if is_plain else data.columns
+    words = _tfidf().fit_transform(data.texts)
+    n_features = min(_TEXT_FEATURES, words.shape[1] - 1)
+    if n_features < 2:
+        raise UserError("the texts have too few different words to judge rows by.")
+    return TruncatedSVD(n_features, random_state=seed).fit_transform(words).astype(np.float32)
 
 
 def held_out_probabilities(
@@ -68,14 +55,8 @@ def held_out_probabilities(
 
     Of rows whose class no such model knows, the given label is believed, and a note tells so.
     """
-    kind = "random forests" if data.texts is None else "text models"
-    if data.texts is not None:
-        rows: Any = np.array(data.texts, dtype=object)
-        model: Any = make_pipeline(_tfidf(), LogisticRegression(C=10, max_iter=1000))
-    else:
-        rows = data.columns
-        forest = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed)
-        model = make_pipeline(_encoder("passthrough"), forest)
+    rows = np.array(data.texts, dtype=object)
+    model = make_pipeline(_tfidf(), LogisticRegression(C=10, max_iter=1000))
     fold_of = _folds(codes, data.groups, n_folds, seed)
     predict = Memory(cache, verbose=0).cache(_predict)
     n_classes, start = int(codes.max()) + 1, time.monotonic()
@@ -89,7 +70,7 @@ def held_out_probabilities(
         is_new |= held_out & ~np.isin(codes, known)
         elapsed = time.monotonic() - start
         left = elapsed / (k + 1) * (n_folds - k - 1)
-        done = f"{k + 1} of {n_folds} {kind} are trained"
+        done = f"{k + 1} of {n_folds} text models are trained"
         tell(f"{done} after {elapsed:.0f} s, about {left:.0f} s left")
     if is_new.any():
         rows_of_new = np.flatnonzero(is_new)
@@ -127,24 +108,6 @@ def _folds(
     return fold_of
 
 
-def _is_plain(columns: Any) -> bool:
-    """Tell whether all columns hold numbers, and all are there."""
-    return all(kind == np.float64 for kind in columns.dtypes) and not columns.isna().any(axis=None)
-
-
 def _tfidf() -> TfidfVectorizer:
     """Return words and pairs of words, weighted; without rare words where there are many texts."""
     return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=200_000)
-
-
-def _encoder(of_numbers: Any) -> ColumnTransformer:
-    """Return what makes numbers of columns: one column per frequent value of a category."""
-    categories = OneHotEncoder(
-        max_categories=_ONE_HOT, handle_unknown="infrequent_if_exist", sparse_output=False
-    )
-    return ColumnTransformer(
-        [
-            ("numbers", of_numbers, make_column_selector(dtype_include="number")),
-            ("categories", categories, make_column_selector(dtype_exclude="number")),
-        ]
-    )

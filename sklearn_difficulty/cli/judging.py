@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .held_out import held_out_probabilities, needs_other_models, numbers_of
+from .held_out import held_out_probabilities, rows_of
 from .messages import UserError, progress_on_stderr
 from .reading.data import Data
 from .reading.files import read_probabilities
@@ -30,9 +30,9 @@ def fit_label_errors(data: Data, args: Namespace) -> Any:
         given = read_probabilities(probabilities.expanduser(), data.y)
         return LabelErrorScorer("precomputed", noise=noise).fit(given, data.y)
     check_parts(data, args.members)
-    if needs_other_models(data):
-        return fit_other_models(data, args, noise, data.y)
-    X = numbers_of(data, args.seed)
+    if data.texts is not None:
+        return fit_text_models(data, args, noise, data.y)
+    X = rows_of(data, args.seed)
     scorer = unfitted(X, data.y, args).set_params(noise=noise)
     with progress_on_stderr():
         return scorer.fit(X, data.y, groups=data.groups)
@@ -47,7 +47,7 @@ def check_parts(data: Data, n_members: int) -> None:
         raise UserError(f"{n_groups} groups are too few for --members {n_members}.")
 
 
-def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
+def unfitted(X: Any, y: NDArray[Any], args: Namespace) -> Any:
     """Return the LabelErrorScorer that trains networks as the arguments say."""
     from ..scorers import LabelErrorScorer
 
@@ -67,7 +67,7 @@ def unfitted(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
     )
 
 
-def network(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
+def network(X: Any, y: NDArray[Any], args: Namespace) -> Any:
     """Return the default network with as many epochs as the arguments say."""
     from ..training import default_network
 
@@ -75,8 +75,8 @@ def network(X: NDArray[Any], y: NDArray[Any], args: Namespace) -> Any:
     return net if args.epochs is None else net.set_params(max_epochs=args.epochs)
 
 
-def fit_other_models(data: Data, args: Namespace, noise: Noise, y: NDArray[Any]) -> Any:
-    """Return a LabelErrorScorer fitted to held-out probabilities of models that are no networks."""
+def fit_text_models(data: Data, args: Namespace, noise: Noise, y: NDArray[Any]) -> Any:
+    """Return a LabelErrorScorer fitted to held-out probabilities of text models."""
     from ..scorers import LabelErrorScorer
 
     codes = np.unique(y, return_inverse=True)[1]

@@ -42,10 +42,10 @@ def run(args: Namespace) -> bool:
 def _page(data: Data, scorer: Any, args: Namespace) -> Any:
     """Return the page of DATA."""
     from ..inspection import ReviewPage
-    from .held_out import numbers_of
+    from .held_out import rows_of
 
     is_precomputed = scorer.estimator == "precomputed"
-    rows = scorer.probabilities_ if is_precomputed else numbers_of(data, args.seed)
+    rows = scorer.probabilities_ if is_precomputed else rows_of(data, args.seed)
     show: Any = data.texts or data.pictures
     if show is None and data.table is not None:
         show = to_show(data.table.drop(columns=[data.label, args.id or data.label]))

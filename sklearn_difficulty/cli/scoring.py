@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .held_out import numbers_of
+from .held_out import rows_of
 from .judging import fit_label_errors, network
 from .messages import UserError, note, progress_on_stderr
 from .output import check_output, json_text, terminal_text, write
@@ -67,7 +67,7 @@ def _scores(data: Data, args: Namespace) -> dict[str, NDArray[Any]]:
     if LABEL_ERROR in args.scores:
         found[LABEL_ERROR] = fit_label_errors(data, args).difficulty_
     if read_from_one:
-        X = numbers_of(data, args.seed)
+        X = rows_of(data, args.seed)
         scorer = DifficultyScorer(
             network(X, data.y, args), scores=read_from_one, random_state=args.seed
         )

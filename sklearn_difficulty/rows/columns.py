@@ -9,8 +9,10 @@ network is trained on, see `networks.tables`.
 from __future__ import annotations
 
 import datetime
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -28,6 +30,7 @@ _REPEATS = 0.5  # share of different values, above which a column is names or te
 _PERIODS = (365.2425, 7.0, 1.0)  # in days: the year, the week and the day
 _PARTS = {"number": 1, "date": 1 + 2 * len(_PERIODS), "category": 0, "text": 0}
 _DECLARED = ("category", "categorical", "enum")  # how the dtypes of categories begin
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -220,8 +223,9 @@ def _read_objects(values: NDArray[Any], name: str) -> tuple[Kind, NDArray[Any]]:
         return "number", numbers
     if len(there) and all(map(_is_date, there)):
         dates = np.full(len(values), np.datetime64("NaT"), dtype="datetime64[us]")
-        dates[~missing] = [_as_date(value) for value in there]
-        return "date", dates
+        with suppress(ValueError):  # a text that is no day of the calendar
+            dates[~missing] = [_as_date(value) for value in there]
+            return "date", dates
     for row in np.flatnonzero(~missing):
         if isinstance(values[row], (list, tuple, Mapping, set, np.ndarray)):
             raise ValueError(
@@ -244,12 +248,16 @@ def _as_number(value: Any) -> float:
 
 
 def _is_date(value: Any) -> bool:
-    """Tell whether an object is a date, a time on one, or a period of time."""
+    """Tell whether an object is a date, a time on one, a period of time, or the text of one."""
+    if isinstance(value, str):
+        return _ISO_DATE.fullmatch(value) is not None
     return isinstance(value, datetime.date) or hasattr(value, "to_timestamp")
 
 
 def _as_date(value: Any) -> np.datetime64:
     """Return a date, or the begin of a period; of times in a zone, in UTC."""
+    if isinstance(value, str):
+        return np.datetime64(value.replace(" ", "T"), "us")
     value = value.to_timestamp() if hasattr(value, "to_timestamp") else value
     if getattr(value, "tzinfo", None) is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)

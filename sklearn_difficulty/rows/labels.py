@@ -31,7 +31,6 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     y = as_labels(y)
     if y.dtype.kind == "f" and (y != np.round(y)).any():
         raise ValueError(f"Unknown label type: y holds continuous numbers. {_AS_TARGETS}")
-    check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if _are_measurements(classes, len(y)):
         raise ValueError(
@@ -39,6 +38,7 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
             f"to {classes[-1].item()}, which look like measurements. {_AS_TARGETS} If they are "
             "names of classes, pass y.astype(str)."
         )
+    check_classification_targets(y)
     if len(classes) < 2:
         found = f"one class, {listed(classes)[0]!r}" if len(classes) else "no row"
         raise ValueError(f"A classifier needs at least two classes in y; got {found}.")

@@ -127,7 +127,7 @@ def test_mixed_columns_and_missing_values(command, fruit, tmp_path):
     assert "'number': it numbers the rows" in result.err
     assert "'code': it says the same as the label" in result.err
     assert "'weight': 1 value(s) are no numbers, taken as missing: heavy" in result.err
-    assert "5 of 5 random forests are trained" in result.err
+    assert "5 of 5 members are trained" in result.out + result.err
 
 
 def test_texts(command, fruit, tmp_path):

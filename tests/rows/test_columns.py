@@ -42,6 +42,8 @@ OF_PANDAS = {
     "dates": (pd.Series(pd.to_datetime([NOON, None, NOON, NOON])), "date"),
     "dates in a zone": (pd.Series(pd.to_datetime([IN_ZONE, None, IN_ZONE, IN_ZONE])), "date"),
     "days": (pd.Series([DAY, None, DAY, DAY], dtype=object), "date"),
+    "texts of dates": (pd.Series(["2024-02-29", None, "2024-03-01", "2024-02-29 12:30"]), "date"),
+    "texts of no dates": (pd.Series(["2024-02-30", None] * 2), "category"),
     "periods": (pd.Series(pd.PeriodIndex(["2024-02"] * 4, freq="M")), "date"),
 }
 OF_POLARS = {
