@@ -195,9 +195,9 @@ def _read(
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
     """Return how many rows a block has: `batch_size`, or what fits the device's budget."""
-    if not X.arrays:
+    if X.row_nbytes is None:
         return batch_size
-    row_bytes = max(1, sum(array[:1].nbytes for array in X.arrays))
+    row_bytes = max(1, X.row_nbytes)
     is_image = any(array.ndim >= 4 for array in X.arrays)
     on_cpu = device.type == "cpu" and is_image
     budget = _CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from ..networks.small import StandardizedNetwork
-from ..rows.rows import Rows
+from ..rows.rows import Rows, SparseRows
 from ..training.record import TrainingRecord
 from .trace import _NORMS, INPUT, OUTPUT, Probe, Trace, _Call, _Event, trace_forward
 
@@ -31,6 +31,8 @@ def find_probes(
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."
         )
+    # A matrix is sparse since it would not fit the memory otherwise, nor would its embedding.
+    include_input = include_input and not isinstance(X, SparseRows)
     trace = trace_forward(record, X)
     is_auto = isinstance(choice, str) and choice == "auto"
     events = automatic_sites(trace) if is_auto else chosen_sites(trace, record, choice)
@@ -42,7 +44,12 @@ def find_probes(
 
 
 def untrained_input(record: TrainingRecord, X: Rows) -> Probe | None:
-    """Return what stands for the input, None if the training has changed it: embedded tokens."""
+    """Return what stands for the input, None of embedded tokens, which the training has moved.
+
+    None of sparse rows, too, which are not embedded.
+    """
+    if isinstance(X, SparseRows):
+        return None
     trace = trace_forward(record, X)
     return None if trace.embeds_tokens else _input_probe(record, trace)
 
@@ -54,12 +61,13 @@ def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:
     if not trace.embeds_tokens:
         return Probe(INPUT, "input")
     # Token ids are names: no distance between them means anything.
-    embedded = trace.outputs_of(nn.Embedding)
+    embedded = trace.outputs_of(nn.Embedding, nn.EmbeddingBag)
     if not embedded:
         raise ValueError(
             "The rows hold integers. If they are measurements, pass X.astype('float32'); if they "
-            "are ids, there is no distance between them, and no nn.Embedding to read in their "
-            "place: pass include_input=False."
+            "are ids, there is no distance between them, and no nn.Embedding or nn.EmbeddingBag to "
+            "read in their place. Neighbours can do without the input: include_input=False where a "
+            "scorer has it, n_neighbors=None for LabelErrorScorer."
         )
     return Probe(INPUT, "module", embedded[0].probe.module, embedded[0].probe.call)
 

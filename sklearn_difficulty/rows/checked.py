@@ -95,14 +95,24 @@ def nonfinite_rows(array: NDArray[Any]) -> NDArray[np.intp]:
     return _rows_where(array, may_be_bad, lambda rows: ~np.isfinite(rows))
 
 
-def refuse_beyond(array: NDArray[Any], name: str, limit: float, dtype: str) -> None:
-    """Raise if finite values would become infinite in the network's dtype, which has a limit."""
+def refuse_beyond(
+    array: NDArray[Any],
+    name: str,
+    limit: float,
+    dtype: str,
+    rows_of: Callable[[NDArray[np.intp]], NDArray[np.intp]] = lambda rows: rows,
+) -> None:
+    """Raise if finite values would become infinite in the network's dtype, which has a limit.
+
+    `rows_of` says in which rows the entries of the array are, if these are no rows.
+    """
     if array.dtype.kind != "f" or float(np.finfo(array.dtype).max) <= limit:
         return
     bad = _rows_where(
         array, lambda rows: np.abs(rows).max() > limit, lambda rows: np.abs(rows) > limit
     )
     if len(bad):
+        bad = rows_of(bad)
         raise ValueError(
             f"{name} holds values that are too large for the network's {dtype} (beyond "
             f"{limit:.3g}) in {len(bad)} row(s), first {bad[:LISTED_ROWS].tolist()}. Scale {name}, "

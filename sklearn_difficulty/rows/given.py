@@ -15,13 +15,7 @@ from torch.utils.data import Dataset
 
 from .._arrays import to_numpy
 from .rows import Rows
-
-
-def keys_of_sparse(matrix: Any) -> NDArray[Any]:
-    """Return a number (n,) that equal rows of a CSR matrix share."""
-    bounds = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
-    rows = ((matrix.indices[a:b].tobytes(), matrix.data[a:b].tobytes()) for a, b in bounds)
-    return np.array([hash(row) for row in rows])
+from .sparse import keys_of_sparse
 
 
 class GivenRows(Rows):

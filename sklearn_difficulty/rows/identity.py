@@ -59,13 +59,13 @@ class RowsFingerprint:
         return asdict(self)
 
 
-def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return a digest of named arrays, in whatever order they come."""
+def hash_arrays(arrays: Mapping[str, NDArray[Any]], kind: str = "array") -> str:
+    """Return a digest of named arrays, in whatever order they come; kinds are not compared."""
     digest = hashlib.blake2b(digest_size=16)
     for name, array in sorted(arrays.items()):
         digest.update(name.encode())
         _hash_array(digest, np.asarray(array))
-    return f"array:{digest.hexdigest()}"
+    return f"{kind}:{digest.hexdigest()}"
 
 
 def hash_items(dataset: Any) -> str:

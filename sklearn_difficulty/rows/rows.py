@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ from .columns import Columns, needs_encoding
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
 from .items import LabelledDataset, LocatedItems, item_of
+from .sparse import bytes_of_sparse, checked_sparse, keys_of_sparse, rows_of_entries
 
 _LABEL_BLOCK = 512
 _TRIED_ROWS = 16  # to see whether rows differ in shape
@@ -96,6 +98,11 @@ class Rows(ABC):
     def nbytes(self) -> int:
         """Return how much memory the rows take, as far as it is known."""
         return sum(array.nbytes for array in self.arrays)
+
+    @property
+    def row_nbytes(self) -> int | None:
+        """Return how much memory a row takes in a block, None if that is not known."""
+        return sum(array[:1].nbytes for array in self.arrays) if self.arrays else None
 
     @property
     def row_shape(self) -> Any:
@@ -184,6 +191,59 @@ class FrameRows(ArrayRows):
     def take(self, index: Any) -> FrameRows:
         """Return some rows, by a slice, a mask or positions."""
         return FrameRows(self.data[index], self.columns)
+
+
+class SparseRows(Rows):
+    """A CSR matrix, or array, of floats, whose rows are made dense a batch at a time."""
+
+    has_columns = True
+
+    def __len__(self) -> int:
+        return int(self.data.shape[0])
+
+    def take(self, index: Any) -> SparseRows:
+        """Return some rows, by a slice, a mask or positions."""
+        return SparseRows(self.data[index])
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield slices of the matrix, dense."""
+        for start in range(0, len(self), batch_size):
+            yield self.data[start : start + batch_size].toarray()
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return no array: rows are made dense when they are read."""
+        return []
+
+    def keys(self) -> NDArray[Any]:
+        """Return a number (n,) that equal rows share."""
+        return keys_of_sparse(self.data)
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much memory the matrix takes."""
+        return bytes_of_sparse(self.data)
+
+    @property
+    def row_nbytes(self) -> int:
+        """Return how much memory a dense row takes."""
+        return int(self.data.shape[1] * self.data.dtype.itemsize)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Return the shape of a row."""
+        return (int(self.data.shape[1]),)
+
+    def refuse_beyond(self, dtype: torch.dtype, name: str = "X") -> None:
+        """Raise if finite values would become infinite in the dtype of a network."""
+        of_network, limit = str(dtype).removeprefix("torch."), torch.finfo(dtype).max
+        rows_of = partial(rows_of_entries, self.data)
+        refuse_beyond(self.data.data, name, limit, of_network, rows_of)
+
+    def _digest(self) -> str:
+        """Return a digest of what is stored."""
+        parts = {name: getattr(self.data, name) for name in ("data", "indices", "indptr")}
+        return hash_arrays(parts, kind="sparse")
 
 
 class NumberOfRows(Rows):
@@ -408,11 +468,13 @@ def as_rows(
         if len(rows) == 0:
             raise ValueError("X is a Dataset without rows.")
         return rows
-    # scipy's dictionary-of-keys arrays are mappings too; check_array refuses them.
+    # scipy's dictionary-of-keys arrays are mappings too.
     if isinstance(X, Mapping) and not issparse(X):
         if not X:
             raise ValueError("X is an empty mapping; it needs at least one array.")
         return DictRows(_arrays_of(X, estimator))
+    if issparse(X):
+        return SparseRows(checked_sparse(X, "X", estimator))
     if columns is not None and is_frame(X):
         refuse_same_names(X, "X")
         if isinstance(columns, Columns):

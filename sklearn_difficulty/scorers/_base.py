@@ -229,5 +229,6 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

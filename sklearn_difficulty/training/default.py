@@ -19,9 +19,13 @@ from ..networks.losses import ScaledL1Loss
 from ..networks.small import MLP, ConvNet
 from ..networks.tables import TableMLP, encoding_of
 from ..rows.labels import encode_labels, float_targets
-from ..rows.rows import ArrayRows, FrameRows, Rows, as_rows
+from ..rows.rows import ArrayRows, FrameRows, Rows, SparseRows, as_rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
+_SPARSE_NORM = 5.0  # of rows, for the network
+_SPARSE_UNITS = (64,)  # of 50,000 features 256 would take four times as long, and find no more
+_SPARSE_BATCH = 128  # rows, since every step moves the weights of all features
+_SPARSE_RATE = 0.05  # of classifiers, for so many rows
 _MAD_TO_STD = 1.4826  # of a normal distribution
 __all__ = ["default_network"]
 
@@ -41,6 +45,10 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
     is trained on, by scorers and ``TrainingRecord.from_fit``; nothing but numbers and finite ones
     are taken as before.
 
+    Of a sparse matrix, rows are made dense a batch at a time. There are 64 hidden units and, for a
+    classifier, batches of 128 rows; features are divided by a scale and no mean is taken off, so
+    that zeros stay zeros (see Notes).
+
     What a regressor learns is standardised, too: by the median of the targets and their median
     distance from it, per column, which few wrong targets can move, however far off. Its outputs are
     in the units of `y`. The loss is `ScaledL1Loss`, to which a target that is wrong by a factor
@@ -48,8 +56,8 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width), or \
-            DataFrame
+    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width), \
+            sparse matrix, or DataFrame
         The training rows, for their shape and scale. A DataFrame, of pandas or polars, may hold
         numbers, categories, strings, dates, booleans and missing values.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -97,6 +105,11 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
     than numbers: average precision of flipped labels would fall by 0.03 to 0.07 on three of four
     tables.
 
+    Features of a sparse matrix are all divided by the same number, so that rows have a root mean
+    square norm of 5: how much a word counts was decided by whoever weighted it, as by TF-IDF. Only
+    a feature whose own root mean square would be above 1 then is divided by that, so that a column
+    of another unit does not drown the others.
+
     Examples
     --------
     >>> from sklearn.datasets import load_wine
@@ -115,7 +128,7 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
 
 def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
     """Return the default network for checked rows."""
-    if not isinstance(rows, ArrayRows):
+    if not isinstance(rows, (ArrayRows, SparseRows)):
         raise ValueError(
             f"There is no default network for a {type(rows.data).__name__}. Pass estimator, a "
             "skorch net that fits your data."
@@ -124,7 +137,12 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
     of_targets = _settings_of_targets(given) if task == "regression" else None
     n_classes = len(encode_labels(given)[0]) if of_targets is None else 0
     module, settings = _settings_of_rows(rows)
-    common: dict[str, Any] = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
+    batch_size = _SPARSE_BATCH if isinstance(rows, SparseRows) else 32
+    common: dict[str, Any] = {
+        "batch_size": batch_size,
+        "max_epochs": 20,
+        "iterator_train__shuffle": True,
+    }
     common |= {"train_split": None, "verbose": 0}
     if of_targets is not None:
         return NeuralNetRegressor(
@@ -142,15 +160,18 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         optimizer__momentum=0.9,
-        lr=0.02,
+        lr=_SPARSE_RATE if isinstance(rows, SparseRows) else 0.02,
         **common,
         **{f"module__{name}": value for name, value in settings.items()},
     )
 
 
-def _settings_of_rows(rows: ArrayRows) -> tuple[type[nn.Module], dict[str, Any]]:
+def _settings_of_rows(rows: ArrayRows | SparseRows) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return a module, and its settings that depend on rows."""
     X = rows.data
+    if isinstance(rows, SparseRows):
+        sizes = {"n_inputs": X.shape[1], "hidden_units": _SPARSE_UNITS}
+        return MLP, sizes | {"scale": scale_of_sparse(X)}
     if isinstance(rows, FrameRows):
         found = encoding_of(rows.columns, X)  # every training replaces it by that of its rows
         return TableMLP, {"columns": rows.columns, "hidden_units": (256, 128), **found}
@@ -180,6 +201,24 @@ def _settings_of_rows(rows: ArrayRows) -> tuple[type[nn.Module], dict[str, Any]]
     return module, settings | {"mean": scaler.mean_, "scale": scaler.scale_}
 
 
+def scale_of_sparse(csr: Any) -> NDArray[np.float64]:
+    """Return what features (n_features,) are divided by, so that zeros stay zeros.
+
+    All by one number, so that rows have a root mean square norm of `_SPARSE_NORM`: what a feature
+    weighs is known to who made it, as by TF-IDF. But those that would be beyond 1, by root mean
+    square, are divided by their own: a column of another unit drowns the others else.
+    """
+    own = np.sqrt(np.asarray(csr.multiply(csr).mean(axis=0), dtype=np.float64).ravel())
+    largest_first = np.sort(own)[::-1]
+    # Of the squares that are left if the k largest features count 1 each.
+    left = np.append(np.cumsum(np.square(largest_first[::-1]))[::-1], 0.0)
+    n_own = np.arange(min(len(own), int(_SPARSE_NORM**2) - 1) + 1)
+    common = np.sqrt(left[n_own] / (_SPARSE_NORM**2 - n_own))
+    is_enough = np.append(largest_first, 0.0)[n_own] <= common
+    scale = np.maximum(own, common[is_enough.argmax()])  # the last one is
+    return np.where(scale > 0, scale, 1.0)
+
+
 def _settings_of_targets(y: Any) -> dict[str, Any]:
     """Return the settings of a module that depend on regression targets."""
     center, scale = center_and_scale(float_targets(y))
@@ -204,7 +243,7 @@ def default_network_for(
     X: Rows, y: Any, estimator: Any, *, task: Task = "classification"
 ) -> NeuralNet:
     """Return the default network for checked rows, or say for an estimator why there is none."""
-    if y is None and isinstance(X, ArrayRows):
+    if y is None and isinstance(X, (ArrayRows, SparseRows)):
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )

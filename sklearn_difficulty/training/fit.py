@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, Options
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -26,6 +28,7 @@ from ..networks.forward import module_dtype
 from ..rows.inputs import cast_floats
 from ..rows.labels import among_columns, encode_among, encode_labels, float_targets
 from ..rows.rows import Rows
+from ..rows.sparse import SparseItems
 from .batches import refuse_lone_row, refuse_no_steps, refuse_other_sampler
 from .interruptions import is_early_stop, watched_signals
 from .learning import Learning, knows_already, warn_of_knowing, warn_of_network
@@ -163,7 +166,8 @@ def _train(
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             learning.begin(net)
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
-            return skorch_fit_loop(cast_floats(X, dtype), y, *args, **kwargs)
+            X = _batched(X, y, dtype, net) if issparse(X) else cast_floats(X, dtype)
+            return skorch_fit_loop(X, y, *args, **kwargs)
         except RuntimeError as error:
             learning.explain(error, net)
             raise
@@ -203,6 +207,12 @@ def _train(
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
     return columns
+
+
+def _batched(X: Any, y: Any, dtype: torch.dtype, net: NeuralNet) -> Any:
+    """Return a sparse X as a Dataset that makes a batch dense at once; skorch's does so by row."""
+    is_own = net.dataset is not SkorchDataset or net.get_params_for("dataset")
+    return X if is_own else SparseItems(X, y, dtype)
 
 
 class _ReportEpochs(Callback):

@@ -20,7 +20,7 @@ from ...inference.probes import untrained_input
 from ...inference.probing import VotesReadout
 from ...measures._noise_order import noise_in_order
 from ...measures.label_noise import LabelNoise, fit_noise_model
-from ...rows.rows import Rows
+from ...rows.rows import Rows, SparseRows
 from ...training.record import TrainingRecord
 
 # The share of the errors that neighbours see which may lie in the easier half of the rows; it would
@@ -86,7 +86,11 @@ def _votes_by_input(
     try:
         probe = untrained_input(record, X)
         if probe is None:
-            raise NoiseNotTold("the rows are token ids, between which there is no distance")
+            raise NoiseNotTold(
+                "the rows are sparse, and there are no dense ones to look for neighbours"
+                if isinstance(X, SparseRows)
+                else "the rows are token ids, between which there is no distance"
+            )
         n_probes = len(readout.find(record, X)) if asks_layers else 1
         votes = readout.votes_on_each_other(record, X, targets, progress, [probe])
     except ValueError as error:  # rows of several lengths, or hardly any that is finite

@@ -395,4 +395,5 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
         return tags

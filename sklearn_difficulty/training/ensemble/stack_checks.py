@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader
 from ..._randomness import isolated_rng
 from ..._warnings import warn_caller
 from ...networks.forward import module_device
+from ...rows.rows import SparseRows
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import has_own, predefined_validation_set
 from .member import BLOCK_ROWS, Pool
@@ -92,6 +93,8 @@ def obstacle(pool: Pool, masks: NDArray[np.bool_]) -> str | None:
     """Say why members are trained one by one rather than as a stack, None if they need not be."""
     if len(np.unique(masks.sum(axis=1))) > 1:
         return "they have different numbers of training rows"
+    if isinstance(pool.X, SparseRows):
+        return "X is sparse, and its rows are made dense a batch at a time"
     if not (pool.X.arrays and pool.view.arrays):
         return "X is a Dataset, whose items are made one at a time"
     reason = _obstacle_in_settings(pool.net)
