@@ -17,10 +17,12 @@ from sklearn_difficulty import (
     DifficultyFilter,
     FilteredClassifier,
     LabelErrorScorer,
+    PredictionDepthScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
     VoGScorer,
 )
+from sklearn_difficulty.inspection import ProbePathDisplay, ReviewPage
 from sklearn_difficulty.model_selection import benchmark_scorers, cross_val_difficulty
 from sklearn_difficulty.training import MLP, ResampledEnsemble, TableMLP, default_network
 
@@ -188,3 +190,21 @@ def test_texts_are_told_of_once():
         warnings.simplefilter("always")
         fitted(LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2), frame)
     assert sum("texts that hardly repeat" in str(w.message) for w in caught) == 1
+
+
+@pytest.mark.parametrize("frame", [FRAME, POLARS], ids=["pandas", "polars"])
+def test_pages_and_displays_of_a_table(frame):
+    scorer = fitted(LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2), frame)
+    page = ReviewPage(scorer, frame, y, plan=5, random_state=0)
+    assert "Bonn" in page._repr_html_()
+    depth = fitted(PredictionDepthScorer(n_neighbors=2), frame)
+    assert ProbePathDisplay.from_estimator(depth, frame, y, row=3).predicted.shape == (5,)
+
+
+def test_members_on_disk_are_those_of_the_same_table(tmp_path, capsys):
+    settings = {"n_members": 2, "train_size": 0.5, "n_neighbors": 2, "cache_dir": tmp_path}
+    scorer = LabelErrorScorer(**settings, random_state=0, verbose=1)
+    for frame, n_found in ((FRAME, 0), (FRAME.copy(), 2), (FRAME.assign(sold=False), 0)):
+        clone(scorer).fit(frame, y)
+        said = capsys.readouterr().out
+        assert ("2 of 2 members found in the cache" in said) == (n_found == 2)
