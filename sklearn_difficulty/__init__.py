@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NeighborConfidenceScorer,
         NormGradScorer,
         PredictionDepthScorer,
+        TargetErrorScorer,
         TrainingDynamicsScorer,
         VoGScorer,
     )
@@ -50,6 +51,7 @@ else:  # type checkers see the imports above
                 "NeighborConfidenceScorer",
                 "NormGradScorer",
                 "PredictionDepthScorer",
+                "TargetErrorScorer",
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
@@ -76,6 +78,7 @@ __all__ = [
     "NeighborConfidenceScorer",
     "NormGradScorer",
     "PredictionDepthScorer",
+    "TargetErrorScorer",
     "TrainingDynamicsScorer",
     "TrainingRecord",
     "VoGScorer",
