@@ -50,8 +50,8 @@ class DifficultyScorer(BaseDifficultyScorer):
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None
         The network. A net is cloned and trained on every row of `fit`; a `TrainingRecord`, or a
         ``FrozenEstimator`` around a net that was fitted with ``RecordTraining``, is read without
-        training; None takes ``training.default_network(X, y)``, for regression where a score is only
-        defined for it, as "residual" is.
+        training; None takes ``training.default_network(X, y)``, for regression where a score is
+        only defined for it, as "residual" is.
     scores : sequence of str, scorer or (str, scorer), \
             default=("vog", "prediction_depth", "confidence", "aum")
         What is read. A name stands for a scorer with default parameters: "vog",
