@@ -3,6 +3,7 @@
 
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor
+from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch.nn import CrossEntropyLoss
 from torch.optim import Adam
@@ -107,6 +108,7 @@ INSTANCES = {
         LabelErrorScorer(n_members=2, n_neighbors=None, keep_members=False, undefined="max"),
         LabelErrorScorer(method="one_fit"),
         LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
+        LabelErrorScorer(GaussianNB(), n_members=2, train_size=0.5),
     ],
     MarginScorer: [
         MarginScorer(),

@@ -29,6 +29,8 @@ from sklearn.utils.validation import (
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
+from ..rows.checked import checked_array, is_frame
+from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
     attribute_of,
@@ -114,11 +116,12 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         self.relabelled_indices_ = np.empty(0, dtype=np.intp)
         if self.action == "weight":
             given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
-            trust = trust_in_labels(self.scorer_, self._labels(y), given != 0)
+            trust = trust_in_labels(scorer_in(self.scorer_), self._labels(y), given != 0)
             params = {**params, "sample_weight": given * trust}
         if self.action == "relabel":
             given = as_given(y, self._labels(y))
-            suggested = attribute_of(self.scorer_, self._suggestion, "action='relabel'")
+            scored = scorer_in(self.scorer_)
+            suggested = attribute_of(scored, self._suggestion, "action='relabel'")
             of_rows = suspect.reshape(-1, *[1] * (given.ndim - 1))
             y = np.where(of_rows, suggested.reshape(given.shape), given)
             changed = (y != given).reshape(len(given), -1)
@@ -165,7 +168,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         if self.action == "weight":
             return np.zeros(len(self.difficulty_), dtype=bool)
         return rows_to_drop(
-            self.scorer_,
+            scorer_in(self.scorer_),
             self._labels(y),
             drop=self.drop,
             threshold=self.threshold,
@@ -195,6 +198,9 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         self._validate_params()
         forget(self)
         X, y = for_estimators(X, "X"), for_estimators(y, "y")
+        if self.estimator is None and is_frame(X):
+            # What None stands for takes numbers alone, and would say so after the scorer's fit.
+            checked_array(X, "X", self, ensure_2d=True)
         estimator, scorer = clone(self._estimator()), self._scorer_for(y)
         self._check_parts(estimator, scorer)
         of_scorer, of_estimator = self._routed(params)
@@ -202,7 +208,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
             self.scorer_ = fitted_scorer(
                 scorer, X, y, of_scorer, self.memory, self.cache_key, progress
             )
-            self.difficulty_ = self.scorer_.difficulty_
+            self.difficulty_ = scorer_in(self.scorer_).difficulty_
             X, y, of_estimator = self._act(X, y, of_estimator, self._suspect(y))
             with progress.fit_of(estimator, "train on what is kept"):
                 self.estimator_ = estimator.fit(X, y, **of_estimator)

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.utils import RegressorTags
 
 from ..scorers._base import BaseDifficultyScorer
+from ..scorers._pipelines import scorer_in
 from ._filtered import BaseFiltered
 
 __all__ = ["FilteredRegressor"]
@@ -146,10 +147,11 @@ class FilteredRegressor(BaseFiltered):
         super()._check_parts(estimator, scorer)
 
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
-        is_ours = isinstance(self.scorer_, BaseDifficultyScorer)
-        if is_ours and getattr(self.scorer_, "classes_", None) is not None:
+        scored = scorer_in(self.scorer_)
+        is_ours = isinstance(scored, BaseDifficultyScorer)
+        if is_ours and getattr(scored, "classes_", None) is not None:
             raise ValueError(
-                f"{type(self.scorer).__name__} has taken the targets for classes. Give it a "
+                f"{type(scored).__name__} has taken the targets for classes. Give it a "
                 "network that is a regressor, such as NeuralNetRegressor(...), or take "
                 f"{self._instead_of_none['scorer']}."
             )
