@@ -24,7 +24,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -39,9 +39,10 @@ from sklearn.neighbors import NearestNeighbors
 from summaries import Array, Found, detection, share
 from target_problems import DATA, NOISE, Problem, problem
 
-from sklearn_difficulty import TrainingRecord
+from sklearn_difficulty import ConFragSelector, TrainingRecord
 from sklearn_difficulty.measures import (
     error_residual_ratio,
+    estimate_target_noise,
     local_scale,
     residual_statistics,
     selection_rate,
@@ -50,6 +51,7 @@ from sklearn_difficulty.training import default_network
 
 _FOLDS = 5
 _NEIGHBORS = 15
+JUDGES = ("boosting", "MAE boosting")
 
 
 class Counted(RegressorMixin, BaseEstimator):
@@ -76,6 +78,11 @@ class Cell:
         self.seed = seed
         self.problem: Problem = problem(data, noise, seed, args)
         self.boosting = HistGradientBoostingRegressor(random_state=seed)
+        self.judges = {
+            "boosting": self.boosting,
+            "MAE boosting": clone(self.boosting).set_params(loss="absolute_error"),
+        }
+        self._first_rounds: dict[str, tuple[Array, float]] = {}
         self._errors: dict[bytes, float] = {}
 
     def network(self) -> Any:
@@ -83,20 +90,21 @@ class Cell:
         p = self.problem
         return default_network(p.X.astype(np.float32), p.given, task="regression")
 
-    def held_out(self, keep: Array | None = None) -> tuple[Array, float]:
-        """Return predictions of boosting that did not see the row, and seconds; 5 fits."""
+    def held_out(self, judge: str, keep: Array | None = None) -> tuple[Array, float]:
+        """Return predictions of a judge that did not see the row, and seconds; 5 fits."""
         p, predicted = self.problem, np.empty(len(self.problem.given))
         keep = np.ones(len(predicted), dtype=bool) if keep is None else keep
-        start = time.process_time()
+        start, model = time.process_time(), self.judges[judge]
         for train, out in KFold(_FOLDS, shuffle=True, random_state=self.seed).split(p.X):
             train = train[keep[train]]
-            predicted[out] = clone(self.boosting).fit(p.X[train], p.given[train]).predict(p.X[out])
+            predicted[out] = clone(model).fit(p.X[train], p.given[train]).predict(p.X[out])
         return predicted, time.process_time() - start
 
-    @cached_property
-    def first_round(self) -> tuple[Array, float]:
+    def first_round(self, judge: str) -> tuple[Array, float]:
         """Return what is predicted out of fold on all rows, and the seconds."""
-        return self.held_out()
+        if judge not in self._first_rounds:
+            self._first_rounds[judge] = self.held_out(judge)
+        return self._first_rounds[judge]
 
     @cached_property
     def epochs(self) -> tuple[Any, Array, float]:
@@ -186,25 +194,53 @@ def neighbors(cell: Cell) -> Found:
     }
 
 
-def out_of_fold(cell: Cell) -> Found:
-    predicted, seconds = cell.first_round
+def out_of_fold(cell: Cell, judge: str) -> Found:
+    predicted, seconds = cell.first_round(judge)
     score = np.abs(cell.problem.given - predicted)
     return {"score": score, "fits": _FOLDS, "seconds": seconds}
 
 
-def out_of_fold_scaled(cell: Cell) -> Found:
-    (predicted, seconds), start = cell.first_round, time.process_time()
+def out_of_fold_scaled(cell: Cell, judge: str) -> Found:
+    (predicted, seconds), start = cell.first_round(judge), time.process_time()
     residual = cell.problem.given - predicted
     score = np.abs(residual) / local_scale(residual, predicted)
     return {"score": score, "fits": _FOLDS, "seconds": seconds + time.process_time() - start}
 
 
-def second_round(cell: Cell) -> Found:
-    predicted, seconds = cell.first_round
+def second_round(cell: Cell, judge: str) -> Found:
+    predicted, seconds = cell.first_round(judge)
     worst = cell.hardest(np.abs(cell.problem.given - predicted))
-    predicted, more = cell.held_out(~worst)
+    predicted, more = cell.held_out(judge, ~worst)
     score = np.abs(cell.problem.given - predicted)
     return {"score": score, "fits": 2 * _FOLDS, "seconds": seconds + more}
+
+
+def two_parts(cell: Cell, judge: str) -> Found:
+    (predicted, seconds), start = cell.first_round(judge), time.process_time()
+    found = estimate_target_noise(cell.problem.given, predicted)
+    return {
+        "score": found.difficulty.astype(float),
+        "cut": found.error_probability > 0.5,
+        "rate": found.noise_rate,
+        "interval": list(found.noise_rate_interval),
+        "fits": _FOLDS,
+        "seconds": seconds + time.process_time() - start,
+    }
+
+
+def two_rounds(cell: Cell, judge: str) -> Found:
+    (predicted, seconds), start = cell.first_round(judge), time.process_time()
+    given = cell.problem.given
+    suspect = estimate_target_noise(given, predicted).error_probability > 0.5
+    found = estimate_target_noise(given, cell.held_out(judge, ~suspect)[0])
+    return {
+        "score": found.difficulty.astype(float),
+        "cut": found.error_probability > 0.5,
+        "rate": found.noise_rate,
+        "interval": list(found.noise_rate_interval),
+        "fits": 2 * _FOLDS,
+        "seconds": seconds + time.process_time() - start,
+    }
 
 
 def over_epochs(cell: Cell) -> Found:
@@ -238,8 +274,8 @@ def _cleanlab(cell: Cell, judge: Any, X: Array) -> Found:
     }
 
 
-def cleanlab_boosting(cell: Cell) -> Found:
-    return _cleanlab(cell, cell.boosting, cell.problem.X)
+def cleanlab_boosting(cell: Cell, judge: str) -> Found:
+    return _cleanlab(cell, cell.judges[judge], cell.problem.X)
 
 
 def cleanlab_network(cell: Cell) -> Found:
@@ -261,8 +297,19 @@ class SinglePrecision(RegressorMixin, BaseEstimator):
         return self.net_.predict(np.asarray(X, dtype=np.float32))[:, 0].astype(float)
 
 
+def confrag(cell: Cell) -> Found:
+    p, start = cell.problem, time.process_time()
+    selector = ConFragSelector(random_state=cell.seed).fit(p.X.astype(np.float32), p.given)
+    return {
+        "score": selector.difficulty_.astype(float),
+        "cut": selector.selection_probability_ < 0.5,  # as FilteredRegressor does, drop="auto"
+        "fits": selector.n_fragments // 2,
+        "seconds": time.process_time() - start,
+    }
+
+
 def mae_training(cell: Cell) -> Found:
-    return _other_loss(cell, clone(cell.boosting).set_params(loss="absolute_error"))
+    return _other_loss(cell, cell.judges["MAE boosting"])
 
 
 def huber_training(cell: Cell) -> Found:
@@ -289,14 +336,17 @@ ARMS: dict[str, Callable[[Cell], Found]] = {
     "MAE training": mae_training,
     "Huber training": huber_training,
     "k-NN residual": neighbors,
-    "out-of-fold residual": out_of_fold,
-    "out-of-fold residual, local scale": out_of_fold_scaled,
-    "second round, rate given": second_round,
+    **{f"out-of-fold residual, {j}": partial(out_of_fold, judge=j) for j in JUDGES},
+    **{f"out-of-fold over local scale, {j}": partial(out_of_fold_scaled, judge=j) for j in JUDGES},
+    **{f"second round, rate given, {j}": partial(second_round, judge=j) for j in JUDGES},
+    **{f"two parts of out-of-fold residuals, {j}": partial(two_parts, judge=j) for j in JUDGES},
+    **{f"two parts in two rounds, {j}": partial(two_rounds, judge=j) for j in JUDGES},
     "residual over epochs": over_epochs,
-    "residual over epochs, local scale": over_epochs_scaled,
+    "residual over epochs over local scale": over_epochs_scaled,
     "small loss": small_loss,
-    "cleanlab, boosting": cleanlab_boosting,
+    **{f"cleanlab, {j}": partial(cleanlab_boosting, judge=j) for j in JUDGES},
     "cleanlab, network": cleanlab_network,
+    "ConFrag": confrag,
 }
 # Where a hundred networks would take longer than all else together.
 ONLY_IN = {"cleanlab, network": ("diamonds, symmetric 40 %",)}

@@ -180,6 +180,34 @@ RARE_FILTERS = {
     "cleanlab": "cleanlab",
 }
 
+TARGET_SETS = {"diamonds": "target_errors", "hotel rates": "target_errors"}
+TARGET_SETS["check times"] = "target_errors_unseen"
+TARGET_NOISE = (
+    *("symmetric 5 %", "symmetric 20 %", "symmetric 40 %", "symmetric 60 %"),
+    *("gaussian 30", "gaussian 50", "unit x 10, 5 %", "shift, 5 %", "none"),
+)
+TARGET_ARMS = {
+    "k-NN residual": "k-NN residual",
+    "out-of-fold residual": "out-of-fold residual, MAE boosting",
+    "the same over the local scale": "out-of-fold over local scale, MAE boosting",
+    "second round, true rate given": "second round, rate given, MAE boosting",
+    "residual over epochs": "residual over epochs",
+    "the same over the local scale, one training": "residual over epochs over local scale",
+    "cleanlab.regression": "cleanlab, MAE boosting",
+    "cleanlab.regression, squared errors": "cleanlab, boosting",
+    "``ConFragSelector``": "ConFrag",
+    "``TargetErrorScorer``": "two parts of out-of-fold residuals, MAE boosting",
+    "``TargetErrorScorer``, squared errors": "two parts of out-of-fold residuals, boosting",
+}
+TARGET_OURS, TARGET_PEER = TARGET_ARMS["``TargetErrorScorer``"], "cleanlab, MAE boosting"
+HUMAN_ARMS = {
+    "k-NN residual": "k-NN residual",
+    "out-of-fold residual": "out-of-fold residual",
+    "the same over the local scale": "out-of-fold over local scale",
+    "cleanlab.regression": "cleanlab",
+    "``TargetErrorScorer``": "two parts of out-of-fold residuals",
+}
+
 
 # ----------------------------------------------------------------------------- figures as they read
 
@@ -1335,6 +1363,121 @@ def million_images():
         ],
     ]
     return ["score", "trainings", "what it holds", "GiB"], rows
+
+
+# --------------------------------------------------------------------------------- wrong targets
+
+
+def mean_of(cells):
+    """Return the mean of numbers at the same place of several cells; None if one has none."""
+    first = cells[0]
+    if isinstance(first, dict):
+        return {key: mean_of([cell.get(key) for cell in cells]) for key in first}
+    if isinstance(first, list):
+        return [mean_of(list(of_place)) for of_place in zip(*cells, strict=True)]
+    return None if None in cells else fmean(cells)
+
+
+def target_cells(data):
+    """Return the cells of a set that were run, by kind of noise, each the mean over its seeds."""
+    found = results(TARGET_SETS[data])
+    cells = {noise: found.get(f"{data}, {noise}") for noise in TARGET_NOISE}
+    return {noise: mean_of(list(of.values())) for noise, of in cells.items() if of}
+
+
+def ranked_targets(data):
+    cells = {noise: of for noise, of in target_cells(data).items() if noise != "none"}
+    columns = {noise: "<*/ap>" for noise in cells}
+    body = []
+    for shown, arm in TARGET_ARMS.items():
+        aps = [look_up(of, f"{arm}/ap") for of in cells.values()]
+        mean = fmean(aps) if None not in aps else None
+        fits = fmean(look_up(of, f"{arm}/fits") for of in cells.values() if arm in of)
+        seconds = fmean(look_up(of, f"{arm}/seconds") for of in cells.values() if arm in of)
+        price = [figure(fits, ".0"), figure(seconds, ".1")]
+        body.append([shown, *(figure(ap, "") for ap in aps), figure(mean, ".3"), *price])
+    return ["average precision", *columns, "mean", "fits", "CPU seconds"], body
+
+
+@table
+def wrong_targets_diamonds():
+    return ranked_targets("diamonds")
+
+
+@table
+def wrong_targets_hotel_rates():
+    return ranked_targets("hotel rates")
+
+
+@table
+def wrong_targets_check_times():
+    return ranked_targets("check times")
+
+
+@table
+def wrong_targets_cut():
+    header = ["set, errors", "really wrong", "estimated", "ours: precision; recall", "F1"]
+    body = []
+    three = "<*/cut/precision>; <*/cut/recall>"
+    for data in TARGET_SETS:
+        for noise, of in target_cells(data).items():
+            is_gaussian = noise.startswith("gaussian")
+            truth = "all" if is_gaussian else f"{look_up(of, 'wrong'):.2f}"
+            low, high = look_up(of, f"{TARGET_OURS}/interval")
+            estimate = f"{look_up(of, f'{TARGET_OURS}/rate'):.2f} ({low:.2f} to {high:.2f})"
+            line = [f"{data}, {noise}", truth, estimate]
+            for arm in (TARGET_OURS, TARGET_PEER):
+                line += [fill(three.replace("*", arm), of), fill(f"<{arm}/cut/f1>", of)]
+            body.append(line)
+    return [*header, "cleanlab: precision; recall", "F1"], body
+
+
+@table
+def coming_from_cleanlab_regression():
+    both = {"cleanlab": TARGET_PEER, "ours": TARGET_OURS}
+    columns = {f"{who}: flagged": f"<{arm}/cut/flagged>" for who, arm in both.items()}
+    columns |= {f"{who}: F1": f"<{arm}/cut/f1>" for who, arm in both.items()}
+    columns |= {f"{who}: fits": f"<{arm}/fits|.0>" for who, arm in both.items()}
+    cells = target_cells("diamonds")
+    body = [[noise, *(fill(path, of) for path in columns.values())] for noise, of in cells.items()]
+    return ["errors", *columns], body
+
+
+@table
+def wrong_targets_filtered():
+    arms = {
+        "nothing dropped": "<nothing dropped/cut/mrae|+.2>",
+        "boosting for absolute errors": "<MAE training/mrae|+.2>",
+        "Huber loss": "<Huber training/mrae|+.2>",
+        "small loss, true rate given": "<small loss/rate given/mrae|+.2>",
+        "``ConFragSelector``": "<ConFrag/cut/mrae|+.2>",
+        "cleanlab.regression": f"<{TARGET_PEER}/cut/mrae|+.2>",
+        "``TargetErrorScorer``": f"<{TARGET_OURS}/cut/mrae|+.2>",
+        "the wrong ones dropped": "<oracle/cut/mrae|+.2>",
+    }
+    header, body = ["set, errors", *arms], []
+    for data in TARGET_SETS:
+        for noise, of in target_cells(data).items():
+            body.append([f"{data}, {noise}", *(fill(path, of) for path in arms.values())])
+    return header, body
+
+
+@table
+def wrong_targets_of_people():
+    found = results("human_targets")
+    header = ["average precision, or rank"]
+    header += [f"{name} ({of['wrong']} of {of['rows']})" for name, of in found.items()]
+    body = []
+    for shown, arm in HUMAN_ARMS.items():
+        line = [shown]
+        for of in found.values():
+            flagged = look_up(of, f"{arm}/flagged")
+            hits = look_up(of, f"{arm}/flagged and wrong")
+            cut = f"; flags {flagged}, {hits} of them wrong" if flagged is not None else ""
+            rank = f"rank {look_up(of, f'{arm}/last rank')}"
+            line.append((rank if of["wrong"] == 1 else fill(f"<{arm}/ap|.3>", of)) + cut)
+        body.append(line)
+    return header, body
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor
+from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch.nn import CrossEntropyLoss
 from torch.optim import Adam
@@ -100,12 +101,14 @@ INSTANCES = {
     FilteredRegressor: [
         FilteredRegressor(scorer=LOSS),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+        FilteredRegressor(scorer=TrainingDynamicsScorer(measure="residual"), drop=0.0),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),
         LabelErrorScorer(n_members=2, n_neighbors=None, keep_members=False, undefined="max"),
         LabelErrorScorer(method="one_fit"),
         LabelErrorScorer(method="neighbors", n_neighbors=2, noise="instance"),
+        LabelErrorScorer(GaussianNB(), n_members=2, train_size=0.5),
     ],
     MarginScorer: [
         MarginScorer(),

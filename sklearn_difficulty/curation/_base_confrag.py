@@ -64,7 +64,9 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": [Interval(Integral, 0, None, closed="left")],
     }
-    _provides: tuple[str, ...] = ()  # of what filters read besides `difficulty_`
+    _provides: tuple[str, ...] = (
+        "selection_probability_",
+    )  # what filters read besides `difficulty_`
 
     def _select(
         self, X: Any, y: Any, scoring_view: Any, progress: Task

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_memory
 from torch.utils.data import Dataset
@@ -24,6 +23,7 @@ from .._progress import SILENT, Task
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ..rows.rows import as_rows
+from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
 from ..training.files.folders import check_writable, folder_of
 from ..training.files.tensors import content_digest
@@ -31,9 +31,12 @@ from ..training.fingerprints.config_hash import training_fingerprint
 
 # Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
 _FOR_EXAMPLE = {
-    "error_probability_": "LabelErrorScorer",
+    "error_probability_": "LabelErrorScorer (TargetErrorScorer for regression)",
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
+    "suggested_target_": "TargetErrorScorer",
 }
+# What will do as well; a selector of rows says how likely it is to select each.
+_INSTEAD = {"drop='auto'": "selection_probability_"}
 
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -45,11 +48,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str] | None) -> None:
     """Raise before anything is trained, where it is known that the scorer will not do."""
-    if isinstance(scorer, Pipeline):
-        raise ValueError(
-            "The scorer is a Pipeline, which has no difficulty_. Put its other steps before the "
-            "filter: make_pipeline(scaler, FilteredClassifier(estimator, scorer=scorer))."
-        )
+    check_steps(scorer)
+    scorer = scorer_in(scorer)
     estimator = getattr(scorer, "estimator", None)
     if isinstance(estimator, str) and estimator == "precomputed":
         raise ValueError(
@@ -62,7 +62,7 @@ def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str
     # Of a class that declares nothing itself, as others' do, only the fit shows what it has.
     provided = vars(type(scorer)).get("_provides")
     for attribute, setting in needed.items():
-        if provided is not None and attribute not in provided:
+        if provided is not None and not {attribute, _INSTEAD.get(setting)} & set(provided):
             _refuse_without(attribute, scorer, setting)
 
 
@@ -124,23 +124,26 @@ def fitted_scorer(
     cache_key: str | None = None,
     progress: Task = SILENT,
 ) -> Any:
-    """Return a fitted clone of a scorer that scores every row, from the cache if it is there."""
+    """Return a fitted clone of a scorer that scores every row, from the cache if it is there.
+
+    Of a Pipeline, `scorer_in` is what has the scores.
+    """
     if isinstance(X, Dataset):
         raise TypeError(
             "X is a Dataset, whose labels lie inside it. Fit the scorer on it, and choose rows by "
             "its difficulty_: torch.utils.data.Subset(dataset, indices)."
         )
     # What was trained before is quick to read, and two fitted estimators can have equal parameters.
-    if memory is None or is_trained(getattr(scorer, "estimator", None)):
+    if memory is None or is_trained(getattr(scorer_in(scorer), "estimator", None)):
         fitted = _fit(clone(scorer), X, y, dict(params), progress)
     else:
         fitted = _remembered(scorer, X, y, params, memory, cache_key, progress)
-    _refuse_other_rows(fitted, X, y)
-    difficulty: Any = getattr(fitted, "difficulty_", None)
+    last = scorer_in(fitted)
+    difficulty: Any = getattr(last, "difficulty_", None)
     n = _num_samples(y)
     if np.shape(difficulty) != (n,):
         raise ValueError(
-            f"{type(scorer).__name__} must have a difficulty_ of shape ({n},) after fit, one "
+            f"{type(last).__name__} must have a difficulty_ of shape ({n},) after fit, one "
             f"number per row; its shape is {np.shape(difficulty)}."
         )
     return fitted
@@ -204,9 +207,11 @@ def _is_whole(sealed: Any) -> bool:
 
 
 def _fit(scorer: Any, X: Any, y: Any, params: dict[str, Any], progress: Task) -> Any:
-    """Fit a scorer."""
-    with progress.fit_of(scorer, "score"):
-        return scorer.fit(X, y, **params)
+    """Fit a scorer, and return it."""
+    with progress.fit_of(scorer_in(scorer), "score"):
+        rows = fit_scorer(scorer, X, y, params)
+    _refuse_other_rows(scorer_in(scorer), rows, y)
+    return scorer
 
 
 def _as_arrays(values: Any) -> Any:
@@ -221,7 +226,7 @@ def _refuse_other_rows(scorer: Any, X: Any, y: Any) -> None:
     record = getattr(scorer, "record_", None)
     if record is None or not is_trained(scorer.estimator):
         return
-    rows = as_rows(X, collate_fn=record.collate_fn)
+    rows = as_rows(X, collate_fn=record.collate_fn, columns=record.columns)
     difference = record.difference(rows, record.targets(rows, y))
     if difference is not None:
         raise ValueError(

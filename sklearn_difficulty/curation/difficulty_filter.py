@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import (
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
+from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -152,10 +153,11 @@ class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, 
             params = process_routing(self, "fit", **params)["scorer"]["fit"]
         with root_task(self, 1) as progress:
             self.scorer_ = fitted_scorer(self.scorer, X, y, params, progress=progress)
-        self.difficulty_ = self.scorer_.difficulty_
-        has_classes = getattr(self.scorer_, "classes_", None) is not None
+        scored = scorer_in(self.scorer_)
+        self.difficulty_ = scored.difficulty_
+        has_classes = getattr(scored, "classes_", None) is not None
         dropped = rows_to_drop(
-            self.scorer_,
+            scored,
             column(y) if has_classes else None,
             drop=drop,
             threshold=threshold,

@@ -39,6 +39,7 @@ from .regression import (
 )
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
+from .target_noise import estimate_target_noise
 
 __all__ = [
     "aleatoric_uncertainty",
@@ -52,6 +53,7 @@ __all__ = [
     "epoch_statistics",
     "error_residual_ratio",
     "estimate_label_noise",
+    "estimate_target_noise",
     "forgetting_events",
     "fragment_edges",
     "fragment_prior",

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
-from ..rows.rows import Rows
+from ..rows.given import GivenRows
+from ..rows.rows import FrameRows, Rows, as_rows
+from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn, is_regression
+from ..training.skorch_net import NET_TYPES, collate_fn, columns_of, is_regression
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -22,6 +25,7 @@ N_LISTED = 5  # rows, groups or classes that a message names
 def check_untrained(scorer: Any, verb: str) -> None:
     """Raise unless clones of the scorer can be trained on other rows or labels."""
     clone(scorer)  # says what is wrong with things that are no estimator
+    scorer = scorer_in(scorer)
     held = getattr(scorer, "estimator", None)
     if isinstance(held, str) and held == "precomputed":
         raise ValueError(
@@ -39,6 +43,25 @@ def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
     return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+
+
+def rows_of(scorer: Any, X: Any) -> Rows:
+    """Return X as the rows that a scorer reads, checked; as it was given for a Pipeline."""
+    if isinstance(scorer, Pipeline):
+        check_steps(scorer)
+        return GivenRows(X)
+    read = getattr(scorer, "_rows", None)  # of our own scorers
+    if read is not None:
+        return read(X)
+    net = getattr(scorer, "estimator", None)
+    columns = columns_of(net) if isinstance(net, NET_TYPES[0]) else None
+    return as_rows(X, collate_fn=collate_fn_of(scorer), columns=columns)
+
+
+def given(rows: Rows) -> Any:
+    """Return what is passed to a scorer's `fit` for some rows."""
+    # Encoded by the same columns everywhere, a part may have holes that another one has not.
+    return rows if isinstance(rows, FrameRows) else rows.data
 
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:
@@ -84,6 +107,8 @@ def fit_clone(scorer: Any, X: Any, y: NDArray[Any], **params: Any) -> Any:
     taken = {
         name: value
         for name, value in params.items()
-        if value is not None and has_fit_parameter(scorer, name)
+        if value is not None and has_fit_parameter(scorer_in(scorer), name)
     }
-    return clone(scorer).fit(X, y, **taken)
+    fitted = clone(scorer)
+    fit_scorer(fitted, X, y, taken)
+    return fitted

@@ -16,15 +16,19 @@ from .._parameters import check_parameters
 from ..datasets import make_label_noise, make_target_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
-from ..rows.rows import as_rows
+from ..networks.tables import features_of
+from ..rows.checked import is_frame
+from ..rows.given import GivenRows
+from ..rows.rows import ArrayRows
+from ..scorers._pipelines import scorer_in
 from ._checks import (
     check_groups,
     check_untrained,
-    collate_fn_of,
     fit_clone,
     is_for_regression,
     labels_of,
     missing_classes,
+    rows_of,
 )
 
 __all__ = ["benchmark_scorers"]
@@ -151,14 +155,18 @@ def benchmark_scorers(
         check_untrained(scorer, "benchmark_scorers")
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
         raise ValueError(f"n_repeats must be a whole number of at least 1. Got {n_repeats!r}.")
-    rows = as_rows(X, collate_fn=collate_fn_of(next(iter(named.values()))))
+    read = [rows_of(scorer, X) for scorer in named.values()]
+    rows = next((rows for rows in read if isinstance(rows, ArrayRows)), read[0])
     y = labels_of(rows, y)
     groups = check_groups(groups, len(y))
     if isinstance(kind, str) and kind == "instance" and not rows.has_columns:
         raise ValueError("kind='instance' needs X as one array; take another kind.")
     rng = check_random_state(random_state)
+    as_given = [rows.data for rows in read if isinstance(rows, GivenRows)]
+    data = as_given[0] if as_given else X if is_frame(X) else rows.data
+    features = features_of(rows) if isinstance(rows, ArrayRows) else rows.data
     noise: dict[str, Any] = {"kind": kind, "noise_matrix": noise_matrix, "level": level}
-    noise |= {"X": rows.data, "of_targets": _are_for_regression(named, y)}
+    noise |= {"X": features, "of_targets": _are_for_regression(named, y)}
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
         _flip(y, rate, **noise, random_state=seed)
@@ -171,10 +179,12 @@ def benchmark_scorers(
     for r, (y_noisy, is_flipped) in enumerate(flips):
         for i, (name, scorer) in enumerate(named.items()):
             start = time.perf_counter()
-            fitted = fit_clone(scorer, rows.data, y_noisy, groups=groups, scoring_view=scoring_view)
+            fitted = fit_clone(scorer, data, y_noisy, groups=groups, scoring_view=scoring_view)
             seconds[r, i] = time.perf_counter() - start
             # As many rows as are flipped: precision and recall are the same.
-            report = detection_report(is_flipped, undefined_as_easiest(fitted.difficulty_))
+            report = detection_report(
+                is_flipped, undefined_as_easiest(scorer_in(fitted).difficulty_)
+            )
             values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
             if verbose:
                 print(
@@ -214,7 +224,7 @@ def _named(scorers: Any) -> dict[str, Any]:
 
 def _are_for_regression(scorers: Mapping[str, Any], y: NDArray[Any]) -> bool:
     """Tell whether y holds targets, of which the scorers must be of one mind."""
-    found = {name: is_for_regression(scorer, y) for name, scorer in scorers.items()}
+    found = {name: is_for_regression(scorer_in(scorer), y) for name, scorer in scorers.items()}
     if len(set(found.values())) > 1:
         raise ValueError(
             f"Of the scorers {[name for name in found if found[name]]} are for regression and "

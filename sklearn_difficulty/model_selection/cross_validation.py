@@ -25,17 +25,20 @@ from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
 from ..rows.copies import warn_of_divided_copies
-from ..rows.rows import Rows, as_rows
+from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
+from ..scorers._pipelines import score_unseen, scorer_in
 from ._checks import (
     N_LISTED,
     check_groups,
     check_untrained,
     collate_fn_of,
     fit_clone,
+    given,
     is_for_regression,
     labels_of,
     missing_classes,
+    rows_of,
 )
 
 __all__ = ["cross_val_difficulty"]
@@ -136,12 +139,11 @@ def cross_val_difficulty(
         random_state=(random_state, ["random_state"]),
     )
     check_untrained(scorer, "cross_val_difficulty")
-    _check_scores_unseen(scorer)
-    joined_by = collate_fn_of(scorer)
-    rows = as_rows(X, collate_fn=joined_by)
-    view = as_view(scoring_view, rows, collate_fn=joined_by)
+    _check_scores_unseen(scorer_in(scorer))
+    rows = rows_of(scorer, X)
+    view = as_view(scoring_view, rows, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
-    for_regression = is_for_regression(scorer, y)
+    for_regression = is_for_regression(scorer_in(scorer), y)
     y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
@@ -180,12 +182,12 @@ def _score_fold(
         with located(f"in {name}"):
             fitted = fit_clone(
                 scorer,
-                X.take(train).data,
+                given(X.take(train)),
                 y[train],
                 groups=None if groups is None else groups[train],
-                scoring_view=None if view is X else view.take(train).data,
+                scoring_view=None if view is X else given(view.take(train)),
             )
-            scores = fitted.score_samples(view.take(test).data, y[test])
+            scores = score_unseen(fitted, given(view.take(test)), y[test])
     return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
 
 

@@ -14,6 +14,7 @@ from sklearn.utils import check_array
 from .._arrays import LISTED_ROWS, as_array, is_missing, kind_of_values, native
 
 _BLOCK_BYTES = 2**24  # of rows that are looked at at once: arrays may be memory maps
+_OF_FRAMES = "; a scorer with estimator=None takes missing values of DataFrames"
 _SIGNED = {2: np.int32, 4: np.int64, 8: np.int64}  # for unsigned integers, which torch hardly knows
 
 
@@ -60,7 +61,7 @@ def checked_array(values: Any, name: str, estimator: Any, *, ensure_2d: bool) ->
         raise ValueError(
             f"{name} contains NaN or inf in {len(bad)} row(s), first "
             f"{bad[:LISTED_ROWS].tolist()}{_columns_of(values, ~np.isfinite(array[bad]))}. Impute "
-            "or drop these rows."
+            f"or drop these rows{_OF_FRAMES if is_frame(values) else ''}."
         )
     return array
 
@@ -70,10 +71,9 @@ def _refuse_texts(array: NDArray[Any], name: str) -> None:
     if array.ndim == 1 and kind_of_values(array) == "strings":
         raise ValueError(
             f"{name} holds texts, and networks read numbers. Pass the sentence embeddings of a "
-            "language model, or TfidfVectorizer().fit_transform(texts).toarray() of "
-            "sklearn.feature_extraction.text. Wrong labels are also found without a network: "
-            "LabelErrorScorer('precomputed') takes the class probabilities of any text classifier, "
-            "from cross_val_predict(..., method='predict_proba')."
+            "language model, or the sparse matrix of TfidfVectorizer().fit_transform(texts) of "
+            "sklearn.feature_extraction.text. Any text classifier finds wrong labels without a "
+            "network: LabelErrorScorer(make_pipeline(TfidfVectorizer(), LogisticRegression()))."
         )
 
 
@@ -147,18 +147,37 @@ def _for_torch(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _refuse_columns(frame: Any, name: str) -> None:
     """Raise if columns of a DataFrame hold no numbers."""
     refuse_same_names(frame, name)
-    names, bad = list(frame.columns), []
+    names, bad, dates = list(frame.columns), [], []
     for i, dtype in enumerate(list(frame.dtypes)):
         if isinstance(dtype, np.dtype) and dtype.kind in "biufc":
             continue
         values = np.asarray(frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
         if values.dtype.kind in "mM" or not _becomes_floats(values):
-            bad.append(f"{names[i]!r} ({dtype})")
-    if bad:
-        raise ValueError(
-            f"{name} has {len(bad)} column(s) that hold no numbers: {', '.join(bad[:LISTED_ROWS])}."
-            " Encode them, for example by sklearn.preprocessing.OneHotEncoder, or leave them out."
-        )
+            (dates if values.dtype.kind in "mM" else bad).append((names[i], dtype))
+    if bad or dates:
+        raise ValueError(_advice(name, bad, dates))
+
+
+def _advice(name: str, categories: list[tuple[Any, Any]], dates: list[tuple[Any, Any]]) -> str:
+    """Return what to say of columns that hold no numbers, and the pipeline that makes numbers."""
+    columns = [f"{column!r} ({dtype})" for column, dtype in [*categories, *dates]]
+    text = f"{name} has {len(columns)} column(s) that hold no numbers: "
+    text += (
+        f"{', '.join(columns[:LISTED_ROWS])}. A scorer with estimator=None encodes them; a network "
+        "or an estimator of your own needs numbers"
+    )
+    if categories:
+        listed = [column for column, _ in categories[:LISTED_ROWS]]
+        encoder = f"(OneHotEncoder(handle_unknown='ignore', sparse_output=False), {listed})"
+        transformer = f"make_column_transformer({encoder}, remainder=SimpleImputer())"
+        text += f": make_pipeline({transformer}, ...) puts them in front of it"
+    if dates:
+        column = dates[0][0]
+        days = f"{name}[{column!r}]"
+        if str(dates[0][1]).lower().startswith(("date", "period")):
+            days = f"({days} - {days}.min())"
+        text += f"; of {column!r} make days, {days} / numpy.timedelta64(1, 'D')"
+    return f"{text}."
 
 
 def refuse_same_names(frame: Any, name: str) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from .._warnings import warn_caller
 from .labels import LISTED_ROWS
-from .rows import Rows
+from .rows import FrameRows, Rows
 
 _FEW, _SHARE = 5, 0.001  # of the rows: fewer copies happen by chance, and harm only themselves
 
@@ -35,16 +36,26 @@ def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> 
     warn_caller(
         f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
         f"are held out, first {first}, so networks may have seen them. If they are copies, and not "
-        "rows of few values that happen to be equal, pass groups that keep them together: "
-        "np.unique(X.reshape(len(X), -1), axis=0, return_inverse=True)[1]."
+        "rows of few values that happen to be equal, pass groups that keep them together"
+        f"{_how_to_group(X)}."
     )
+
+
+def _how_to_group(X: Rows) -> str:
+    """Return how groups of equal rows are made, for a message; nothing where it takes lines."""
+    data = X.data
+    if isinstance(X, FrameRows) or hasattr(data, "iloc"):
+        return ": X.groupby(list(X), dropna=False, observed=True).ngroup()"
+    if issparse(data) or hasattr(data, "columns"):
+        return ""
+    flat = "X" if np.ndim(data) == 1 else "X.reshape(len(X), -1), axis=0"
+    return f": np.unique({flat}, return_inverse=True)[1]"
 
 
 def _codes_of_copies(X: Rows) -> NDArray[np.intp] | None:
     """Return a number (n,) that equal rows share, None if that is not known or none are equal."""
-    if not X.arrays:
+    keys = X.keys()
+    if keys is None:
         return None
-    of_arrays = [[hash(row.tobytes()) for row in array] for array in X.arrays]
-    keys = np.array([hash(of_row) for of_row in zip(*of_arrays, strict=True)])
     distinct, codes = np.unique(keys, return_inverse=True)
     return codes if len(distinct) < len(keys) else None

@@ -26,9 +26,8 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(
-            f"A classifier needs at least two classes in y; got one class, {listed(classes)[0]!r}."
-        )
+        found = f"one class, {listed(classes)[0]!r}" if len(classes) else "no row"
+        raise ValueError(f"A classifier needs at least two classes in y; got {found}.")
     return classes, codes.astype(np.int64)
 
 

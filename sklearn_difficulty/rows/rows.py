@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows: what X is, asked once; arrays, dicts of arrays and torch Datasets answer alike.
+"""Rows: what X is, asked once; arrays, DataFrames, dicts of arrays and torch Datasets answer alike.
 
 `as_rows` brings the X of a user to one of the kinds. A further kind derives from `Rows`, says how
 its rows are counted, taken and batched, and is made in `as_rows`; nothing else asks for types.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from .._arrays import as_array, as_labels
+from .._arrays import LISTED_ROWS, as_array, as_labels
 from .._randomness import isolated_rng
 from .._warnings import located
-from .checked import checked_array, refuse_beyond
+from .checked import checked_array, is_frame, refuse_beyond, refuse_same_names
 from .collation import (
     FollowedBatch,
     FollowedCollate,
@@ -28,6 +28,7 @@ from .collation import (
     is_own,
     takes_labels_inside,
 )
+from .columns import Columns, needs_encoding
 from .identity import RowsFingerprint, hash_arrays, hash_items
 from .inputs import Inputs, input_of, leaves, map_inputs, n_rows, take_rows, to_device
 from .items import LabelledDataset, LocatedItems, item_of
@@ -83,6 +84,13 @@ class Rows(ABC):
     def arrays(self) -> list[NDArray[Any]]:
         """Return the arrays that hold the rows, if they lie in arrays."""
         return leaves(self.data)
+
+    def keys(self) -> NDArray[Any] | None:
+        """Return a number (n,) that equal rows share, and hardly any others; None if unknown."""
+        if not self.arrays:
+            return None
+        of_arrays = [[hash(row.tobytes()) for row in array] for array in self.arrays]
+        return np.array([hash(of_row) for of_row in zip(*of_arrays, strict=True)])
 
     @property
     def nbytes(self) -> int:
@@ -164,6 +172,18 @@ class ArrayRows(Rows):
     def row_shape(self) -> tuple[int, ...]:
         """Return the shape of a row."""
         return self.data.shape[1:]
+
+
+class FrameRows(ArrayRows):
+    """A DataFrame of any columns, as the numbers that the default network encodes."""
+
+    def __init__(self, data: NDArray[np.float32], columns: Columns) -> None:
+        super().__init__(data)
+        self.columns = columns
+
+    def take(self, index: Any) -> FrameRows:
+        """Return some rows, by a slice, a mask or positions."""
+        return FrameRows(self.data[index], self.columns)
 
 
 class DictRows(Rows):
@@ -320,8 +340,21 @@ def _labels_in_order(batch: Any) -> Any:
 # ------------------------------------------------------------------------------ from X to rows
 
 
-def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: Any = None) -> Rows:
-    """Return X, of any kind, as Rows; arrays are copied only where they need conversion."""
+ReadColumns = Columns | Literal["any"] | None
+
+
+def as_rows(
+    X: Any,
+    *,
+    collate_fn: Callable[..., Any] | None = None,
+    estimator: Any = None,
+    columns: ReadColumns = None,
+) -> Rows:
+    """Return X, of any kind, as Rows; arrays are copied only where they need conversion.
+
+    `columns` says what a DataFrame may hold: numbers alone (None), anything ("any"), or what the
+    rows of the fit held.
+    """
     if isinstance(X, Rows):
         return X
     if isinstance(X, IterableDataset):
@@ -347,6 +380,18 @@ def as_rows(X: Any, *, collate_fn: Callable[..., Any] | None = None, estimator: 
         if not X:
             raise ValueError("X is an empty mapping; it needs at least one array.")
         return DictRows(_arrays_of(X, estimator))
+    if columns is not None and is_frame(X):
+        refuse_same_names(X, "X")
+        if isinstance(columns, Columns):
+            return FrameRows(columns.matrix(X), columns)
+        if needs_encoding(X):
+            found = Columns.of(X)
+            return FrameRows(found.matrix(X), found)
+    elif isinstance(columns, Columns):
+        raise TypeError(
+            f"The network was trained on a DataFrame with the columns {columns.names[:LISTED_ROWS]}"
+            f", and X is a {type(X).__name__}. Pass a DataFrame with these columns."
+        )
     return ArrayRows(checked_array(X, "X", estimator, ensure_2d=True))
 
 

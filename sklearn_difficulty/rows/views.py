@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .._arrays import to_numpy
 from .._randomness import isolated_rng
 from .._warnings import warn_caller
+from .given import GivenRows
 from .inputs import input_of, named_leaves
 from .items import item_of
 from .rows import DatasetRows, Rows, as_rows
@@ -40,7 +41,12 @@ def as_view(
                 "the network is trained on X all the same."
             )
         return rows
-    view = as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator)
+    columns = getattr(rows, "columns", None)
+    view: Rows = (
+        GivenRows(scoring_view)
+        if isinstance(rows, GivenRows)
+        else as_rows(scoring_view, collate_fn=collate_fn, estimator=estimator, columns=columns)
+    )
     if len(view) != len(rows):
         raise ValueError(
             f"scoring_view has {len(view)} rows and X has {len(rows)}: it must hold the same "

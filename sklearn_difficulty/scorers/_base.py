@@ -54,6 +54,10 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
     def _needs(self) -> RecordNeeds:
         """Return what the record must hold."""
 
+    def _check_estimator(self) -> None:
+        """Raise if the estimator is none that this scorer reads."""
+        refuse_other_estimators(self)
+
     def _check_size(self, n: int) -> None:
         """Raise before training if there are too few rows."""
 
@@ -105,7 +109,7 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         self : object
             With `difficulty_`, one score per row of X.
         """
-        refuse_other_estimators(self)
+        self._check_estimator()
         self._validate_params()
         self._forget()
         with root_task(self, 2) as progress:

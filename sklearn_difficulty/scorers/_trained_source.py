@@ -18,7 +18,7 @@ from .._progress import Task
 from .._randomness import alone
 from .._warnings import warn_caller
 from ..rows.labels import among_columns
-from ..rows.rows import Rows
+from ..rows.rows import ReadColumns, Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
 from ..training.default import Task as NetworkTask
 from ..training.default import default_network_for
@@ -26,7 +26,7 @@ from ..training.fit import targets_for
 from ..training.record import TrainingRecord, train_record
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import collate_fn as net_collate_fn
-from ..training.skorch_net import frozen_net, warn_of_seen_rows
+from ..training.skorch_net import columns_of, frozen_net, warn_of_seen_rows
 
 RECORD_TYPES = (TrainingRecord, FrozenEstimator)  # of a single training
 
@@ -58,6 +58,10 @@ class TrainedSource(Protocol):
     @property
     def collate_fn(self) -> Any:
         """How the items of a Dataset are joined, None for torch's default."""
+
+    @property
+    def columns(self) -> ReadColumns:
+        """What may stand in a DataFrame, None for numbers alone."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,14 @@ class SingleTraining:
         if isinstance(record, TrainingRecord):
             return record.collate_fn
         return net_collate_fn(frozen_net(self.estimator) or self.estimator)
+
+    @property
+    def columns(self) -> ReadColumns:
+        """What may stand in a DataFrame, None for numbers alone."""
+        record = self.estimator if self.record is None else self.record
+        if isinstance(record, TrainingRecord):
+            return record.columns
+        return columns_of(frozen_net(self.estimator) or self.estimator)
 
     def _train(
         self, needs: RecordNeeds, X: Rows, y: Any, view: Rows, progress: Task

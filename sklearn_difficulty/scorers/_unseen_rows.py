@@ -133,7 +133,8 @@ class ScoresUnseenRows(TransformerMixin, ABC):
 
     def _rows(self, X: Any) -> Rows:
         """Return the rows of X, checked."""
-        return as_rows(X, collate_fn=self._trained_source().collate_fn, estimator=self)
+        source = self._trained_source()
+        return as_rows(X, collate_fn=source.collate_fn, estimator=self, columns=source.columns)
 
     def _check_unseen(self, X: Any, y: Any) -> tuple[Rows, NDArray[Any] | None]:
         """Return checked rows, and their targets if there are labels."""
@@ -154,7 +155,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
         shape = rows.row_shape
         if shape is None:
             return
-        if rows.has_columns and (reset or len(shape) == 1):
+        if X is not rows and rows.has_columns and (reset or len(shape) == 1):
             validate_data(self, X, skip_check_array=True, reset=reset)
         if reset:
             self._row_shape = shape

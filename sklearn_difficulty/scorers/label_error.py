@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from .._progress import Task
 from ..inference.probes import ProbeChoice
 from ..inference.probing import VotesReadout
 from ..measures.label_noise import fit_noise_model
+from ..rows.given import GivenRows
 from ..rows.rows import Rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
@@ -31,6 +33,7 @@ from ._base_ensemble import (
     not_one_of_several,
 )
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
+from .label_noise.judges import JudgeTraining, check_judge, is_judge
 from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance
 from .label_noise.review import EstimatesNoise
 from .label_noise.sources import (
@@ -66,35 +69,39 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
 
     Parameters
     ----------
-    estimator : net, ensemble, record, "precomputed" or None, default=None
-        The skorch net, a classifier, of which clones are trained. What was trained already is read
-        without training: a fitted `ResampledEnsemble`, a `TrainingRecord`, or a ``FrozenEstimator``
-        around a net that was fitted with ``RecordTraining``. "precomputed" takes class
-        probabilities of shape (n_samples, n_classes) in place of X, from networks or any other
-        classifier that did not see the row, as of ``cross_val_predict(...,
-        method="predict_proba")``. Columns are the sorted classes; if the labels are integers from 0
-        on, their positions, and some may be missing. None takes ``training.default_network(X, y)``.
+    estimator : net, classifier, ensemble, record, "precomputed" or None, default=None
+        The skorch net, a classifier, of which clones are trained. Or any other classifier, of
+        scikit-learn's kind and with `predict_proba`, a Pipeline say, as the judge: X is passed on
+        as it is, and clones are asked about the rows that they were not trained on, see Notes.
+        What was trained already is read without training: a fitted `ResampledEnsemble`, a
+        `TrainingRecord`, or a ``FrozenEstimator`` around a net that was fitted with
+        ``RecordTraining``. "precomputed" takes class probabilities of shape (n_samples, n_classes)
+        in place of X, from models that did not see the row. Columns are the sorted classes; if the
+        labels are integers from 0 on, their positions, and some may be missing. None takes
+        ``training.default_network(X, y)``.
     method : {"auto", "out_of_sample", "one_fit", "neighbors"}, default="auto"
         Where the class probabilities of a row come from. "out_of_sample": from networks of an
         ensemble that did not see the row, averaged over all epochs of their training, and from its
-        nearest neighbours in these. "one_fit": from a single training on all rows, averaged over
-        its epochs; `record_` then keeps all logits, four bytes per epoch, row and class.
-        "neighbors": from the nearest neighbours of the row in the layers of a single network.
-        "auto" takes "out_of_sample", unless `estimator` is a single training: then "one_fit" if the
-        logits of its epochs were kept and it ends with less than 97 % of the given labels right, or
-        there is no network to read, "neighbors" otherwise.
+        nearest neighbours in these; or from such clones of another classifier. "one_fit": from a
+        single training on all rows, averaged over its epochs; `record_` then keeps all logits, four
+        bytes per epoch, row and class. "neighbors": from the nearest neighbours of the row in the
+        layers of a single network. "auto" takes "out_of_sample", unless `estimator` is a single
+        training: then "one_fit" if the logits of its epochs were kept and it ends with less than
+        97 % of the given labels right, or there is no network to read, "neighbors" otherwise.
     noise : {"auto", "class", "instance"}, default="auto"
         Which labels are wrong, see `estimate_label_noise`: as many among rows that are easy to tell
         as among doubtful ones ("class"), as after a slip of the hand, or the doubtful ones above
         all ("instance"), as people err. "auto" lies between the two, by how many of the
         contradicted labels slips explain.
     n_members : int, default=5
-        How many networks are trained, with "out_of_sample".
+        How many networks, or clones of another classifier, are trained, with "out_of_sample".
     train_size : float, default=0.8
         Share of the rows that each is trained on. With 0.8, five networks hold every row out once.
     n_neighbors : int or None, default=30
         Training rows that are asked at a probe, at most as many as a network is trained on. None
         asks none, with "out_of_sample" and "one_fit"; the latter has no error probabilities then.
+        This and what else is of networks (down to `max_bank`, `backend`, `pickle_bank`,
+        `batch_size`) does not matter for another classifier.
     probes : "auto", str, list of str, or callable, default="auto"
         Layers in which neighbours are looked for, as for `NeighborConfidenceScorer`.
     pool : int or None, default=None
@@ -114,13 +121,14 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         How members are trained, see `ResampledEnsemble`.
     n_jobs : int, default=None
         Stacks of members, or members one by one, that are trained side by side, each with one torch
-        thread. What it may change is said in `ResampledEnsemble`.
+        thread; or clones of another classifier. What it may change for networks is said in
+        `ResampledEnsemble`.
     cache_dir : path-like, default=None
-        Where finished members are kept, so that an interrupted fit can go on.
+        Where finished members are kept, so that an interrupted fit can go on; of networks only.
     cache_key : str, default=None
         Stands for what `cache_dir` cannot recognise, see `ResampledEnsemble`.
     keep_members : bool, default=True
-        Whether their weights are kept. Without them unseen rows cannot be scored.
+        Whether their weights, or the clones, are kept. Without them unseen rows cannot be scored.
     pickle_bank : bool, default=True
         Whether a pickle holds the training rows, without which unseen rows cannot be scored where
         neighbours are asked.
@@ -130,9 +138,9 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         What stands for the score of rows that were held out by no member that has seen their class,
         such as the only row of a class: NaN, or the largest score.
     random_state : int, RandomState or None, default=None
-        Seeds the splits, and initialisation, row order and dropout of every network.
-        An int gives the same scores bit for bit for the same backend, torch thread count and stack
-        grouping.
+        Seeds the splits, initialisation, row order and dropout of every network, and parameters of
+        another classifier that are called random_state and are None. An int gives the same scores
+        bit for bit for the same backend, torch thread count and stack grouping.
     verbose : int, default=0
         1 prints how many members are finished and about how long the rest takes.
 
@@ -169,8 +177,10 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         The members, with "out_of_sample"; other scorers can read it.
     record_ : TrainingRecord
         What the training left behind, with "one_fit" and "neighbors".
-    estimator_ : skorch.NeuralNet or TrainingRecord
-        The network that members are clones of, or that was trained.
+    estimators_ : list of estimators
+        The clones of a classifier that is no network, fitted: one for every part of the rows.
+    estimator_ : estimator or TrainingRecord
+        The network, or classifier, that members are clones of; or the network that was trained.
     classes_ : ndarray of shape (n_classes,)
         The classes, in the order of the columns of `probabilities_`.
     n_features_in_ : int
@@ -196,6 +206,13 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     `estimate_label_noise` computes the order of the rows and the probability that a label is wrong.
     It cannot be known without an assumption how many are; the interval shows by how much
     assumptions differ, and `review_plan` and `calibrate` replace them by a look at some rows.
+
+    Of another classifier they are the mean of `predict_proba` over its clones that were not trained
+    on :math:`x`, but on other rows of its class. The rows that a clone is given were taken from X,
+    so that a DataFrame with missing values and categories, a sparse matrix or a list of texts
+    reaches it as it is. What it was fitted on before does not count; a part of it that stays
+    fitted, behind a ``FrozenEstimator``, may have seen the labels, which is warned of where it
+    shows.
 
     A network that was trained on a row does not doubt its label as it should: with "one_fit" and
     "neighbors" it ranks, but cannot tell how many labels are wrong. That say the nearest other rows
@@ -245,6 +262,15 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     1719  1719      0          7
     >>> y[[1375, 1467, 1719]]  # what they are in truth
     array([6, 7, 7])
+
+    Any classifier may judge in place of a network:
+
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> judge = KNeighborsClassifier(10)
+    >>> scorer = LabelErrorScorer(judge, random_state=0).fit(X, y_noisy)
+    >>> suspect = scorer.error_probability_ > 0.5
+    >>> print(f"{suspect.sum()} suspects, {is_flipped[suspect].sum()} are wrong")
+    187 suspects, 176 are wrong
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -255,6 +281,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             *NET_TYPES,
             TrainingRecord,
             ResampledEnsemble,
+            HasMethods(["fit", "predict", "get_params", "set_params"]),
             StrOptions({"precomputed"}),
             None,
         ],
@@ -350,7 +377,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
 
     def _forget(self) -> None:
         super()._forget()
-        for name in ("_source", "_plans", "_model", "_no_noise_because"):
+        for name in ("_source", "_judged", "_plans", "_model", "_no_noise_because"):
             self.__dict__.pop(name, None)
 
     def _method(self) -> str:
@@ -366,16 +393,33 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             raise not_one_of_several(self)
         return needs_of(method, self.estimator)
 
+    def _check_estimator(self) -> None:
+        if self._asks_judge:
+            check_judge(self)
+
     def _check_size(self, n: int) -> None:
         method = self._method()
         largest = n if self.max_bank is None else self.max_bank
         if method == "neighbors":
             n_bank = min(n, largest) - 1
-        elif method == "out_of_sample" and not isinstance(self.estimator, ResampledEnsemble):
+        elif method == "out_of_sample" and not self._asks_judge and not self._reads_ensemble:
             n_bank = min(smallest_training_set(n, self.train_size), largest)
         else:
             return
         refuse_too_many_neighbors(self.n_neighbors, n_bank, n, self.max_bank)
+
+    @property
+    def _asks_judge(self) -> bool:
+        """Whether any other classifier than a network is asked."""
+        return is_judge(self.estimator)
+
+    @property
+    def _reads_ensemble(self) -> bool:
+        """Whether an ensemble is read that was fitted before."""
+        return isinstance(self.estimator, ResampledEnsemble)
+
+    def _rows(self, X: Any) -> Rows:
+        return GivenRows(X) if self._asks_judge else super()._rows(X)
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
         if record.head.is_regression:
@@ -389,10 +433,12 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         if method == "precomputed":
             classes, names = (getattr(self, n, None) for n in ("classes_", "feature_names_in_"))
             return GivenProbabilities(classes, names)
-        return self._ensemble_source() if method == "out_of_sample" else super()._trained_source()
+        return self._held_out_source() if method == "out_of_sample" else super()._trained_source()
 
-    def _ensemble_source(self) -> EnsembleTraining:
-        """Return the source of members, trained now or given."""
+    def _held_out_source(self) -> TrainedSource:
+        """Return the source of members or of clones, trained now or given."""
+        if self._asks_judge:
+            return JudgeTraining(self, getattr(self, "classes_", None))
         return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
 
     def _reads_rows(self, source: TrainedSource) -> bool:
@@ -405,7 +451,8 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
 
     def _score_training_rows(self, X: Rows, targets: NDArray[Any], progress: Task) -> NDArray[Any]:
         self.method_, self._given = self._method(), targets
-        trained = getattr(self, "record_", getattr(self, "ensemble_", None))
+        ensemble = getattr(self, "ensemble_", getattr(self, "_judged", None))
+        trained = getattr(self, "record_", ensemble)
         self._source = open_source(self.method_, trained, self.readout(), self.batch_size)
         self.probabilities_, as_unseen = self._source.of_training_rows(X, targets, progress)
         # All or none of a row's probabilities are NaN, and a sum needs no memory of their size.
@@ -449,8 +496,14 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         reads_members = self.method in ("auto", "out_of_sample") and not isinstance(
             self.estimator, (str, *RECORD_TYPES)
         )
-        return not reads_members or self._ensemble_source().scores_unseen_rows
+        return not reads_members or self._held_out_source().scores_unseen_rows
 
     @property
     def _column_names(self) -> list[str]:
         return ["label_error"]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self._asks_judge and hasattr(self.estimator, "__sklearn_tags__"):
+            tags.input_tags = get_tags(self.estimator).input_tags
+        return tags

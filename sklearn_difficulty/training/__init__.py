@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..networks.losses import ScaledL1Loss, ZeroMarginHingeLoss
     from ..networks.published import VGG16, ResNet18
     from ..networks.small import MLP, ConvNet
+    from ..networks.tables import TableMLP
     from .default import default_network
     from .ensemble.resampled import ResampledEnsemble
     from .record import TrainingRecord
@@ -22,6 +23,7 @@ else:  # type checkers see the imports above
             "..networks.losses": ["ScaledL1Loss", "ZeroMarginHingeLoss"],
             "..networks.published": ["VGG16", "ResNet18"],
             "..networks.small": ["MLP", "ConvNet"],
+            "..networks.tables": ["TableMLP"],
             ".default": ["default_network"],
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".record": ["TrainingRecord"],
@@ -39,6 +41,7 @@ __all__ = [
     "ResNet18",
     "ResampledEnsemble",
     "ScaledL1Loss",
+    "TableMLP",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",

@@ -17,8 +17,9 @@ from .._parameters import check_parameters
 from .._warnings import warn_caller
 from ..networks.losses import ScaledL1Loss
 from ..networks.small import MLP, ConvNet
+from ..networks.tables import TableMLP, encoding_of
 from ..rows.labels import encode_labels, float_targets
-from ..rows.rows import ArrayRows, Rows, as_rows
+from ..rows.rows import ArrayRows, FrameRows, Rows, as_rows
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 _MAD_TO_STD = 1.4826  # of a normal distribution
@@ -76,7 +77,7 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
     (178,)
     """
     check_parameters("default_network", task=(task, [StrOptions({"classification", "regression"})]))
-    return _network_for(as_rows(X), y, task)
+    return _network_for(as_rows(X, columns="any"), y, task)
 
 
 def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
@@ -86,10 +87,40 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
             f"There is no default network for a {type(rows.data).__name__}. Pass estimator, a "
             "skorch net that fits your data."
         )
-    X = rows.data
     given = rows.given_labels(y)
     of_targets = _settings_of_targets(given) if task == "regression" else None
     n_classes = len(encode_labels(given)[0]) if of_targets is None else 0
+    module, settings = _settings_of_rows(rows)
+    common: dict[str, Any] = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
+    common |= {"train_split": None, "verbose": 0}
+    if of_targets is not None:
+        return NeuralNetRegressor(
+            module,
+            criterion=ScaledL1Loss,
+            criterion__scale=of_targets["target_scale"],
+            optimizer=torch.optim.Adam,
+            lr=0.001,
+            **common,
+            **{f"module__{name}": value for name, value in (settings | of_targets).items()},
+        )
+    return NeuralNetClassifier(
+        module,
+        module__n_outputs=n_classes,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        lr=0.02,
+        **common,
+        **{f"module__{name}": value for name, value in settings.items()},
+    )
+
+
+def _settings_of_rows(rows: ArrayRows) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Return a module, and its settings that depend on rows."""
+    X = rows.data
+    if isinstance(rows, FrameRows):
+        found = encoding_of(rows.columns, X)  # every training replaces it by that of its rows
+        return TableMLP, {"columns": rows.columns, "hidden_units": (256, 128), **found}
     rank = X.ndim
     if rank not in (2, 4):
         raise ValueError(
@@ -113,29 +144,7 @@ def _network_for(rows: Rows, y: Any, task: Task) -> NeuralNet:
             block = np.asarray(X[start : start + _BLOCK_ROWS], dtype=np.float64)
             flat = block if rank == 2 else np.moveaxis(block, 1, 3).reshape(-1, X.shape[1])
             scaler.partial_fit(flat)
-    settings |= {"mean": scaler.mean_, "scale": scaler.scale_}
-    common: dict[str, Any] = {"batch_size": 32, "max_epochs": 20, "iterator_train__shuffle": True}
-    common |= {"train_split": None, "verbose": 0}
-    if of_targets is not None:
-        return NeuralNetRegressor(
-            module,
-            criterion=ScaledL1Loss,
-            criterion__scale=of_targets["target_scale"],
-            optimizer=torch.optim.Adam,
-            lr=0.001,
-            **common,
-            **{f"module__{name}": value for name, value in (settings | of_targets).items()},
-        )
-    return NeuralNetClassifier(
-        module,
-        module__n_outputs=n_classes,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.SGD,
-        optimizer__momentum=0.9,
-        lr=0.02,
-        **common,
-        **{f"module__{name}": value for name, value in settings.items()},
-    )
+    return module, settings | {"mean": scaler.mean_, "scale": scaler.scale_}
 
 
 def _settings_of_targets(y: Any) -> dict[str, Any]:

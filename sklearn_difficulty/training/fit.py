@@ -35,6 +35,7 @@ from .requirements import RecordNeeds
 from .sampler_ids import StandIn
 from .skorch_net import (
     is_regression,
+    learn_encoding,
     matched_to_module,
     named_classes,
     predefined_validation_set,
@@ -81,6 +82,7 @@ def fit_network(
     `learning` is given, which tells the caller.
     """
     given, net = net, training_clone(net, verbose=verbose)
+    learn_encoding(net, X)
     refuse_no_steps(net, len(X))
     refuse_other_sampler(net, len(X))
     recorder = find_recorder(net.callbacks) or recorder

@@ -18,6 +18,7 @@ from .._arrays import as_labels, as_numbers
 from .._parameters import check_parameters
 from ..networks.forward import plain_module
 from ..networks.heads import Head, OutputKind, head_named
+from ..rows.columns import Columns
 from ..rows.identity import RowsFingerprint
 from ..rows.labels import codes_of, float_targets
 from ..rows.rows import Rows, as_rows
@@ -183,6 +184,16 @@ class TrainingRecord(RecordSources):
             )
         return self._module
 
+    @property
+    def columns(self) -> Columns | None:
+        """Return the columns of a DataFrame that the network encodes, None if it reads numbers."""
+        columns = getattr(self._module, "columns", None)
+        return columns if isinstance(columns, Columns) else None
+
+    def _rows(self, X: Any) -> Rows:
+        """Return rows as the network reads them."""
+        return as_rows(X, collate_fn=self.collate_fn, columns=self.columns)
+
     def __sklearn_clone__(self) -> TrainingRecord:
         return self
 
@@ -255,7 +266,7 @@ class TrainingRecord(RecordSources):
         targets : ndarray
             Codes (n,) as int64, or float32 values (n,) or (n, n_outputs).
         """
-        y = as_rows(X, collate_fn=self.collate_fn).given_labels(y)
+        y = self._rows(X).given_labels(y)
         return float_targets(y) if self.classes_ is None else codes_of(y, self.classes_)
 
     def difference(self, X: Rows, targets: NDArray[Any]) -> str | None:
@@ -278,8 +289,7 @@ class TrainingRecord(RecordSources):
             raise ValueError("targets must hold a label for every row.")
         if self.rows is None:
             return None
-        rows = as_rows(X, collate_fn=self.collate_fn)
-        return self.rows.difference(rows.identity(targets))
+        return self.rows.difference(self._rows(X).identity(targets))
 
     # ---------------------------------------------------------------------------------- on disk
 

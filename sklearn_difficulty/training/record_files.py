@@ -17,6 +17,7 @@ from ..networks.forward import plain_module
 from ..networks.heads import head_named
 from ..networks.published import VGG16, ResNet18
 from ..networks.small import MLP, ConvNet
+from ..networks.tables import TableMLP
 from ..rows.identity import RowsFingerprint
 from .checkpoints import Checkpoint, copy_state
 from .files.folders import new_folder
@@ -37,7 +38,7 @@ from .trajectory import Trajectory
 
 _MODULE, _TRAJECTORY, _HEADER = "module.safetensors", "trajectory.safetensors", "record.json"
 ARCHITECTURES: dict[str, type[nn.Module]] = {
-    network.__name__: network for network in (MLP, ConvNet, VGG16, ResNet18)
+    network.__name__: network for network in (MLP, TableMLP, ConvNet, VGG16, ResNet18)
 }
 
 
@@ -220,7 +221,10 @@ def _build(
 ) -> nn.Module:
     """Return a network of this library, without memory for its weights."""
     sizes = [
-        n for value in config.values() for n in (value if isinstance(value, list) else [value])
+        n
+        for name, value in config.items()
+        if name != "columns"  # which check themselves
+        for n in (value if isinstance(value, list) else [value])
     ]
     # Every width is that of a tensor: a few digits cannot ask for gigabytes.
     largest = max((tensor.numel() for tensor in state.values()), default=0)

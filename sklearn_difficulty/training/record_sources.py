@@ -29,7 +29,7 @@ from .record_parts import (
 )
 from .recorder import RecordTraining
 from .skorch_net import collate_fn as net_collate_fn
-from .skorch_net import warn_of_seen_rows
+from .skorch_net import columns_of, warn_of_seen_rows
 from .trajectory import Trajectory
 
 
@@ -96,7 +96,7 @@ class RecordSources:
             random_state=(random_state, ["random_state"]),
             verbose=(verbose, ["verbose"]),
         )
-        X = as_rows(X, collate_fn=net_collate_fn(net))
+        X = as_rows(X, collate_fn=net_collate_fn(net), columns=columns_of(net))
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         parts = fit_network(

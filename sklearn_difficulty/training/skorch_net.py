@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,6 +41,8 @@ from ..networks.forward import (
     plain_module,
 )
 from ..networks.heads import HEADS, Head, first_output
+from ..networks.tables import encoding_of
+from ..rows.columns import Columns
 from ..rows.inputs import Inputs, as_arguments, cast_floats, n_rows
 from ..rows.labels import among_columns, codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
@@ -69,8 +71,7 @@ def refuse_other_estimators(owner: Any) -> None:
     raise InvalidParameterError(
         f"The 'estimator' parameter of {type(owner).__name__} must be a torch network: a skorch "
         f"net, or None for a default one. {name} is none. Wrong labels are found with any "
-        "classifier by LabelErrorScorer(estimator='precomputed').fit(probabilities, y), where "
-        "probabilities = cross_val_predict(classifier, X, y, method='predict_proba')."
+        "classifier of scikit-learn that has predict_proba: LabelErrorScorer(classifier)."
     )
 
 
@@ -81,7 +82,8 @@ def frozen_net(estimator: Any) -> NeuralNet | None:
     if not isinstance(estimator.estimator, NeuralNet):
         raise TypeError(
             "FrozenEstimator must hold a skorch net that was fitted with RecordTraining; it holds "
-            f"{type(estimator.estimator).__name__}."
+            f"{type(estimator.estimator).__name__}. Any other classifier judges labels as it is, "
+            "by clones that did not see the rows: LabelErrorScorer(classifier)."
         )
     return estimator.estimator
 
@@ -187,6 +189,25 @@ def collate_fn(net: NeuralNet | None) -> Any:
         if joined_by is not None:
             return joined_by
     return None
+
+
+def columns_of(net: NeuralNet | None) -> Columns | Literal["any"] | None:
+    """Return what a net reads of DataFrames: the columns that its module encodes, None if none.
+
+    Without a net there is going to be a default one, for any columns.
+    """
+    if net is None:
+        return "any"
+    columns = net.get_params_for("module").get("columns")
+    return columns if isinstance(columns, Columns) else None
+
+
+def learn_encoding(net: NeuralNet, X: Rows, rows: Any = slice(None)) -> None:
+    """Tell a net that encodes columns, before it is initialized, what it is to know of its rows."""
+    columns = columns_of(net)
+    if isinstance(columns, Columns):
+        found = encoding_of(columns, X.data[rows])
+        net.set_params(module__mean=found["mean"], module__scale=found["scale"])
 
 
 def seeds_row_order(net: NeuralNet) -> bool:

@@ -233,7 +233,7 @@ def test_images():
 
 
 def test_auto_without_probabilities_is_refused_before_training():
-    with pytest.raises(ValueError, match=r"LabelErrorScorer, or set drop to a share"):
+    with pytest.raises(ValueError, match=r"LabelErrorScorer .*, or set drop to a share"):
         # Three rows and X of another length: nothing of it is looked at.
         DifficultyFilter(TrainingDynamicsScorer()).fit(np.zeros((3, 2)), [0])
 

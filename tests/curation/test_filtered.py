@@ -682,8 +682,11 @@ def test_regressor_has_no_classes_to_spare():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({}, r"needs a scorer for regression; .*TrainingDynamicsScorer\(NeuralNetRegressor"),
-        ({"scorer": Scripted(), "drop": "auto"}, "'drop' parameter"),
+        ({}, r"needs a scorer for regression; .*TrainingDynamicsScorer\(measure="),
+        (
+            {"scorer": Scripted(("error_probability_",)), "drop": "auto"},
+            "needs a scorer with error_p",
+        ),
         (
             {"estimator": LogisticRegression(), "scorer": Scripted()},
             "a regressor; the kind of LogisticRegression is 'classifier'. Use FilteredClassifier",

@@ -18,7 +18,6 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_nets import codes_of, make_net
 
@@ -156,7 +155,6 @@ def test_groups_inside_a_cross_validation(cls):
         ({"quadrants": ("ambiguous",)}, "needs a DifficultyQuadrantClassifier as scorer; Scripted"),
         ({"scorer": DifficultyQuadrantClassifier(), "quadrants": ("wrong",)}, "must name some of"),
         ({"scorer": DifficultyQuadrantClassifier(), "quadrants": ()}, "must name some of"),
-        ({"scorer": make_pipeline(StandardScaler(), Scripted())}, "a Pipeline, which has no"),
         ({"scorer": StandardScaler(), "drop": 0.1}, "must have a difficulty_ of shape"),
         ({"scorer": LabelErrorScorer("precomputed")}, "a filter passes one X to the scorer and on"),
     ],

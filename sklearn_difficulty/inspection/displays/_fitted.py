@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ..._arrays import to_numpy
+from ...rows.checked import is_frame
 from ...rows.identity import RowsFingerprint
 from ...rows.rows import Rows, as_rows
-from ...training.skorch_net import collate_fn
 from ...training.trajectory import Trajectory
 
 
@@ -91,14 +92,13 @@ def trajectory_of(scorer: Any, display: str) -> Trajectory:
 
 def rows_for(scorer: Any, X: Any) -> Rows:
     """Return X as the rows that a scorer's network reads."""
-    source = _source(scorer)
-    joins = source.collate_fn if hasattr(source, "collate_fn") else collate_fn(source.estimator_)
-    return as_rows(X, collate_fn=joins)
+    rows: Rows = _source(scorer)._rows(X)
+    return rows
 
 
 def one_row(scorer: Any, X: Any, row: int) -> Any:
     """Return one row of X, as X of the same kind."""
-    return X.iloc[[row]] if hasattr(X, "iloc") else rows_for(scorer, X).take([row]).data
+    return _safe_indexing(X, [row]) if is_frame(X) else rows_for(scorer, X).take([row]).data
 
 
 def _source(scorer: Any) -> Any:

@@ -30,6 +30,7 @@ class GivenProbabilities:
     scores_unseen_rows = True
     reads_rows = False
     collate_fn = None
+    columns = None
 
     def __init__(self, classes: NDArray[Any] | None, names: NDArray[Any] | None) -> None:
         self.classes = classes
@@ -108,10 +109,9 @@ def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> N
     step = -(-n // max(1000, _READ_NUMBERS // n_classes))
     some, codes = np.asarray(probabilities[::step]), codes[::step]
     agrees = some.argmax(axis=1) == codes
-    n_contradicted = int(np.count_nonzero(~agrees))
-    if len(some) >= _ENOUGH_TO_CONTRADICT and n_contradicted <= _CONTRADICTED * len(some):
+    if contradict_too_few(agrees):
         warn_caller(
-            f"The probabilities contradict {n_contradicted} of {len(some)} given labels. Networks "
+            f"The probabilities contradict {(~agrees).sum()} of {len(some)} given labels. Networks "
             "that did not see a row contradict more, even of easy data: were these trained on the "
             "rows? They have learned wrong labels, too, then. Pass probabilities of held-out rows, "
             "as of cross_val_predict(..., method='predict_proba'). If they are, there is next to "
@@ -127,6 +127,12 @@ def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> N
             "of other rows. Are the rows of X in the order of y, and its columns in that of the "
             "classes?"
         )
+
+
+def contradict_too_few(agrees: NDArray[np.bool_]) -> bool:
+    """Whether fewer labels are contradicted than where they were not known, for rows that agree."""
+    is_enough = len(agrees) >= _ENOUGH_TO_CONTRADICT
+    return bool(is_enough and np.count_nonzero(~agrees) <= _CONTRADICTED * len(agrees))
 
 
 def warn_of_ignorance(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> None:

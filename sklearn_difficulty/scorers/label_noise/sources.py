@@ -21,10 +21,10 @@ from ...training.recorder import find_recorder
 from ...training.requirements import Mode, RecordNeeds
 from .._base_ensemble import readings_of_members
 from .._base_probing import lost_bank
+from .._cross_validated import CrossValidated
 from .._trained_source import checkpoints_to_read, given_record
-from .precomputed import Precomputed
-
-Probabilities = NDArray[np.floating[Any]]
+from .judges import HeldOutByJudges, is_judge, refuse_methods_of_networks
+from .precomputed import Precomputed, Probabilities
 
 _MEMBERS_ARE_GONE = (
     "This ensemble has not asked neighbours with these settings, and its members are gone. Fit it "
@@ -47,6 +47,8 @@ def choose_method(
         if method not in ("auto", "out_of_sample"):
             raise ValueError(f"method={method!r} reads a single training, not an ensemble.")
         return "out_of_sample"
+    if is_judge(estimator):
+        refuse_methods_of_networks(method, estimator)
     if record is None:
         method = "out_of_sample" if method == "auto" else method
     elif method == "out_of_sample":
@@ -114,6 +116,8 @@ def open_source(
     method: str, trained: Any, readout: VotesReadout | None, batch_size: int
 ) -> LabelSource:
     """Return what a method of `choose_method` takes probabilities from; nothing is read yet."""
+    if isinstance(trained, CrossValidated):
+        return HeldOutByJudges(trained)
     if method == "out_of_sample":
         return HeldOutMembers(trained, readout)
     if method == "one_fit":

@@ -33,17 +33,19 @@ from ...networks.heads import first_output
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
 from ...rows.rows import Rows
 from ..fit import training_clone
-from ..skorch_net import head_of, matched_to_module, seeds_row_order
+from ..skorch_net import head_of, learn_encoding, matched_to_module, seeds_row_order
 from .member import BLOCK_ROWS, Pool
 from .stack_linear import SingleLayerProducts
 
 Tensors = dict[str, torch.Tensor]
 
 
-def initialized(pool: Pool, seed: int) -> NeuralNet:
-    """Return a clone of the net as it is before the first epoch, loading positions of rows."""
+def initialized(pool: Pool, seed: int, rows: NDArray[np.bool_] | None = None) -> NeuralNet:
+    """Return a clone of the net as it is before its first epoch on some rows, by positions."""
     init_seed, order_seed, _ = spawn_seeds(seed)
     net = training_clone(pool.net, verbose=0)
+    if rows is not None:
+        learn_encoding(net, pool.X, rows)
     if seeds_row_order(net):
         net.set_params(iterator_train__generator=torch.Generator().manual_seed(order_seed))
     # Positions of rows are loaded, not rows.
@@ -198,12 +200,12 @@ class Stack:
         outputs = self.net.infer(inputs)
         return self.net.get_loss(outputs, self._targets[rows], X=inputs, training=True)
 
-    def probabilities(self, rows: torch.Tensor) -> NDArray[np.float32]:
-        """Return what every member says in eval mode about its rows, (members, rows, classes)."""
+    def answers(self, rows: torch.Tensor) -> NDArray[np.float32]:
+        """Return what every member says in eval mode of its rows, (members, rows, n_answers)."""
 
         def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
             outputs = first_output(self._call(parameters, buffers, inputs))
-            return self.head.probabilities(outputs)
+            return self.head.answers(outputs)
 
         blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
@@ -213,7 +215,7 @@ class Stack:
                     blocks.append(call_one(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
                     outputs = self._stacked_outputs(inputs)
-                    blocks.append(torch.stack([self.head.probabilities(o) for o in outputs]))
+                    blocks.append(torch.stack([self.head.answers(o) for o in outputs]))
                 else:
                     blocks.append(vmap(call_one)(self.parameters, self.buffers, inputs))
         return torch.cat(blocks, dim=1).float().cpu().numpy()

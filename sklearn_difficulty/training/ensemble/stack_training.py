@@ -28,7 +28,7 @@ def train_stack(
     tell: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Arrays]:
     """Train members together, on equally many rows each, and yield what is kept of each."""
-    nets = [initialized(pool, seed) for seed in seeds]
+    nets = [initialized(pool, seed, mask) for seed, mask in zip(seeds, masks, strict=True)]
     numbers = numbers or range(len(seeds))
     members = f"in member{'s' * (len(numbers) > 1)} {_listed(numbers)} of the ensemble"
     total: Any = 0.0
@@ -53,7 +53,7 @@ def train_stack(
             _refuse_divergence(losses[-1][0], losses[0][0], n_epochs, stack.net, numbers)
             epoch_losses.append(_mean(losses))
             _step(schedules, "epoch")
-            total = total + stack.probabilities(held_out).astype(np.float64)
+            total = total + stack.answers(held_out).astype(np.float64)
             tell(n_epochs / stack.net.max_epochs)
         changed = (before != member_sums(stack.parameters)).any(dim=0).tolist()
     means = np.asarray(total / n_epochs, dtype=np.float32)
