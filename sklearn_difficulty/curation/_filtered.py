@@ -120,7 +120,8 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
             params = {**params, "sample_weight": given * trust}
         if self.action == "relabel":
             given = as_given(y, self._labels(y))
-            suggested = attribute_of(scorer_in(self.scorer_), self._suggestion, "action='relabel'")
+            scored = scorer_in(self.scorer_)
+            suggested = attribute_of(scored, self._suggestion, "action='relabel'")
             of_rows = suspect.reshape(-1, *[1] * (given.ndim - 1))
             y = np.where(of_rows, suggested.reshape(given.shape), given)
             changed = (y != given).reshape(len(given), -1)

@@ -40,7 +40,8 @@ class ConFragSelector(BaseConFrag):
     jitter : float, default=0.05
         Share of the range, or of the rows, that the fragments leave out, in another place in every
         epoch, so that experts do not memorise targets near the edges; from 0 to
-        :math:`1 / (2 (F - 1))`. Every row keeps its own target. All rows are judged.
+        :math:`1 / (2 (F - 1))`. Every row keeps its own target. All rows are judged. Targets of
+        fewer than 1 / `jitter` different values are not jittered.
     n_neighbors : int, default=3
         Number of nearest rows :math:`K` in the representation view, at least 3. All but one of them
         must lie in the row's fragment.
@@ -120,7 +121,8 @@ class ConFragSelector(BaseConFrag):
     >>> y_noisy, is_wrong, _ = make_target_noise(y, level=0.3, random_state=0)
     >>> selector = ConFragSelector(fragmentation="count", random_state=0)
     >>> X_selected, y_selected = selector.fit_resample(X, y_noisy)
-    >>> bool(is_wrong[selector.sample_indices_].mean() < 0.2)
+    >>> hardest = np.argsort(-selector.difficulty_)[:40]
+    >>> bool(is_wrong[hardest].mean() > 0.8)
     True
     """
 
