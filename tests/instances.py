@@ -61,9 +61,9 @@ class AdaptingExpert(NeuralNetClassifier):
         return "AdaptingExpert()"
 
 
-FAST = {"module__hidden_units": (8,), "optimizer": Adam, "lr": 0.05, "max_epochs": 4, "verbose": 0}
+FAST = {"module__hidden_units": (8,), "optimizer": Adam, "lr": 0.05, "max_epochs": 6, "verbose": 0}
 REGRESSOR = AdaptingNet(MLP, batch_size=32, **FAST)
-EXPERT = AdaptingExpert(MLP, module__n_outputs=2, criterion=CrossEntropyLoss, **FAST)
+EXPERT = AdaptingExpert(MLP, module__n_outputs=2, criterion=CrossEntropyLoss, batch_size=16, **FAST)
 
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {

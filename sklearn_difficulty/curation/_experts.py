@@ -59,6 +59,8 @@ class Fragments:
     ) -> Fragments:
         """Cut targets into fragments, with windows in one of a few places in every epoch."""
         edges = fragment_edges(targets, n_fragments, fragmentation=fragmentation)
+        if jitter * len(np.unique(targets)) < 1:
+            jitter = 0.0  # it would leave out the smallest or the largest of a few values as such
         windows = np.empty((n_epochs, len(targets)), dtype=np.int8)
         # In few places, so that the smallest and the largest targets are inside in some epochs.
         shifts = np.random.default_rng(seed).integers(_N_SHIFTS, size=n_epochs) / (_N_SHIFTS - 1)

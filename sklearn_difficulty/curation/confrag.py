@@ -40,7 +40,8 @@ class ConFragSelector(BaseConFrag):
     jitter : float, default=0.05
         Share of the range, or of the rows, that the fragments leave out, in another place in every
         epoch, so that experts do not memorise targets near the edges; from 0 to
-        :math:`1 / (2 (F - 1))`. Every row keeps its own target. All rows are judged.
+        :math:`1 / (2 (F - 1))`. Every row keeps its own target. All rows are judged. Targets of
+        fewer than 1 / `jitter` different values are not jittered.
     n_neighbors : int, default=3
         Number of nearest rows :math:`K` in the representation view, at least 3. All but one of them
         must lie in the row's fragment.
