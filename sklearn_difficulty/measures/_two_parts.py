@@ -135,7 +135,8 @@ def _shapes(z: Floats, reach: float) -> Floats:
     scaled = z / widths[:, None]
     normals = np.exp(-np.square(scaled) / 2) / (np.sqrt(2 * np.pi) * widths[:, None])
     distance = np.abs(z) + 1e-9
-    n_clusters = max(0, int(np.ceil(np.log(1.2 * reach / _FIRST_CLUSTER) / np.log(_CLUSTER_STEP))))
+    steps = np.log(max(1.2 * reach / _FIRST_CLUSTER, 1)) / np.log(_CLUSTER_STEP)
+    n_clusters = int(np.ceil(steps))
     clusters = []
     for place in _FIRST_CLUSTER * _CLUSTER_STEP ** np.arange(n_clusters):
         scaled = (np.log(distance) - np.log(place)) / _CLUSTER_WIDTH
