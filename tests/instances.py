@@ -103,7 +103,7 @@ INSTANCES = {
         FilteredClassifier(LinearDiscriminantAnalysis(), scorer=FEW_MEMBERS, action="relabel"),
     ],
     FilteredRegressor: [
-        FilteredRegressor(scorer=LOSS),
+        FilteredRegressor(scorer=LOSS, drop=0.1),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
         FilteredRegressor(scorer=TrainingDynamicsScorer(measure="residual"), drop=0.0),
     ],
