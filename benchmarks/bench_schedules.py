@@ -16,7 +16,8 @@ Arms, of as many epochs each and from the same initial weights and the same orde
 - LLF: the last stage and the head drawn anew; the same with a fixed draw; early reset: the other
   layers drawn anew instead; KE: knowledge evolution, the first 80 % of the filters kept in all
   layers, one slim network, and the rest drawn anew;
-- SEAL: stem and first stage climb; reverse: the other layers do.
+- SEAL: stem and first stage climb, and again in steps ten times as large, since the paper takes its
+  steps a thousand times as often; reverse: the other layers climb.
 
 Depth is that of `PredictionDepthScorer`, k = 30, probes at the input, the stem, the sums of the
 three blocks and the probabilities, in share of the deepest; of training and of held-out rows, of
@@ -63,11 +64,12 @@ ARMS: dict[str, Any] = {
     "early reset": LaterLayerForgetting(LAST, layers="early", **LENGTH),
     "KE": LaterLayerForgetting(LAST, layers="all", keep="filters", keep_share=0.8, **LENGTH),
     "SEAL": SimulatedAnnealingEarlyLayers("stages.1", **LENGTH),
+    "SEAL, S = -0.1": SimulatedAnnealingEarlyLayers("stages.1", ascent_scale=0.1, **LENGTH),
     "reverse": SimulatedAnnealingEarlyLayers("stages.1", reverse=True, **LENGTH),
 }
 PAIRS = (
     *((arm, "long") for arm in ARMS if arm != "long"),
-    *((arm, "restarts") for arm in ("LLF", "KE", "SEAL")),
+    *((arm, "restarts") for arm in ("LLF", "KE", "SEAL", "SEAL, S = -0.1")),
     ("SEAL", "LLF"),
     ("LLF, fixed draw", "LLF"),
     ("early reset", "LLF"),

@@ -181,6 +181,7 @@ SCHEDULES = {
     "early layers drawn anew": "early reset",
     "a slim network kept (KE)": "KE",
     "early layers climb (SEAL)": "SEAL",
+    "the same, S = −0.1": "SEAL, S = -0.1",
     "later layers climb": "reverse",
 }
 RARE_FILTERS = {
@@ -604,6 +605,7 @@ def schedules_claims():
         "depth, SEAL − LLF": ("below 0", "SEAL - LLF", depth("all rows")),
         "the same, rows predicted right by each": ("—", "SEAL - LLF", depth("right rows")),
         "depth, SEAL − restarts": ("—", "SEAL - restarts", depth("all rows")),
+        "the same, S = −0.1": ("—", "SEAL, S = -0.1 - restarts", depth("all rows")),
         "depth, LLF − long": ("—", "LLF - long", depth("all rows")),
         "transfer, LLF − long": ("below 0", "LLF - long", transfer),
         "transfer, SEAL − LLF": ("above 0", "SEAL - LLF", transfer),
