@@ -175,6 +175,7 @@ FEW_FLIPS = {
 }
 SCHEDULES = {
     "one long schedule": "long",
+    "twelve epochs in all": "short",
     "restarts": "restarts",
     "later layers drawn anew (LLF)": "LLF",
     "the same weights each time": "LLF, fixed draw",
@@ -607,6 +608,7 @@ def schedules_claims():
         "depth, SEAL − restarts": ("—", "SEAL - restarts", depth("all rows")),
         "the same, S = −0.1": ("—", "SEAL, S = -0.1 - restarts", depth("all rows")),
         "depth, LLF − long": ("—", "LLF - long", depth("all rows")),
+        "depth, LLF − twelve epochs": ("—", "LLF - short", depth("all rows")),
         "transfer, LLF − long": ("below 0", "LLF - long", transfer),
         "transfer, SEAL − LLF": ("above 0", "SEAL - LLF", transfer),
     }
