@@ -192,6 +192,49 @@ DISTILLED_ROWS = {
     "increasing": "increasing",
     "decreasing": "decreasing",
 }
+SCHEDULES = {
+    "one long schedule": "long",
+    "restarts": "restarts",
+    "later layers drawn anew (LLF)": "LLF",
+    "the same weights each time": "LLF, fixed draw",
+    "early layers drawn anew": "early reset",
+    "a slim network kept (KE)": "KE",
+    "early layers climb (SEAL)": "SEAL",
+    "later layers climb": "reverse",
+}
+PERTURBATIONS = {
+    "half of the weights drawn anew": "redraw 0.5",
+    "a fifth of the weights drawn anew (the default)": "redraw 0.2",
+    "70 % pruned, the others at their initial values": "prune 0.7, rewound",
+    "70 % pruned": "prune 0.7",
+}
+LOST_SCORES = {
+    "lost under perturbation": "redraw 0.2",
+    "the same, half of the weights": "redraw 0.5",
+    "the same, pruned": "prune 0.7",
+    "mean loss over epochs": "cumulative loss",
+    "output margin in the end": "output margin",
+}
+REMEDIES = {
+    "plain, 48 epochs": "plain",
+    "restarts (48)": "restarts",
+    "SEAL (48)": "SEAL",
+    "LLF (48)": "LLF",
+    "distilled (20 + 20)": "distilled",
+    "filtered (5 × 6, then 24)": "filtered",
+    "filtered + SEAL": "filtered + SEAL",
+    "filtered + LLF": "filtered + LLF",
+    "filtered + distilled": "filtered + distilled",
+    "plain, 12 epochs": "plain, 12 epochs",
+    "plain, 6 epochs": "plain, 6 epochs",
+    "plain, right labels only": "right labels only",
+}
+REMEDY_SETS = {
+    "Fashion-MNIST, symmetric": "fashion_mnist, symmetric",
+    "Fashion-MNIST, instance": "fashion_mnist, instance",
+    "digits, symmetric": "digits, symmetric",
+    "digits, instance": "digits, instance",
+}
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
     "``LabelErrorScorer``": "ours",
@@ -575,6 +618,91 @@ def depth_label_noise():
         for labels, regime in (("flipped", "memorised"), ("stopped", "stopped"))
     }
     return grid("score", for_each(DEPTH_SCORES, "<*/ap> (<*/auroc>)"), cells)
+
+
+# ------------------------------------------------------------------------------ training schedules
+
+
+@table
+def schedules():
+    templates = {
+        "held-out accuracy": "<held-out accuracy|±.3>",
+        "training accuracy": "<train accuracy|.3>",
+        "depth, held-out": "<depth, held-out/all rows|±.3>",
+        "predicted right": "<depth, held-out/right rows|±.3>",
+        "depth, training": "<depth, training/all rows|±.3>",
+        "transfer to digits": "<transfer|±.3>",
+    }
+    found = results("schedules")
+    cells = {shown: found[arm] for shown, arm in SCHEDULES.items()}
+    return grid("training", cells, templates)
+
+
+@table
+def schedules_claims():
+    accuracy, transfer = "<*/held-out accuracy|±+.3>", "<*/transfer|±+.3>"
+    depth = "<*/depth, held-out/{}|±+.3>".format
+    claims_of = {
+        "accuracy, SEAL − LLF": ("+0.023, Tiny-ImageNet", "SEAL - LLF", accuracy),
+        "accuracy, LLF − long": ("−0.004, CIFAR-10, WRN-28-10", "LLF - long", accuracy),
+        "accuracy, SEAL − long": ("above 0", "SEAL - long", accuracy),
+        "accuracy, early layers drawn anew − LLF": ("below 0", "early reset - LLF", accuracy),
+        "accuracy, fixed draw − LLF": ("below 0", "LLF, fixed draw - LLF", accuracy),
+        "accuracy, KE − LLF": ("—", "KE - LLF", accuracy),
+        "accuracy, later layers climb − SEAL": ("below 0", "reverse - SEAL", accuracy),
+        "accuracy, restarts − long": ("—", "restarts - long", accuracy),
+        "accuracy, SEAL − restarts": ("—", "SEAL - restarts", accuracy),
+        "depth, SEAL − long": ("below 0", "SEAL - long", depth("all rows")),
+        "depth, SEAL − LLF": ("below 0", "SEAL - LLF", depth("all rows")),
+        "the same, rows predicted right by each": ("—", "SEAL - LLF", depth("right rows")),
+        "depth, SEAL − restarts": ("—", "SEAL - restarts", depth("all rows")),
+        "depth, LLF − long": ("—", "LLF - long", depth("all rows")),
+        "transfer, LLF − long": ("below 0", "LLF - long", transfer),
+        "transfer, SEAL − LLF": ("above 0", "SEAL - LLF", transfer),
+    }
+    found = {
+        shown: (paper, template.replace("*", f"differences/{pair}"))
+        for shown, (paper, pair, template) in claims_of.items()
+    }
+    return claims({"ours": results("schedules")}, found)
+
+
+@table
+def targeted_forgetting():
+    templates = {
+        "true labels": "<true/before> to <true/after>",
+        "wrong labels": "<wrong/before> to <wrong/after>",
+        "lost, wrong − true": "<wrong - true/lost|±+>",
+        "true labels, shallow": "<shallow/lost>",
+        "middle": "<middle/lost>",
+        "deep": "<deep/lost>",
+        "lost, deep − shallow": "<deep - shallow/lost|±+>",
+    }
+    found = results("targeted_forgetting")["groups"]
+    cells = {shown: found[name] for shown, name in PERTURBATIONS.items()}
+    return grid("what is perturbed", cells, templates)
+
+
+@table
+def targeted_forgetting_found():
+    found = results("targeted_forgetting")
+    cells = {
+        shown: found[f"found, {of}"]
+        for shown, of in ((n, c.replace("shuffled, ", "")) for n, c in NOISE.items())
+    }
+    return grid("score", for_each(LOST_SCORES, "<found/*/ap> (<found/*/auroc>)"), cells)
+
+
+@table
+def training_remedies():
+    found = results("training_remedies")
+    cells = {shown: found[name] for shown, name in REMEDY_SETS.items()}
+    templates = {
+        shown: f"<{arm}/held-out accuracy|.3>"
+        + ("" if arm == "plain" else f" (<minus plain/{arm}|±+.3>)")
+        for shown, arm in REMEDIES.items()
+    }
+    return grid("training", templates, cells)
 
 
 # ------------------------------------------------------------------------------- training dynamics

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         ConsistencyScorer,
         DifficultyQuadrantClassifier,
         DifficultyScorer,
+        ForgettingUnderPerturbationScorer,
         LabelErrorScorer,
         MarginScorer,
         MemorizationScorer,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         TrainingDynamicsScorer,
         VoGScorer,
     )
-    from .training import TrainingRecord
+    from .training import DistilledClassifier, TrainingRecord
 else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -30,6 +31,7 @@ else:  # type checkers see the imports above
                 "ConsistencyScorer",
                 "DifficultyQuadrantClassifier",
                 "DifficultyScorer",
+                "ForgettingUnderPerturbationScorer",
                 "LabelErrorScorer",
                 "MarginScorer",
                 "MemorizationScorer",
@@ -39,7 +41,7 @@ else:  # type checkers see the imports above
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
-            ".training": ["TrainingRecord"],
+            ".training": ["DistilledClassifier", "TrainingRecord"],
         },
     )
 
@@ -50,8 +52,10 @@ __all__ = [
     "DifficultyFilter",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
+    "DistilledClassifier",
     "FilteredClassifier",
     "FilteredRegressor",
+    "ForgettingUnderPerturbationScorer",
     "LabelErrorScorer",
     "MarginScorer",
     "MemorizationScorer",

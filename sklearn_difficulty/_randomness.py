@@ -96,6 +96,11 @@ def spawn_seeds(seed: int) -> tuple[int, int, int]:
     return initialisation, order, dropout
 
 
+def further_seed(seed: int) -> int:
+    """Return the seed of one more training that belongs to another, from a stream of its own."""
+    return int(np.random.SeedSequence(seed).spawn(4)[3].generate_state(1)[0])
+
+
 @contextmanager
 def isolated_rng(seed: int, device: Any = "cpu") -> Iterator[None]:
     """Seed the global generators of torch, NumPy and Python, and restore them at the end.

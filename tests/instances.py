@@ -10,8 +10,10 @@ from sklearn_difficulty import (
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
+    ForgettingUnderPerturbationScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -68,6 +70,9 @@ INSTANCES = {
             undefined="max",
         ),
     ],
+    DistilledClassifier: [
+        DistilledClassifier(),
+    ],
     FilteredClassifier: [
         FilteredClassifier(),
         FilteredClassifier(scorer=FEW_MEMBERS, action="weight"),
@@ -76,6 +81,10 @@ INSTANCES = {
     FilteredRegressor: [
         FilteredRegressor(scorer=LOSS),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+    ],
+    ForgettingUnderPerturbationScorer: [
+        ForgettingUnderPerturbationScorer(checkpoints=2, n_repeats=2),
+        ForgettingUnderPerturbationScorer(perturbation="prune", checkpoints=[20], undefined="max"),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),

@@ -63,6 +63,7 @@ CALLS = [
     (measures.epoch_statistics, {"logits": Z, "labels": Y}),
     (measures.estimate_label_noise, {"probabilities": P, "y": Y}),
     (measures.forgetting_events, {"predicted": PREDICTED, "labels": Y}),
+    (measures.forgetting_under_perturbation, {"correct": INSIDE}),
     (measures.group_statistics, {"scores": UNIT, "groups": Y, "n_groups": C}),
     (
         measures.high_influence_pairs,
@@ -95,6 +96,10 @@ CALLS = [
     (measures.review_plan, {"error_probability": UNIT, "n": 4, "random_state": 0}),
     (measures.saliency_map, {"activations": Z[0], "gradients": Z[1]}),
     (measures.standardize, {"scores": UNIT, "groups": Y, "mean": P[0], "std": P[1]}),
+    (
+        measures.targeted_forgetting,
+        {"correct_before": INSIDE[0], "correct_after": INSIDE, "groups": Y},
+    ),
     (measures.variability, {"probability": P.T}),
     (measures.variance_of_gradients, {"gradients": Z}),
     (metrics.detection_report, {"marked": MARKED, "score": UNIT}),

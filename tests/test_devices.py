@@ -24,8 +24,10 @@ from sklearn_difficulty import (
 from sklearn_difficulty.inference import blocks, nearest, predictions
 from sklearn_difficulty.training import (
     ConvNet,
+    LaterLayerForgetting,
     RecordTraining,
     ResampledEnsemble,
+    SimulatedAnnealingEarlyLayers,
     TrajectoryRecorder,
     trajectory_recorder,
 )
@@ -141,6 +143,23 @@ def test_records_are_kept_in_files_and_read_from_there(data, tmp_path):
         loaded = TrainingRecord.load(tmp_path / "record", TwoLayers().to("cuda"))
         numbers = [VoGScorer(r).fit(*data).difficulty_ for r in (record, loaded)]
     assert_allclose(*numbers)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        SimulatedAnnealingEarlyLayers(n_generations=2, epochs_per_generation=2),
+        LaterLayerForgetting(n_generations=2, epochs_per_generation=2, keep="weights"),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_training_in_generations_keeps_to_the_device(schedule, data):
+    with pretended_cuda():
+        net = make_net(max_epochs=4, device="cuda", callbacks=[schedule])
+        there = TrainingRecord.from_fit(net, *data, random_state=0).module.cpu()
+    here = TrainingRecord.from_fit(net.set_params(device="cpu"), *data, random_state=0).module
+    for a, b in zip(there.parameters(), here.parameters(), strict=True):
+        assert_allclose(a.detach(), b.detach())
 
 
 def test_members_are_kept_and_asked_on_the_device(data):

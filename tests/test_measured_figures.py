@@ -9,6 +9,7 @@ import pytest
 from sklearn_difficulty import (
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
+    ForgettingUnderPerturbationScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -137,6 +138,23 @@ def test_docstring_of_dynamics_quotes_the_measured_ranges():
         f'"loss" {loss} in networks that know',
         f'"confidence" {symmetric("confidence")}',
         f"cross-validation gives {symmetric('cross-validation')}",
+    ):
+        assert quoted in text, quoted
+
+
+def test_docstring_of_perturbation_quotes_the_measured_ranges():
+    text = " ".join(ForgettingUnderPerturbationScorer.__doc__.split())
+    cells = tables.results("targeted_forgetting")
+
+    def ap(score, regime):
+        found = [cell["found"] for name, cell in cells.items() if name.endswith(regime)]
+        return span(cell[score]["ap"]["mean"] for cell in found)
+
+    default, loss = "redraw 0.2", "cumulative loss"
+    for quoted in (
+        f"{ap(default, 'early')} in networks that were stopped early and "
+        f"{ap(default, 'memorised')} in ones that know their labels by heart",
+        f"the loss reaches {ap(loss, 'early')} and {ap(loss, 'memorised')}",
     ):
         assert quoted in text, quoted
 

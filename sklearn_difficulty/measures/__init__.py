@@ -25,6 +25,7 @@ from .consistency import consensus_class, consensus_consistency, consistency_sco
 from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
 from .memorization_sizes import memorization_categories
+from .perturbation import forgetting_under_perturbation, targeted_forgetting
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
 
@@ -40,6 +41,7 @@ __all__ = [
     "epoch_statistics",
     "estimate_label_noise",
     "forgetting_events",
+    "forgetting_under_perturbation",
     "group_statistics",
     "high_influence_pairs",
     "influence",
@@ -56,6 +58,7 @@ __all__ = [
     "review_plan",
     "saliency_map",
     "standardize",
+    "targeted_forgetting",
     "variability",
     "variance_of_gradients",
 ]

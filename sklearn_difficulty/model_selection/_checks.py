@@ -13,7 +13,8 @@ from sklearn.utils.validation import has_fit_parameter
 from .._arrays import as_array, as_labels, as_numbers
 from ..rows.rows import Rows
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn
+from ..training.skorch_net import UNTRAINED_TYPES, collate_fn
+from ..training.teachers import refuse_fitted_teacher
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -32,12 +33,13 @@ def check_untrained(scorer: Any, verb: str) -> None:
             f"{type(scorer).__name__} holds a {type(held).__name__}, which is already trained; "
             f"{verb} trains anew: pass the net."
         )
+    refuse_fitted_teacher(held)
 
 
 def collate_fn_of(scorer: Any) -> Any:
     """Return how the scorer's network joins the items of a Dataset."""
     net = getattr(scorer, "estimator", None)
-    return collate_fn(net) if isinstance(net, NET_TYPES[0]) else None
+    return collate_fn(net) if isinstance(net, UNTRAINED_TYPES) else None
 
 
 def labels_of(rows: Rows, y: Any) -> NDArray[Any]:

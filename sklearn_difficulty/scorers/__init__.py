@@ -8,6 +8,7 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .consistency import ConsistencyScorer
     from .difficulty import DifficultyScorer
+    from .forgetting_under_perturbation import ForgettingUnderPerturbationScorer
     from .label_error import LabelErrorScorer
     from .margin import MarginScorer
     from .memorization import MemorizationScorer
@@ -23,6 +24,7 @@ else:  # type checkers see the imports above
         {
             ".consistency": ["ConsistencyScorer"],
             ".difficulty": ["DifficultyScorer"],
+            ".forgetting_under_perturbation": ["ForgettingUnderPerturbationScorer"],
             ".label_error": ["LabelErrorScorer"],
             ".margin": ["MarginScorer"],
             ".memorization": ["MemorizationScorer"],
@@ -39,6 +41,7 @@ __all__ = [
     "ConsistencyScorer",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
+    "ForgettingUnderPerturbationScorer",
     "LabelErrorScorer",
     "MarginScorer",
     "MemorizationScorer",

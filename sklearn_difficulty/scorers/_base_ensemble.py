@@ -21,7 +21,7 @@ from ..rows.rows import Rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES
+from ..training.skorch_net import UNTRAINED_TYPES
 from ..training.skorch_net import collate_fn as net_collate_fn
 from ._base import BaseDifficultyScorer
 from ._trained_source import Trained
@@ -54,7 +54,7 @@ class BaseEnsembleScorer(BaseDifficultyScorer):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDifficultyScorer._parameter_constraints,
-        "estimator": [NET_TYPES[0], ResampledEnsemble, None],
+        "estimator": [*UNTRAINED_TYPES, ResampledEnsemble, None],
         **TRAIN_SIZE,
         **CONSTRAINTS,
     }

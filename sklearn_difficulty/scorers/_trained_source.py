@@ -20,9 +20,9 @@ from .._warnings import warn_caller
 from ..rows.labels import among_columns
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
-from ..training.default import default_network_for
+from ..training.default import untrained_net
 from ..training.fit import targets_for
-from ..training.record import TrainingRecord, train_record
+from ..training.record import TrainingRecord, frozen_record, train_record
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import collate_fn as net_collate_fn
 from ..training.skorch_net import frozen_net, warn_of_seen_rows
@@ -111,9 +111,9 @@ class SingleTraining:
         self, needs: RecordNeeds, X: Rows, y: Any, view: Rows, progress: Task
     ) -> tuple[TrainingRecord, NDArray[Any]]:
         """Return the record of a training, and the rows' targets."""
-        net = self.estimator
-        if net is None:
-            net = default_network_for(X, y, self.scorer).set_params(verbose=self.verbose)
+        net = untrained_net(self.estimator, X, y, self.scorer)
+        if self.estimator is None:
+            net.set_params(verbose=self.verbose)
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         with progress.subtask("train", net.max_epochs) as training:
@@ -162,8 +162,7 @@ def given_record(estimator: Any) -> TrainingRecord | None:
     """Return the record of a single training that an estimator is or holds, if any."""
     if isinstance(estimator, TrainingRecord):
         return estimator
-    net = frozen_net(estimator)
-    return None if net is None else TrainingRecord.from_net(net)
+    return frozen_record(estimator)
 
 
 def checkpoints_to_read(record: TrainingRecord, which: CheckpointSpec) -> list[Checkpoint]:

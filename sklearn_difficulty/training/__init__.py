@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from ..networks.published import VGG16, ResNet18
     from ..networks.small import MLP, ConvNet
     from .default import default_network
+    from .distillation import DistilledClassifier
     from .ensemble.resampled import ResampledEnsemble
     from .record import TrainingRecord
     from .recorder import RecordTraining
+    from .schedules.annealing import SimulatedAnnealingEarlyLayers
+    from .schedules.forgetting import LaterLayerForgetting
     from .trajectory import Trajectory
     from .trajectory_recorder import TrajectoryRecorder
 else:  # type checkers see the imports above
@@ -23,9 +26,12 @@ else:  # type checkers see the imports above
             "..networks.published": ["VGG16", "ResNet18"],
             "..networks.small": ["MLP", "ConvNet"],
             ".default": ["default_network"],
+            ".distillation": ["DistilledClassifier"],
             ".ensemble.resampled": ["ResampledEnsemble"],
             ".record": ["TrainingRecord"],
             ".recorder": ["RecordTraining"],
+            ".schedules.annealing": ["SimulatedAnnealingEarlyLayers"],
+            ".schedules.forgetting": ["LaterLayerForgetting"],
             ".trajectory": ["Trajectory"],
             ".trajectory_recorder": ["TrajectoryRecorder"],
         },
@@ -35,9 +41,12 @@ __all__ = [
     "MLP",
     "VGG16",
     "ConvNet",
+    "DistilledClassifier",
+    "LaterLayerForgetting",
     "RecordTraining",
     "ResNet18",
     "ResampledEnsemble",
+    "SimulatedAnnealingEarlyLayers",
     "TrainingRecord",
     "Trajectory",
     "TrajectoryRecorder",

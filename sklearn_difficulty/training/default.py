@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
 from .._warnings import warn_caller
 from ..networks.small import MLP, ConvNet
 from ..rows.labels import encode_labels
 from ..rows.rows import ArrayRows, Rows, as_rows
+from .skorch_net import StandsForNet
 
 _BLOCK_ROWS = 4096  # of the pass over X, which may be a memory map
 __all__ = ["default_network"]
@@ -115,10 +116,15 @@ def _network_for(rows: Rows, y: Any) -> NeuralNetClassifier:
     )
 
 
-def default_network_for(X: Rows, y: Any, estimator: Any) -> NeuralNetClassifier:
-    """Return the default network for checked rows, or say for an estimator why there is none."""
-    if y is None and isinstance(X, ArrayRows):
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
-        )
-    return _network_for(X, y)
+def untrained_net(estimator: Any, X: Rows, y: Any, owner: Any) -> NeuralNet:
+    """Return the net that `estimator` is, or makes for checked rows; None makes a default one.
+
+    The `owner` is what it was given to, of which an error speaks.
+    """
+    if estimator is None:
+        if y is None and isinstance(X, ArrayRows):
+            raise ValueError(
+                f"{type(owner).__name__} requires y to be passed, but the target y is None."
+            )
+        return _network_for(X, y)
+    return estimator._net_for(X, y) if isinstance(estimator, StandsForNet) else estimator

@@ -158,6 +158,9 @@ def _train(
                     _, codes = among_columns(classes, targets, len(columns))
                 n_classes = None if columns is None else len(columns)
                 learning.knew = knows_already(net, all_rows, codes, n_classes)
+            for _, callback in net.callbacks_:
+                if isinstance(callback, PreparedCallback):
+                    callback.prepare(net, all_rows, targets, classes, columns, seed)
             net.callbacks_ = [*callbacks, *attached, *net.callbacks_, reporter]
             learning.begin(net)
             seed_generators(dropout_seed, cuda=torch.cuda.is_initialized())
@@ -201,6 +204,21 @@ def _train(
             # Not by set_params, which skorch refuses for iterators of an initialized net.
             vars(net).pop("iterator_train__generator", None)
     return columns
+
+
+class PreparedCallback(Callback):
+    """A callback that is given the rows as they are, once the net is ready and before it trains."""
+
+    def prepare(
+        self,
+        net: NeuralNet,
+        X: Rows,
+        targets: NDArray[Any],
+        classes: NDArray[Any] | None,
+        columns: NDArray[Any] | None,
+        seed: int,
+    ) -> None:
+        """Prepare the training of `net`, whose columns stand for `columns`, by the seed of it."""
 
 
 class _ReportEpochs(Callback):

@@ -27,6 +27,7 @@ from .record_files import write_parts
 from .record_parts import RecordParts
 from .record_sources import RecordSources
 from .requirements import RecordNeeds
+from .skorch_net import StandsForNet, frozen_net
 from .skorch_net import collate_fn as net_collate_fn
 from .trajectory import Trajectory
 
@@ -300,6 +301,15 @@ class TrainingRecord(RecordSources):
         """
         check_parameters("save", directory=(directory, [str, PathLike]))
         write_parts(self._parts(), Path(directory))
+
+
+def frozen_record(estimator: Any) -> TrainingRecord | None:
+    """Return the record of the training inside a FrozenEstimator, None of something else."""
+    net = frozen_net(estimator)
+    if net is None:
+        return None
+    held = estimator.estimator
+    return held.record_ if isinstance(held, StandsForNet) else TrainingRecord.from_net(net)
 
 
 def train_record(

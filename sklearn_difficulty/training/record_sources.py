@@ -18,6 +18,7 @@ from .._parameters import check_parameters
 from ..networks.heads import OutputKind, head_named
 from ..rows.rows import as_rows
 from .checkpoints import CheckpointPlan, CheckpointSpec
+from .default import untrained_net
 from .fit import fit_network, targets_for
 from .record_files import read_parts
 from .record_parts import (
@@ -28,8 +29,8 @@ from .record_parts import (
     usual_loss,
 )
 from .recorder import RecordTraining
+from .skorch_net import UNTRAINED_TYPES, StandsForNet, warn_of_seen_rows
 from .skorch_net import collate_fn as net_collate_fn
-from .skorch_net import warn_of_seen_rows
 from .trajectory import Trajectory
 
 
@@ -47,7 +48,7 @@ class RecordSources:
     @classmethod
     def from_fit(
         cls,
-        net: NeuralNet,
+        net: NeuralNet | StandsForNet,
         X: Any,
         y: Any = None,
         *,
@@ -62,7 +63,7 @@ class RecordSources:
 
         Parameters
         ----------
-        net : skorch.NeuralNet
+        net : skorch.NeuralNet or DistilledClassifier
             A clone of it is trained; the net itself is not touched. If it carries a
             `RecordTraining`, that one decides what is recorded.
         X : array-like, tensor, DataFrame, dict of arrays, or map-style Dataset
@@ -90,13 +91,14 @@ class RecordSources:
         """
         check_parameters(
             "from_fit",
-            net=(net, [NeuralNet]),
+            net=(net, [*UNTRAINED_TYPES]),
             checkpoint_dir=(checkpoint_dir, [str, PathLike, None]),
             keep_logits=(keep_logits, ["boolean"]),
             random_state=(random_state, ["random_state"]),
             verbose=(verbose, ["verbose"]),
         )
         X = as_rows(X, collate_fn=net_collate_fn(net))
+        net = untrained_net(net, X, y, cls)
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         parts = fit_network(

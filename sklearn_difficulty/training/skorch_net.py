@@ -16,6 +16,7 @@ and what is done instead:
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, helper
 from skorch.helper import predefined_split
 from torch import nn
@@ -46,13 +48,34 @@ from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
 from .monitors import refuse_unwatched_monitors
 from .sampler_ids import StandIn
 
-NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
 _LIBRARIES = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 _LOSS_STEPS = ("get_loss", "train_step", "train_step_single", "validation_step", "evaluation_step")
 _REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 
 
 # ------------------------------------------------------------------ what a net and a module are
+
+
+class StandsForNet(ABC):
+    """An estimator that may be given in place of a net: it makes the one that is trained."""
+
+    student: NeuralNet | None  # whose rows are joined and recorded as it says
+    teacher: Any  # a net, a fitted one, or None
+    student_: NeuralNet
+    record_: Any  # of its training
+
+    @abstractmethod
+    def _net_for(self, X: Rows, y: Any) -> NeuralNet:
+        """Return an untrained net for rows."""
+
+
+UNTRAINED_TYPES = (NeuralNet, StandsForNet)
+NET_TYPES = (*UNTRAINED_TYPES, FrozenEstimator)  # a scorer's `estimator`, besides a record
+
+
+def settings_of(estimator: Any) -> Any:
+    """Return the net by whose settings rows are read: the one that stands for it holds it."""
+    return estimator.student if isinstance(estimator, StandsForNet) else estimator
 
 
 def refuse_other_estimators(owner: Any) -> None:
@@ -77,12 +100,16 @@ def frozen_net(estimator: Any) -> NeuralNet | None:
     """Return the net inside a FrozenEstimator, None if `estimator` is something else."""
     if not isinstance(estimator, FrozenEstimator):
         return None
-    if not isinstance(estimator.estimator, NeuralNet):
+    held = estimator.estimator
+    if isinstance(held, StandsForNet):
+        check_is_fitted(held)
+        return held.student_
+    if not isinstance(held, NeuralNet):
         raise TypeError(
             "FrozenEstimator must hold a skorch net that was fitted with RecordTraining; it holds "
-            f"{type(estimator.estimator).__name__}."
+            f"{type(held).__name__}."
         )
-    return estimator.estimator
+    return held
 
 
 def predefined_validation_set(net: NeuralNet) -> Dataset[Any] | None:
@@ -175,8 +202,9 @@ def refuse_values_out_of_range(module: nn.Module, rows: Rows) -> None:
             ) from error
 
 
-def collate_fn(net: NeuralNet | None) -> Any:
+def collate_fn(estimator: NeuralNet | StandsForNet | None) -> Any:
     """Return how a net joins the items of a Dataset, None for torch's default."""
+    net = settings_of(estimator)
     if net is None:
         return None
     for name in ("iterator_valid", "iterator_train"):

@@ -25,6 +25,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from small_nets import Tiny, make_net
 
 from sklearn_difficulty import (
+    DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
     TrainingDynamicsScorer,
@@ -123,6 +124,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "epoch_statistics": {"logits": RNG.normal(size=(2, 24, 3)), "labels": Y},
     "estimate_label_noise": {"probabilities": _SHARES, "y": Y, "noise": "auto"},
     "forgetting_events": {"predicted": _PREDICTED, "labels": Y, "never_learned": 9.0},
+    "forgetting_under_perturbation": {"correct": _CORRECT},
     "group_statistics": {"scores": _ERROR, "groups": Y, "n_groups": 3},
     "high_influence_pairs": {
         "test_correct": _CORRECT[:, :7],
@@ -165,6 +167,11 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "groups": Y,
         "mean": np.array([0.5, 0.4, 0.3]),
         "std": np.array([1.0, 2.0, 3.0]),
+    },
+    "targeted_forgetting": {
+        "correct_before": _CORRECT[0],
+        "correct_after": _CORRECT,
+        "groups": Y,
     },
     "variability": {"probability": _PROBABILITY},
     "variance_of_gradients": {"gradients": _GRADIENTS, "formula": "rms", "channel_axis": 2},
@@ -270,6 +277,7 @@ METHOD_ARGUMENTS: dict[str, Any] = {
     "average": "epochs",
     "k": 0,
     "input_features": None,
+    "groups": np.arange(24) % 3,
 }
 FITS = ("fit", "fit_resample", "fit_transform")
 # What is asked of the user's own estimator, and answered by it.
@@ -300,7 +308,8 @@ def small(estimator: Any) -> Any:
         estimator.set_params(scorer=TrainingDynamicsScorer(), drop=0.1)
     if hasattr(estimator, "scorer"):
         scorer = estimator.scorer
-    scorer.set_params(estimator=tiny_net(), random_state=0)
+    net = "student" if isinstance(scorer, DistilledClassifier) else "estimator"
+    scorer.set_params(**{net: tiny_net()}, random_state=0)
     return estimator
 
 

@@ -19,6 +19,7 @@ from ...training.ensemble.resampled import ResampledEnsemble
 from ...training.record import TrainingRecord
 from ...training.recorder import find_recorder
 from ...training.requirements import Mode, RecordNeeds
+from ...training.skorch_net import settings_of
 from .._base_ensemble import readings_of_members
 from .._base_probing import lost_bank
 from .._trained_source import checkpoints_to_read, given_record
@@ -83,7 +84,7 @@ def recording_mode(estimator: Any, record: TrainingRecord | None) -> Mode:
     """Return how the epochs of a training are recorded, or were."""
     if record is not None:
         return "training" if record.trajectory is None else record.trajectory.mode
-    recorder = find_recorder(getattr(estimator, "callbacks", None))
+    recorder = find_recorder(getattr(settings_of(estimator), "callbacks", None))
     return "training" if recorder is None else recorder.mode
 
 

@@ -14,11 +14,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..._randomness import alone
 from ...networks.copying import copied_module
+from ...networks.probabilities import probabilities
 from ...rows.labels import codes_of
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
 from ..skorch_net import collate_fn
-from .member import READOUT, STATE, Arrays, probabilities
+from .member import READOUT, STATE, Arrays
 
 
 class FittedMembers:

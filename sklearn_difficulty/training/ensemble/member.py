@@ -12,25 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import nn
 
 from ..._arrays import to_numpy
 from ..._randomness import isolated_rng, one_thread, others_may_work
 from ..._warnings import located
 from ...networks.copying import check_copy
-from ...networks.forward import (
-    call_module,
-    evaluation_mode,
-    module_device,
-    module_dtype,
-    plain_module,
-)
-from ...networks.heads import Head, first_output
-from ...rows.collation import rows_in_order
+from ...networks.forward import plain_module
+from ...networks.heads import first_output
+from ...networks.probabilities import probabilities
 from ...rows.labels import among_columns
 from ...rows.rows import Rows
 from ..batches import (
@@ -52,7 +44,6 @@ from ..skorch_net import head_of, may_lack_classes, outputs_of_first_rows
 Readout = Callable[[TrainingRecord, Rows, NDArray[Any], NDArray[np.bool_]], Mapping[str, Any]]
 Arrays = dict[str, NDArray[Any]]
 READOUT, STATE = "readout.", "state."  # how the names of such arrays begin
-BLOCK_ROWS = 256  # of a pass in eval mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,19 +148,6 @@ def read_member(
         state = copy_state(record.module)
         arrays |= {STATE + name: to_numpy(tensor) for name, tensor in state.items()}
     return arrays
-
-
-def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
-    """Return the class probabilities (n, n_classes) of rows in eval mode."""
-    device = module_device(module)
-    blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
-    # Seeded, since the items of a Dataset may be random, and generators stay as they were.
-    with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
-        outputs = [
-            rows_in_order(head.probabilities(call_module(module, inputs)), rows)
-            for rows, inputs in blocks
-        ]
-    return torch.cat(outputs).float().cpu().numpy()
 
 
 def initialized_clone(net: NeuralNet) -> NeuralNet:

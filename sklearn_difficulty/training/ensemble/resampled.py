@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
-from skorch import NeuralNet
 from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
@@ -24,11 +23,12 @@ from ...rows.copies import warn_of_divided_copies
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows
 from ...rows.views import as_view
-from ..default import default_network_for
+from ..default import untrained_net
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
 from ..learning import knows_already, warn_of_knowing, warn_of_members
 from ..skorch_net import (
+    UNTRAINED_TYPES,
     collate_fn,
     is_regression,
     keep_trace,
@@ -36,6 +36,7 @@ from ..skorch_net import (
     refuse_values_out_of_range,
     warn_of_seen_rows,
 )
+from ..teachers import refuse_fitted_teacher
 from .cache import MemberStore
 from .fitted import FittedMembers
 from .member import (
@@ -199,7 +200,7 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
     _provides: tuple[str, ...] = ()  # of what filters read
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "estimator": [NeuralNet, None],
+        "estimator": [*UNTRAINED_TYPES, None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "train_size": [Interval(Real, 0, 1, closed="neither")],
         "stratify": ["boolean"],
@@ -288,7 +289,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         self, rows: Rows, y: Any, view: Rows, groups: Any, progress: Task
     ) -> NDArray[np.int64]:
         """Fit on checked rows, and return their label codes."""
-        net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
+        net = untrained_net(self.estimator, rows, y, self)
+        refuse_fitted_teacher(net)
         warn_of_seen_rows(net)
         if is_regression(net):
             raise ValueError(

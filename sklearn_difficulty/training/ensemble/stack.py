@@ -30,11 +30,12 @@ from ..._randomness import isolated_rng, spawn_seeds
 from ...networks.copying import copied_module
 from ...networks.forward import evaluation_mode, module_device, module_dtype, plain_module
 from ...networks.heads import first_output
+from ...networks.probabilities import BLOCK_ROWS
 from ...rows.inputs import Inputs, as_arguments, cast_floats, leaves, map_inputs, n_rows, take_rows
 from ...rows.rows import Rows
 from ..fit import training_clone
 from ..skorch_net import head_of, matched_to_module, seeds_row_order
-from .member import BLOCK_ROWS, Pool
+from .member import Pool
 from .stack_linear import SingleLayerProducts
 
 Tensors = dict[str, torch.Tensor]

@@ -30,9 +30,10 @@ from torch.utils.data import DataLoader
 from ..._randomness import isolated_rng
 from ..._warnings import warn_caller
 from ...networks.forward import module_device
+from ...networks.probabilities import BLOCK_ROWS
 from ..recorder import RecordTraining, find_recorder
 from ..skorch_net import has_own, predefined_validation_set
-from .member import BLOCK_ROWS, Pool
+from .member import Pool
 from .stack import Stack, initialized
 from .stack_trial import trial
 
