@@ -1425,6 +1425,25 @@ def papers():
             over(flipped, consensus),
             "yes",
         ],
+        [
+            "mean memorization, small to large networks",
+            "rises, then falls",
+            fill(
+                one_by_one("<sizes/*/all/memorization>", "8", "64", "256"),
+                results("memorization_sizes"),
+            ),
+            "in part: it rises and stays",
+        ],
+        [
+            "where memorization rises with the size: share of wrong labels; of all rows",
+            "often wrong or ambiguous",
+            fill(
+                "<increasing/flipped among them>; <increasing/share>",
+                results("memorization_sizes")["categories"],
+            )
+            + " (10 % are wrong)",
+            "yes",
+        ],
     ]
 
 
