@@ -19,6 +19,7 @@ from sklearn_difficulty import (
     TrainingDynamicsScorer,
     VoGScorer,
 )
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 
 ROOT = Path(__file__).resolve().parents[1]
 _spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
@@ -230,6 +231,19 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
         text = " ".join(scorer.__doc__.split())
         for quoted in expected:
             assert quoted in text, quoted
+
+
+def test_docstring_of_memorization_over_sizes_quotes_the_measured_figures():
+    text = " ".join(MemorizationTrajectory.__doc__.split())
+    found = tables.results("memorization_sizes")["categories"]
+    rising = found["increasing"]
+    for quoted in (
+        f"the memorization of {rising['share']['mean']:.2f} rose",
+        f"and fell for {found['decreasing']['share']['mean']:.2f}",
+        f"it rose {rising['flipped among them']['mean']:.2f} had a flipped label",
+        f"which were {rising['of the flipped']['mean']:.2f} of all",
+    ):
+        assert quoted in text, quoted
 
 
 def test_docstring_of_label_errors_quotes_the_measured_figures():
