@@ -12,11 +12,13 @@ smoothing 0.1, no augmentation.
 
 Arms, of as many epochs each and from the same initial weights and the same order of rows per seed:
 
-- long: one cosine over all epochs; restarts: one cosine in each generation, nothing else;
+- long: one cosine over all epochs; restarts: one cosine in each generation, nothing else; short: a
+  single generation, the exception in length, since layers that are drawn anew learn no longer;
 - LLF: the last stage and the head drawn anew; the same with a fixed draw; early reset: the other
   layers drawn anew instead; KE: knowledge evolution, the first 80 % of the filters kept in all
   layers, one slim network, and the rest drawn anew;
-- SEAL: stem and first stage climb; reverse: the other layers do.
+- SEAL: stem and first stage climb, and again in steps ten times as large, since the paper takes its
+  steps a thousand times as often; reverse: the other layers climb.
 
 Depth is that of `PredictionDepthScorer`, k = 30, probes at the input, the stem, the sums of the
 three blocks and the probabilities, in share of the deepest; of training and of held-out rows, of
@@ -57,17 +59,20 @@ LENGTH = {"n_generations": GENERATIONS, "epochs_per_generation": EPOCHS}
 LAST = "stages.2"  # where the layers begin that LLF draws anew
 ARMS: dict[str, Any] = {
     "long": None,
+    "short": None,
     "restarts": SimulatedAnnealingEarlyLayers(ascent_epochs=0, **LENGTH),
     "LLF": LaterLayerForgetting(LAST, **LENGTH),
     "LLF, fixed draw": LaterLayerForgetting(LAST, draw="fixed", **LENGTH),
     "early reset": LaterLayerForgetting(LAST, layers="early", **LENGTH),
     "KE": LaterLayerForgetting(LAST, layers="all", keep="filters", keep_share=0.8, **LENGTH),
     "SEAL": SimulatedAnnealingEarlyLayers("stages.1", **LENGTH),
+    "SEAL, S = -0.1": SimulatedAnnealingEarlyLayers("stages.1", ascent_scale=0.1, **LENGTH),
     "reverse": SimulatedAnnealingEarlyLayers("stages.1", reverse=True, **LENGTH),
 }
 PAIRS = (
     *((arm, "long") for arm in ARMS if arm != "long"),
-    *((arm, "restarts") for arm in ("LLF", "KE", "SEAL")),
+    *((arm, "short") for arm in ("LLF", "early reset")),
+    *((arm, "restarts") for arm in ("LLF", "KE", "SEAL", "SEAL, S = -0.1")),
     ("SEAL", "LLF"),
     ("LLF, fixed draw", "LLF"),
     ("early reset", "LLF"),
@@ -165,7 +170,8 @@ def one_cell(arm: str, seed: int, args: Any) -> Found:
     watch = Stopwatch()
     X, y = draw("train", args.rows, seed)
     X_new, y_new = draw("test", args.held_out, 0)
-    n_epochs, schedule = GENERATIONS * EPOCHS, ARMS[arm]
+    schedule = ARMS[arm]
+    n_epochs = EPOCHS if arm == "short" else GENERATIONS * EPOCHS
     length = n_epochs if schedule is None else EPOCHS
     callbacks = [LRScheduler(CosineAnnealingLR, T_max=length)]
     untrained = net(
@@ -231,14 +237,16 @@ def main() -> None:
             if file.exists():
                 cells[arm][seed] = json.loads(file.read_text())
                 show(f"{arm}, seed {seed}", {"": cells[arm][seed]})
-    seeds = [seed for seed in range(args.seeds) if all(seed in of for of in cells.values())]
-    results: Found = {arm: gather([of[seed] for seed in seeds]) for arm, of in cells.items()}
-    results["differences"] = {
-        f"{one} - {other}": gather(
-            [difference(cells[one][seed], cells[other][seed]) for seed in seeds]
-        )
+    results: Found = {arm: gather(list(of.values())) for arm, of in cells.items() if of}
+    pairs = {
+        f"{one} - {other}": [
+            difference(found, cells[other][seed])
+            for seed, found in cells[one].items()
+            if seed in cells[other]
+        ]
         for one, other in PAIRS
     }
+    results["differences"] = {name: gather(found) for name, found in pairs.items() if found}
     for name, found in results.items():
         show(name, found)
     options = ("seeds", "rows", "held_out")

@@ -194,12 +194,14 @@ DISTILLED_ROWS = {
 }
 SCHEDULES = {
     "one long schedule": "long",
+    "twelve epochs in all": "short",
     "restarts": "restarts",
     "later layers drawn anew (LLF)": "LLF",
     "the same weights each time": "LLF, fixed draw",
     "early layers drawn anew": "early reset",
     "a slim network kept (KE)": "KE",
     "early layers climb (SEAL)": "SEAL",
+    "the same, S = −0.1": "SEAL, S = -0.1",
     "later layers climb": "reverse",
 }
 PERTURBATIONS = {
@@ -656,7 +658,9 @@ def schedules_claims():
         "depth, SEAL − LLF": ("below 0", "SEAL - LLF", depth("all rows")),
         "the same, rows predicted right by each": ("—", "SEAL - LLF", depth("right rows")),
         "depth, SEAL − restarts": ("—", "SEAL - restarts", depth("all rows")),
+        "the same, S = −0.1": ("—", "SEAL, S = -0.1 - restarts", depth("all rows")),
         "depth, LLF − long": ("—", "LLF - long", depth("all rows")),
+        "depth, LLF − twelve epochs": ("—", "LLF - short", depth("all rows")),
         "transfer, LLF − long": ("below 0", "LLF - long", transfer),
         "transfer, SEAL − LLF": ("above 0", "SEAL - LLF", transfer),
     }
