@@ -133,6 +133,7 @@ def one_cell(data: str, noise: str, arm: str, seed: int) -> Found:
 
 def main() -> None:
     parser = argument_parser(__doc__, name="training_remedies", seeds=3)
+    parser.add_argument("--data", nargs="+", choices=DATA, default=[*DATA], help="to train on")
     parser.add_argument("--summary", action="store_true", help="only gather the finished cells")
     args = parse(parser)
     folder = RESULTS / f"{args.name}_cells"
@@ -141,7 +142,7 @@ def main() -> None:
     cells: dict[tuple[str, ...], dict[int, Found]] = {}
     for seed, (data, noise), arm in product(seeds, problems, ARMS):
         file = folder / f"{data}, {noise}, {arm}, {seed}.json".replace(" ", "_")
-        if not file.exists() and not args.summary:
+        if not file.exists() and data in args.data and not args.summary:
             write_at_once(file, json.dumps(plain(one_cell(data, noise, arm, seed))).encode())
         if file.exists():
             cells.setdefault((data, noise, arm), {})[seed] = json.loads(file.read_text())

@@ -173,18 +173,6 @@ FEW_FLIPS = {
     "self-confidence": "self-confidence",
     "``LabelErrorScorer``": "ours",
 }
-SCHEDULES = {
-    "one long schedule": "long",
-    "twelve epochs in all": "short",
-    "restarts": "restarts",
-    "later layers drawn anew (LLF)": "LLF",
-    "the same weights each time": "LLF, fixed draw",
-    "early layers drawn anew": "early reset",
-    "a slim network kept (KE)": "KE",
-    "early layers climb (SEAL)": "SEAL",
-    "the same, S = −0.1": "SEAL, S = -0.1",
-    "later layers climb": "reverse",
-}
 CHEAP_SCORES = {  # correlation and cosine with memorization on CIFAR-100, as published
     "mean loss over epochs (cumulative sample loss)": ("loss", "0.79; 0.87"),
     "1 − confidence, mean over epochs": ("confidence", "—"),
@@ -203,6 +191,51 @@ DISTILLED_ROWS = {
     "constant": "constant",
     "increasing": "increasing",
     "decreasing": "decreasing",
+}
+SCHEDULES = {
+    "one long schedule": "long",
+    "twelve epochs in all": "short",
+    "restarts": "restarts",
+    "later layers drawn anew (LLF)": "LLF",
+    "the same weights each time": "LLF, fixed draw",
+    "early layers drawn anew": "early reset",
+    "a slim network kept (KE)": "KE",
+    "early layers climb (SEAL)": "SEAL",
+    "the same, S = −0.1": "SEAL, S = -0.1",
+    "later layers climb": "reverse",
+}
+PERTURBATIONS = {
+    "half of the weights drawn anew": "redraw 0.5",
+    "a fifth of the weights drawn anew (the default)": "redraw 0.2",
+    "70 % pruned, the others at their initial values": "prune 0.7, rewound",
+    "70 % pruned": "prune 0.7",
+}
+LOST_SCORES = {
+    "lost under perturbation": "redraw 0.2",
+    "the same, half of the weights": "redraw 0.5",
+    "the same, pruned": "prune 0.7",
+    "mean loss over epochs": "cumulative loss",
+    "output margin in the end": "output margin",
+}
+REMEDIES = {
+    "plain, 48 epochs": "plain",
+    "restarts (48)": "restarts",
+    "SEAL (48)": "SEAL",
+    "LLF (48)": "LLF",
+    "distilled (20 + 20)": "distilled",
+    "filtered (5 × 6, then 24)": "filtered",
+    "filtered + SEAL": "filtered + SEAL",
+    "filtered + LLF": "filtered + LLF",
+    "filtered + distilled": "filtered + distilled",
+    "plain, 12 epochs": "plain, 12 epochs",
+    "plain, 6 epochs": "plain, 6 epochs",
+    "plain, right labels only": "right labels only",
+}
+REMEDY_SETS = {
+    "Fashion-MNIST, symmetric": "fashion_mnist, symmetric",
+    "Fashion-MNIST, instance": "fashion_mnist, instance",
+    "digits, symmetric": "digits, symmetric",
+    "digits, instance": "digits, instance",
 }
 RARE_FILTERS = {
     "quadrant, nearest first": "quadrants",
@@ -664,6 +697,44 @@ def schedules_claims():
         for shown, (paper, pair, template) in claims_of.items()
     }
     return claims({"ours": results("schedules")}, found)
+
+
+@table
+def targeted_forgetting():
+    templates = {
+        "true labels": "<true/before> to <true/after>",
+        "wrong labels": "<wrong/before> to <wrong/after>",
+        "lost, wrong − true": "<wrong - true/lost|±+>",
+        "true labels, shallow": "<shallow/lost>",
+        "middle": "<middle/lost>",
+        "deep": "<deep/lost>",
+        "lost, deep − shallow": "<deep - shallow/lost|±+>",
+    }
+    found = results("targeted_forgetting")["groups"]
+    cells = {shown: found[name] for shown, name in PERTURBATIONS.items()}
+    return grid("what is perturbed", cells, templates)
+
+
+@table
+def targeted_forgetting_found():
+    found = results("targeted_forgetting")
+    cells = {
+        shown: found[f"found, {of}"]
+        for shown, of in ((n, c.replace("shuffled, ", "")) for n, c in NOISE.items())
+    }
+    return grid("score", for_each(LOST_SCORES, "<found/*/ap> (<found/*/auroc>)"), cells)
+
+
+@table
+def training_remedies():
+    found = results("training_remedies")
+    cells = {shown: found[name] for shown, name in REMEDY_SETS.items()}
+    templates = {
+        shown: f"<{arm}/held-out accuracy|.3>"
+        + ("" if arm == "plain" else f" (<minus plain/{arm}|±+.3>)")
+        for shown, arm in REMEDIES.items()
+    }
+    return grid("training", templates, cells)
 
 
 # ------------------------------------------------------------------------------- training dynamics
@@ -1436,6 +1507,25 @@ def papers():
             "depth and agreement among networks: correlation, unseen rows",
             "negative",
             over(flipped, consensus),
+            "yes",
+        ],
+        [
+            "mean memorization, small to large networks",
+            "rises, then falls",
+            fill(
+                one_by_one("<sizes/*/all/memorization>", "8", "64", "256"),
+                results("memorization_sizes"),
+            ),
+            "in part: it rises and stays",
+        ],
+        [
+            "where memorization rises with the size: share of wrong labels; of all rows",
+            "often wrong or ambiguous",
+            fill(
+                "<increasing/flipped among them>; <increasing/share>",
+                results("memorization_sizes")["categories"],
+            )
+            + " (10 % are wrong)",
             "yes",
         ],
     ]

@@ -28,6 +28,7 @@ from sklearn_difficulty import (
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
+    DistilledClassifier,
     FilteredClassifier,
     LabelErrorScorer,
     MarginScorer,
@@ -678,6 +679,14 @@ def test_verbose(scorer, rows, capsys):
     on(None, scorer, verbose=1).fit(*rows)
     expected = "train_loss" if hasattr(fitted, "record_") else "members are trained after"
     assert expected in capsys.readouterr().out
+
+
+@scorers
+def test_students_are_networks_like_any(scorer, rows):
+    net = DistilledClassifier(make_net(max_epochs=2), alpha=0.5)
+    fitted = on(net, scorer).fit(*rows)
+    assert fitted.difficulty_.shape == (48,)
+    assert "distillation" in dict(fitted.estimator_.callbacks)
 
 
 @scorers

@@ -9,6 +9,7 @@ import pytest
 from sklearn_difficulty import (
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
+    ForgettingUnderPerturbationScorer,
     LabelErrorScorer,
     MarginScorer,
     MemorizationScorer,
@@ -18,6 +19,7 @@ from sklearn_difficulty import (
     TrainingDynamicsScorer,
     VoGScorer,
 )
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 
 ROOT = Path(__file__).resolve().parents[1]
 _spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
@@ -141,6 +143,23 @@ def test_docstring_of_dynamics_quotes_the_measured_ranges():
         assert quoted in text, quoted
 
 
+def test_docstring_of_perturbation_quotes_the_measured_ranges():
+    text = " ".join(ForgettingUnderPerturbationScorer.__doc__.split())
+    cells = tables.results("targeted_forgetting")
+
+    def ap(score, regime):
+        found = [cell["found"] for name, cell in cells.items() if name.endswith(regime)]
+        return span(cell[score]["ap"]["mean"] for cell in found)
+
+    default, loss = "redraw 0.2", "cumulative loss"
+    for quoted in (
+        f"{ap(default, 'early')} in networks that were stopped early and "
+        f"{ap(default, 'memorised')} in ones that know their labels by heart",
+        f"the loss reaches {ap(loss, 'early')} and {ap(loss, 'memorised')}",
+    ):
+        assert quoted in text, quoted
+
+
 def test_docstring_of_normgrad_quotes_the_measured_figures():
     text = " ".join(NormGradScorer.__doc__.split())
     cells = tables.results("normgrad_label_noise")
@@ -212,6 +231,19 @@ def test_docstrings_of_ensemble_scorers_quote_the_measured_figures():
         text = " ".join(scorer.__doc__.split())
         for quoted in expected:
             assert quoted in text, quoted
+
+
+def test_docstring_of_memorization_over_sizes_quotes_the_measured_figures():
+    text = " ".join(MemorizationTrajectory.__doc__.split())
+    found = tables.results("memorization_sizes")["categories"]
+    rising = found["increasing"]
+    for quoted in (
+        f"the memorization of {rising['share']['mean']:.2f} rose",
+        f"and fell for {found['decreasing']['share']['mean']:.2f}",
+        f"it rose {rising['flipped among them']['mean']:.2f} had a flipped label",
+        f"which were {rising['of the flipped']['mean']:.2f} of all",
+    ):
+        assert quoted in text, quoted
 
 
 def test_docstring_of_label_errors_quotes_the_measured_figures():

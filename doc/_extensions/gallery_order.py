@@ -10,6 +10,7 @@ FIRST = (
     "plot_quadrants.py",
     "plot_prediction_depth.py",
     "plot_schedules.py",
+    "plot_memorization_sizes.py",
     "plot_normgrad.py",
     "plot_vog_boundary.py",
     "plot_vog_error_rate.py",

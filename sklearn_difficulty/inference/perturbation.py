@@ -17,12 +17,13 @@ from sklearn import get_config
 from torch import nn
 
 from .._progress import SILENT, Task
+from .._randomness import isolated_rng
 from ..networks.forward import State, call_with_state
 from ..rows.inputs import Inputs
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
-from ..training.schedules.drawing import draw_anew, names_to_draw
+from ..training.schedules.drawing import drawn_by_layers, names_to_draw
 from ..training.schedules.layer_groups import weight_names
 from .blocks import Block, DeviceStates, read_blocks
 
@@ -45,7 +46,8 @@ def redrawn(module: nn.Module, state: State, share: float, seeds: tuple[int, int
     weights = names_to_draw(module, weight_names(module))
     biases = {f"{name.rpartition('.')[0]}.bias".lstrip(".") for name in weights}
     names = [*weights, *(n for n, p in module.named_parameters() if n in biases and p.ndim == 1)]
-    drawn = draw_anew(module, names, seeds[0])
+    with isolated_rng(seeds[0]), torch.no_grad():
+        drawn = drawn_by_layers(module, names)
     generator = torch.Generator().manual_seed(seeds[1])
     changed = dict(state)
     for name, fresh in drawn.items():
@@ -163,7 +165,7 @@ def passes_after_perturbation(
             predicted = record.head.predicted(outputs)
             assert predicted is not None
             assert classes is not None
-            right = (predicted == classes).to(torch.int8)
+            right = predicted.eq(classes).to(torch.int8)
             finite = outputs.isfinite().reshape(len(outputs), -1).all(dim=1)
             columns.append(torch.where(finite, right, _UNKNOWN))
         return torch.stack(columns, dim=1)

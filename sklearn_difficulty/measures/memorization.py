@@ -74,6 +74,7 @@ def memorization(correct: ArrayLike, trained_on: ArrayLike) -> Memorization:
     See Also
     --------
     influence : The same for the predictions of other rows.
+    memorization_categories : The shape of memorization over networks of growing size.
     consistency_score : ``p_out`` alone.
 
     Notes

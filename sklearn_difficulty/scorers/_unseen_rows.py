@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from .._randomness import alone
 from ..rows.checked import is_frame, refuse_same_names
 from ..rows.rows import NumberOfRows, Rows, as_rows
+from ..rows.width import check_width
 from ._trained_source import TrainedSource
 
 C = TypeVar("C", bound=type)
@@ -155,15 +156,4 @@ class ScoresUnseenRows(TransformerMixin, ABC):
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         """Remember, or compare with what was remembered, how wide a row is."""
-        shape = rows.row_shape
-        if shape is None:
-            return
-        if X is not rows and rows.has_columns and (reset or len(shape) == 1):
-            validate_data(self, X, skip_check_array=True, reset=reset)
-        if reset:
-            self._row_shape = shape
-        elif shape != getattr(self, "_row_shape", shape):
-            raise ValueError(
-                f"The rows of X have shape {shape}, but {type(self).__name__} was fitted on rows "
-                f"of shape {self._row_shape}."
-            )
+        check_width(self, X, rows, reset=reset)

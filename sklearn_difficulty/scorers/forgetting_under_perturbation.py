@@ -39,10 +39,11 @@ class ForgettingUnderPerturbationScorer(BaseDifficultyScorer):
     (`targeted_forgetting`): a perturbation costs rows that are hard, or known by heart, before
     others.
 
-    **What it finds.** Wrong labels, in networks that stop early as in ones that memorise, but no more
-    of them than the mean loss over epochs does, which costs nothing beside the training
-    (`TrainingDynamicsScorer`). It is here to ask what a network holds on to, not as the best
-    detector.
+    **What it finds.** Wrong labels, but fewer than the mean loss over epochs finds, which costs
+    nothing beside the training: average precision for 20 % flipped labels (chance: 0.20) 0.87 to
+    0.96 in networks that were stopped early and 0.75 to 0.93 in ones that know their labels by
+    heart, where the loss reaches 0.94 to 0.99 and 0.88 to 0.99 (`TrainingDynamicsScorer`). It tells
+    what a network holds on to; it is not the best detector.
 
     Parameters
     ----------

@@ -90,6 +90,7 @@ class MemorizationScorer(BaseEnsembleScorer):
     See Also
     --------
     ConsistencyScorer : One minus `p_out_`, also for unseen rows.
+    sklearn_difficulty.model_selection.MemorizationTrajectory : With networks of several sizes.
     sklearn_difficulty.measures.memorization : The numbers, for predictions that you have.
     sklearn_difficulty.measures.influence : What `influence` computes.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
@@ -23,6 +23,7 @@ from .._randomness import alone
 from .._reprs import ShowsFindings
 from ..networks.answers import answers
 from ..rows.rows import Rows, as_rows
+from ..rows.width import check_width
 from .checkpoints import CheckpointPlan
 from .default import untrained_net
 from .fit import targets_for, unfitted_clone
@@ -179,13 +180,13 @@ class DistilledClassifier(
         self : object
             Fitted.
         """
-        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
-            delattr(self, name)
+        fitted = [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]
+        for name in [*fitted, "_row_shape"]:
+            self.__dict__.pop(name, None)
         self._validate_params()
         with root_task(self, 1) as progress:
             rows = as_rows(X, collate_fn=collate_fn(self), estimator=self)
-            if rows.has_columns:
-                validate_data(self, X, skip_check_array=True, reset=True)
+            check_width(self, X, rows, reset=True)
             net = self._net_for(rows, y)
             warn_of_seen_rows(net)
             classes, targets = targets_for(net, rows, y)
@@ -225,7 +226,7 @@ class DistilledClassifier(
         given_teacher(teacher)  # what cannot be read is refused before anything is trained
         taught = unfitted_clone(net)
         keep_trace(net, taught)
-        distillation = Distillation(teacher, self.alpha, self.temperature)
+        distillation = Distillation(teacher, float(self.alpha), float(self.temperature))
         taught.callbacks = [*(taught.callbacks or ()), ("distillation", distillation)]
         return taught
 
@@ -244,8 +245,7 @@ class DistilledClassifier(
         """
         check_is_fitted(self)
         rows = as_rows(X, collate_fn=collate_fn(self), estimator=self)
-        if rows.has_columns:
-            validate_data(self, X, skip_check_array=True, reset=False)
+        check_width(self, X, rows, reset=False)
         with alone():
             return answers(self.record_.module, rows, self.record_.head)
 

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from small_nets import Tiny, Watch, make_net
@@ -206,7 +205,7 @@ def test_rows_that_no_member_holds_out_are_undefined(rows):
     assert_array_equal(np.isnan(estimator.memorization_), [undefined] * 2)
 
 
-def test_standard_errors_of_means_cover_the_truth():
+def test_standard_errors_of_means_are_those_of_repeated_draws():
     """Members that have a level of their own: rows judged by the same ones err together."""
     rng = np.random.default_rng(0)
     K, n, n_runs = 40, 60, 400
@@ -224,10 +223,8 @@ def test_standard_errors_of_means_cover_the_truth():
                 (line["memorization"] - 0.2) / line["memorization_se"],
             ]
         )
-    covered = (np.abs(z) < 2).mean(axis=0)
-    low, high = stats.binom.interval(0.999, n_runs, 0.95) / np.array(n_runs)
-    assert (covered > low - 0.02).all(), covered
-    assert (covered < high + 0.02).all(), covered
+    assert_allclose(np.mean(z, axis=0), 0, atol=0.15)  # the error of a mean of 400 is 0.05,
+    assert_allclose(np.std(z, axis=0), 1, atol=0.1)  # and of a deviation 0.035
 
 
 BAD = [

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 from small_nets import Codebook, EndsInSoftmax, FlatLogit, TwoLayers, TwoTables, codebook, make_net
@@ -288,6 +289,24 @@ def test_errors_of_the_teacher_say_so(data):
             make_net(), make_net(lr=1e30, optimizer__weight_decay=1e30), random_state=0
         ).fit(X, y)
     assert any("teacher" in note for note in raised.value.__notes__)
+
+
+class OwnStep(NeuralNetClassifier):
+    """Takes its loss straight from the criterion."""
+
+    def train_step_single(self, batch, **fit_params):
+        X, y = batch
+        outputs = self.infer(X)
+        loss = self.criterion_(outputs, y)
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
+
+
+def test_a_training_step_that_does_not_ask_for_the_loss(data):
+    net = DistilledClassifier(make_net(OwnStep), make_net())
+    with pytest.raises(ValueError, match=r"train_step of OwnStep .* does not learn from"):
+        net.fit(*data)
+    net.set_params(alpha=0).fit(*data)
 
 
 def test_ctrl_c_in_the_teacher_ends_the_fit(data):

@@ -56,19 +56,25 @@ def draw_anew(net: NeuralNet, names: Sequence[str], seed: int) -> dict[str, torc
             # What is the same in both is a constant, or was loaded from a file.
             if name in one and not torch.equal(one[name], other[name]):
                 drawn[name] = one[name].detach()
-        left = [name for name in names if name not in drawn]
-        for owner in dict.fromkeys(name.rpartition(".")[0] for name in left):
-            layer = copy.deepcopy(module.get_submodule(owner)).cpu()  # the same on every device
-            reset = getattr(layer, "reset_parameters", getattr(layer, "_reset_parameters", None))
-            if reset is not None:
-                reset()
-            for leaf, parameter in layer.named_parameters(recurse=False):
-                name = f"{owner}.{leaf}" if owner else leaf
-                if name not in left:
-                    continue
-                if reset is None:
-                    nn.init.kaiming_uniform_(parameter, a=math.sqrt(5))
-                drawn[name] = parameter.detach()
+        drawn |= drawn_by_layers(module, [name for name in names if name not in drawn])
+    return drawn
+
+
+def drawn_by_layers(module: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Return new weights as their layers draw them, from the global generator; no_grad is set."""
+    drawn: dict[str, torch.Tensor] = {}
+    for owner in dict.fromkeys(name.rpartition(".")[0] for name in names):
+        layer = copy.deepcopy(module.get_submodule(owner)).cpu()  # the same on every device
+        reset = getattr(layer, "reset_parameters", getattr(layer, "_reset_parameters", None))
+        if reset is not None:
+            reset()
+        for leaf, parameter in layer.named_parameters(recurse=False):
+            name = f"{owner}.{leaf}" if owner else leaf
+            if name not in names:
+                continue
+            if reset is None:
+                nn.init.kaiming_uniform_(parameter, a=math.sqrt(5))
+            drawn[name] = parameter.detach()
     return drawn
 
 
