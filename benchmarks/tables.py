@@ -676,11 +676,11 @@ def targeted_forgetting():
     templates = {
         "true labels": "<true/before> to <true/after>",
         "wrong labels": "<wrong/before> to <wrong/after>",
-        "lost, wrong − true": "<wrong - true/lost|±+>",
+        "lost, wrong − true": "<wrong - true/lost|±+.2>",
         "true labels, shallow": "<shallow/lost>",
         "middle": "<middle/lost>",
         "deep": "<deep/lost>",
-        "lost, deep − shallow": "<deep - shallow/lost|±+>",
+        "lost, deep − shallow": "<deep - shallow/lost|±+.2>",
     }
     found = results("targeted_forgetting")["groups"]
     cells = {shown: found[name] for shown, name in PERTURBATIONS.items()}

@@ -41,8 +41,8 @@ class ForgettingUnderPerturbationScorer(BaseDifficultyScorer):
 
     **What it finds.** Wrong labels, but fewer than the mean loss over epochs finds, which costs
     nothing beside the training: average precision for 20 % flipped labels (chance: 0.20) 0.87 to
-    0.96 in networks that were stopped early and 0.75 to 0.93 in ones that know their labels by
-    heart, where the loss reaches 0.94 to 0.99 and 0.88 to 0.99 (`TrainingDynamicsScorer`). It tells
+    0.96 in networks that were stopped early and 0.76 to 0.93 in ones that know their labels by
+    heart, where the loss reaches 0.94 to 0.98 and 0.88 to 0.99 (`TrainingDynamicsScorer`). It tells
     what a network holds on to; it is not the best detector.
 
     Parameters
