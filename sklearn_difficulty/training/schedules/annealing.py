@@ -120,6 +120,8 @@ class SimulatedAnnealingEarlyLayers(Generations):
     >>> net = NeuralNetClassifier(
     ...     nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)),
     ...     criterion=nn.CrossEntropyLoss,
+    ...     lr=0.1,
+    ...     batch_size=32,
     ...     max_epochs=8,
     ...     callbacks=[
     ...         SimulatedAnnealingEarlyLayers(
