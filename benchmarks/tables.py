@@ -194,10 +194,9 @@ TARGET_ARMS = {
     "residual over epochs": "residual over epochs",
     "the same over the local scale, one training": "residual over epochs over local scale",
     "cleanlab.regression": "cleanlab, MAE boosting",
-    "cleanlab.regression, squared errors": "cleanlab, boosting",
     "``ConFragSelector``": "ConFrag",
-    "``TargetErrorScorer``": "two parts of out-of-fold residuals, MAE boosting",
-    "``TargetErrorScorer``, squared errors": "two parts of out-of-fold residuals, boosting",
+    "``TargetErrorScorer``": "TargetErrorScorer, MAE boosting",
+    "the same, one round": "two parts of out-of-fold residuals, MAE boosting",
 }
 TARGET_OURS, TARGET_PEER = TARGET_ARMS["``TargetErrorScorer``"], "cleanlab, MAE boosting"
 HUMAN_ARMS = {
@@ -205,7 +204,7 @@ HUMAN_ARMS = {
     "out-of-fold residual": "out-of-fold residual",
     "the same over the local scale": "out-of-fold over local scale",
     "cleanlab.regression": "cleanlab",
-    "``TargetErrorScorer``": "two parts of out-of-fold residuals",
+    "``TargetErrorScorer``": "TargetErrorScorer",
 }
 
 
