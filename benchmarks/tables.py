@@ -1479,6 +1479,151 @@ def wrong_targets_of_people():
     return header, body
 
 
+# ------------------------------------------------------------------------------------- ConFrag
+
+
+def confrag_cells():
+    """Return what each arm has on average over the seeds, by noise, of all rows and of fewer."""
+    return {
+        f"{12_276:,} rows": gathered_seeds(results("confrag")),
+        f"{4_000:,} rows": gathered_seeds(results("confrag_4000")),
+    }
+
+
+def gathered_seeds(node):
+    """Return a (nested) dict with mean, standard error and number where it has one per seed."""
+    if not any(key.startswith("seed ") for key in node):
+        return {key: gathered_seeds(inner) for key, inner in node.items()}
+    return _over_seeds([of for key, of in node.items() if key.startswith("seed ")])
+
+
+def _over_seeds(runs):
+    if isinstance(runs[0], dict):
+        keys = [key for key in runs[0] if all(key in run for run in runs)]
+        return {key: _over_seeds([run[key] for run in runs]) for key in keys}
+    if any(run is None for run in runs):
+        return None
+    error = stdev(runs) / len(runs) ** 0.5 if len(runs) > 1 else None
+    return {"mean": fmean(runs), "se": error, "per_seed": runs}
+
+
+CONFRAG_MAIN = "symmetric 40 %"
+CONFRAG_CLAIMS = {
+    "ERR: contrastive pairs lowest, adjacent highest": (
+        "contrastive < mixed < adjacent",
+        "<ConFrag/err|±>; <mixed pairs/err|±>; <adjacent pairs/err|±>",
+    ),
+    "MRAE of the three": (
+        "contrastive lowest",
+        "<ConFrag/mrae|±>; <mixed pairs/mrae|±>; <adjacent pairs/mrae|±>",
+    ),
+    "ERR: jitter; none": (
+        "about half of that without",
+        "<ConFrag/err|.3±>; <no jitter/err|.3±>",
+    ),
+    "ERR: aligned jitter; that of the released code; the same, rows in random order": (
+        "not compared",
+        "<ConFrag/err|±>; <misaligned jitter/err|±>; <misaligned, random order/err|±>",
+    ),
+    "MRAE: union of the draws; prediction view; representation view; intersection": (
+        "union lowest",
+        "<ConFrag/mrae|±>; <prediction view/mrae|±>; <representation view/mrae|±>; "
+        "<drawn in both views/mrae|±>",
+    ),
+    "ERR of the four": (
+        "—",
+        "<ConFrag/err|±>; <prediction view/err|±>; <representation view/err|±>; "
+        "<drawn in both views/err|±>",
+    ),
+    "MRAE: both agreements; own alone; that beside alone": (
+        "both < own < beside",
+        "<ConFrag/mrae|±>; <own agreement/mrae|±>; <agreement beside/mrae|±>",
+    ),
+    "MRAE: no selection; ConFrag; Co-ConFrag": (
+        "Co-ConFrag or ConFrag lowest",
+        "<none/mrae|±>; <ConFrag/mrae|±>; <Co-ConFrag/mrae|±>",
+    ),
+}
+CONFRAG_ARMS = {
+    "all rows": "none",
+    "ConFrag": "ConFrag",
+    "Co-ConFrag": "Co-ConFrag",
+    "prediction view": "prediction view",
+    "representation view": "representation view",
+    "drawn in both views": "drawn in both views",
+    "own agreement alone": "own agreement",
+    "agreement beside alone": "agreement beside",
+    "no jitter": "no jitter",
+    "misaligned jitter": "misaligned jitter",
+    "misaligned, random order": "misaligned, random order",
+    "pairs (1, 4), (2, 3)": "mixed pairs",
+    "pairs (1, 2), (3, 4)": "adjacent pairs",
+    "right rows alone": "oracle",
+}
+CONFRAG_COLUMNS = {
+    "ERR": "<*/err>",
+    "selection rate": "<*/rate>",
+    "AUROC": "<*/auroc>",
+    "AP": "<*/ap>",
+    "Spearman": "<*/spearman>",
+    "MRAE": "<*/mrae|+.2>",
+}
+
+
+@table
+def confrag_claims():
+    cells = {}
+    for rows, found in confrag_cells().items():
+        n_seeds = len(found[CONFRAG_MAIN]["none"]["mrae"]["per_seed"])
+        cells[f"{rows}, {n_seeds} seed{'s' if n_seeds > 1 else ''}"] = found[CONFRAG_MAIN]
+    return claims(cells, CONFRAG_CLAIMS)
+
+
+@table
+def confrag_arms():
+    found = next(iter(confrag_cells().values()))[CONFRAG_MAIN]
+    header = ["rows that are trained on", *CONFRAG_COLUMNS]
+    body = []
+    for shown, arm in CONFRAG_ARMS.items():
+        if arm in found:
+            templates = (path.replace("*", arm) for path in CONFRAG_COLUMNS.values())
+            body.append([shown, *(fill(template, found) for template in templates)])
+    return header, body
+
+
+@table
+def confrag_noise():
+    columns = {
+        "ERR": "<ConFrag/err>",
+        "selection rate": "<ConFrag/rate>",
+        "AP": "<ConFrag/ap>",
+        "MRAE: all rows": "<none/mrae|+.2>",
+        "ConFrag": "<ConFrag/mrae|+.2>",
+        "Co-ConFrag": "<Co-ConFrag/mrae|+.2>",
+        "right rows alone": "<oracle/mrae|+.2>",
+    }
+    found = {k: of for k, of in confrag_cells()[f"{4_000:,} rows"].items() if k != "depth"}
+    return grid("errors", dict(sorted(found.items())), columns)
+
+
+@table
+def confrag_depth():
+    found = confrag_cells()[f"{4_000:,} rows"]["depth"]
+    pairs = {"1, 3": "contrastive", "2, 4": "contrastive", "1, 4": "mixed", "2, 3": "mixed"}
+    pairs |= {"1, 2": "adjacent", "3, 4": "adjacent"}
+    header = ["pair", "right targets", "at the input", "40 % wrong", "at the input"]
+    templates = [
+        f"<{noise}/*/{what}|{spec}>"
+        for noise in ("none", CONFRAG_MAIN)
+        for what, spec in (("mean", ".2±"), ("at the input", ".2"))
+    ]
+    body = [
+        [f"({pair}), {kind}", *(fill(path.replace("*", pair), found) for path in templates)]
+        for pair, kind in pairs.items()
+    ]
+    return header, body
+
+
 if __name__ == "__main__":
     for page in PAGES:
         text = with_tables(page)

@@ -121,7 +121,8 @@ class ConFragSelector(BaseConFrag):
     >>> y_noisy, is_wrong, _ = make_target_noise(y, level=0.3, random_state=0)
     >>> selector = ConFragSelector(fragmentation="count", random_state=0)
     >>> X_selected, y_selected = selector.fit_resample(X, y_noisy)
-    >>> bool(is_wrong[selector.sample_indices_].mean() < 0.2)
+    >>> hardest = np.argsort(-selector.difficulty_)[:40]
+    >>> bool(is_wrong[hardest].mean() > 0.8)
     True
     """
 
