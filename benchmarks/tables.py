@@ -197,6 +197,7 @@ TARGET_ARMS = {
     "``ConFragSelector``": "ConFrag",
     "``TargetErrorScorer``": "TargetErrorScorer, MAE boosting",
     "the same, one round": "two parts of out-of-fold residuals, MAE boosting",
+    '``TargetErrorScorer(method="one_fit")``': "TargetErrorScorer, one fit",
 }
 TARGET_OURS, TARGET_PEER = TARGET_ARMS["``TargetErrorScorer``"], "cleanlab, MAE boosting"
 HUMAN_ARMS = {

@@ -287,7 +287,7 @@ def small(estimator: Any) -> Any:
         return estimator.set_params(estimator=net, random_state=0)
     if isinstance(estimator, FilteredRegressor):
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
-        return estimator.set_params(scorer=scorer)
+        return estimator.set_params(scorer=scorer, drop=0.1)
     scorer = estimator
     if isinstance(estimator, FilteredClassifier):
         estimator.set_params(scorer=TrainingDynamicsScorer(), drop=0.1)
