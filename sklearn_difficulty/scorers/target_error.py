@@ -20,6 +20,7 @@ from ..inference.probing import NeighborProbes
 from ..measures.target_noise import SPREAD_OUT, Scale
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.default import Task as NetworkTask
 from ..training.ensemble.member import answers
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.record import TrainingRecord
@@ -307,6 +308,10 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         self.undefined = undefined
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _task(self) -> NetworkTask:
+        return "regression"
 
     # -------------------------------------------------------------------------- what is trained
 
