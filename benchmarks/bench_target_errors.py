@@ -39,7 +39,7 @@ from sklearn.neighbors import NearestNeighbors
 from summaries import Array, Found, detection, share
 from target_problems import DATA, NOISE, Problem, problem
 
-from sklearn_difficulty import ConFragSelector, TrainingRecord
+from sklearn_difficulty import ConFragSelector, TargetErrorScorer, TrainingRecord
 from sklearn_difficulty.measures import (
     error_residual_ratio,
     estimate_target_noise,
@@ -297,6 +297,32 @@ class SinglePrecision(RegressorMixin, BaseEstimator):
         return self.net_.predict(np.asarray(X, dtype=np.float32))[:, 0].astype(float)
 
 
+def ours(cell: Cell, judge: str) -> Found:
+    return _ours(cell, TargetErrorScorer(cell.judges[judge], random_state=cell.seed))
+
+
+def ours_one_fit(cell: Cell) -> Found:
+    return _ours(cell, TargetErrorScorer(method="one_fit", random_state=cell.seed))
+
+
+def ours_network(cell: Cell) -> Found:
+    return _ours(cell, TargetErrorScorer(random_state=cell.seed))
+
+
+def _ours(cell: Cell, scorer: Any) -> Found:
+    p, start = cell.problem, time.process_time()
+    is_network = scorer.estimator is None
+    scorer.fit(p.X.astype(np.float32) if is_network else p.X, p.given)
+    return {
+        "score": scorer.difficulty_.astype(float),
+        "cut": scorer.error_probability_ > 0.5,
+        "rate": scorer.noise_rate_,
+        "interval": list(scorer.noise_rate_interval_),
+        "fits": scorer.n_rounds_ * scorer.n_members if scorer.method != "one_fit" else 1,
+        "seconds": time.process_time() - start,
+    }
+
+
 def confrag(cell: Cell) -> Found:
     p, start = cell.problem, time.process_time()
     selector = ConFragSelector(random_state=cell.seed).fit(p.X.astype(np.float32), p.given)
@@ -347,9 +373,15 @@ ARMS: dict[str, Callable[[Cell], Found]] = {
     **{f"cleanlab, {j}": partial(cleanlab_boosting, judge=j) for j in JUDGES},
     "cleanlab, network": cleanlab_network,
     "ConFrag": confrag,
+    **{f"TargetErrorScorer, {j}": partial(ours, judge=j) for j in JUDGES},
+    "TargetErrorScorer, one fit": ours_one_fit,
+    "TargetErrorScorer, network": ours_network,
 }
 # Where a hundred networks would take longer than all else together.
-ONLY_IN = {"cleanlab, network": ("diamonds, symmetric 40 %",)}
+ONLY_IN = {
+    "cleanlab, network": ("diamonds, symmetric 40 %",),
+    "TargetErrorScorer, network": ("diamonds, symmetric 40 %", "diamonds, symmetric 5 %"),
+}
 
 
 def is_wanted(arm: str, cell: str, args: Any) -> bool:

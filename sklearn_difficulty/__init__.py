@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         NeighborConfidenceScorer,
         NormGradScorer,
         PredictionDepthScorer,
+        TargetErrorScorer,
         TrainingDynamicsScorer,
         VoGScorer,
     )
@@ -48,6 +49,7 @@ else:  # type checkers see the imports above
                 "NeighborConfidenceScorer",
                 "NormGradScorer",
                 "PredictionDepthScorer",
+                "TargetErrorScorer",
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
@@ -72,6 +74,7 @@ __all__ = [
     "NeighborConfidenceScorer",
     "NormGradScorer",
     "PredictionDepthScorer",
+    "TargetErrorScorer",
     "TrainingDynamicsScorer",
     "TrainingRecord",
     "VoGScorer",

@@ -12,9 +12,12 @@ from sklearn.utils import RegressorTags
 
 from ..scorers._base import BaseDifficultyScorer
 from ..scorers._pipelines import scorer_in
+from ..scorers.target_error import TargetErrorScorer
 from ._filtered import BaseFiltered
 
 __all__ = ["FilteredRegressor"]
+
+_DEFAULT_SEED = 0  # of the scorer that None stands for, which has no random_state to set
 
 
 class FilteredRegressor(BaseFiltered):
@@ -29,10 +32,11 @@ class FilteredRegressor(BaseFiltered):
     ----------
     estimator : regressor, default=None
         Any regressor of scikit-learn's kind. None takes ``Ridge()``.
-    scorer : difficulty scorer
+    scorer : difficulty scorer, default=None
         Says which rows are suspect; it must be one for regression, such as `TargetErrorScorer`,
-        `ConFragSelector`, or ``TrainingDynamicsScorer(measure="residual")``.
-    drop : float or "auto", default=0.1
+        `ConFragSelector`, or ``TrainingDynamicsScorer(measure="residual")``. None takes
+        ``TargetErrorScorer(random_state=0)``.
+    drop : float or "auto", default="auto"
         Share of the rows, in [0, 1), that is suspect, hardest first. "auto" suspects the rows of
         which the target is more likely wrong than right (`error_probability_` above 0.5), none if
         there are none, and needs a scorer that says so, such as `TargetErrorScorer`; of
@@ -96,19 +100,28 @@ class FilteredRegressor(BaseFiltered):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn_difficulty import FilteredRegressor, TrainingDynamicsScorer
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> scorer = TrainingDynamicsScorer(measure="residual", random_state=0)
-    >>> filtered = FilteredRegressor(scorer=scorer, drop=0.1).fit(X, y)
-    >>> filtered.dropped_indices_.shape, filtered.predict(X[:3]).shape
-    ((44,), (3,))
+    >>> from sklearn.datasets import make_friedman1
+    >>> from sklearn.ensemble import HistGradientBoostingRegressor
+    >>> from sklearn_difficulty import FilteredRegressor, TargetErrorScorer
+    >>> from sklearn_difficulty.datasets import make_target_noise
+    >>> X, y = make_friedman1(600, noise=0.5, random_state=0)
+    >>> y_noisy, is_wrong, _ = make_target_noise(
+    ...     y, "unit", level=2.54, rate=0.1, random_state=0
+    ... )
+    >>> judge = HistGradientBoostingRegressor(
+    ...     loss="absolute_error", random_state=0
+    ... )
+    >>> scorer = TargetErrorScorer(judge, random_state=0)
+    >>> filtered = FilteredRegressor(judge, scorer=scorer).fit(X, y_noisy)
+    >>> dropped = filtered.dropped_indices_
+    >>> f"{len(dropped)} dropped, {is_wrong[dropped].sum()} of {is_wrong.sum()} wrong ones"
+    '66 dropped, 58 of 60 wrong ones'
     """
 
     _kind = "regressor"
     _instead_of_none = {
         "estimator": "Ridge(...)",
-        "scorer": 'TrainingDynamicsScorer(measure="residual")',
+        "scorer": "TargetErrorScorer(...)",
     }
     _suggestion = "suggested_target_"
     _provides: tuple[str, ...] = ()
@@ -118,7 +131,7 @@ class FilteredRegressor(BaseFiltered):
         estimator: Any = None,
         *,
         scorer: Any = None,
-        drop: float | str = 0.1,
+        drop: float | str = "auto",
         threshold: float | None = None,
         action: str = "drop",
         memory: Any = None,
@@ -136,15 +149,7 @@ class FilteredRegressor(BaseFiltered):
         return Ridge() if self.estimator is None else self.estimator
 
     def _scorer(self) -> Any:
-        return self.scorer
-
-    def _check_parts(self, estimator: Any, scorer: Any) -> None:
-        if scorer is None:
-            raise ValueError(
-                "FilteredRegressor needs a scorer for regression; pass for example scorer="
-                f"{self._instead_of_none['scorer']}."
-            )
-        super()._check_parts(estimator, scorer)
+        return TargetErrorScorer(random_state=_DEFAULT_SEED) if self.scorer is None else self.scorer
 
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
         scored = scorer_in(self.scorer_)
@@ -152,8 +157,8 @@ class FilteredRegressor(BaseFiltered):
         if is_ours and getattr(scored, "classes_", None) is not None:
             raise ValueError(
                 f"{type(scored).__name__} has taken the targets for classes. Give it a "
-                "network that is a regressor, such as NeuralNetRegressor(...), or take "
-                f"{self._instead_of_none['scorer']}."
+                "network that is a regressor, such as NeuralNetRegressor(...), or take a scorer "
+                "for regression, such as TargetErrorScorer."
             )
         return super()._suspect(y)
 

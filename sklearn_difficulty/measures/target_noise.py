@@ -36,7 +36,7 @@ _N_TURNS = 3
 _ITERATIONS_OF_TURN = 60
 _ROWS_OF_FIT = 20_000
 _NEAR, _BESIDE = 2.5, 5.0  # scaled residuals: errors are hardly seen below, and seen above
-_SPREAD_OUT = 8.0  # by which log odds are divided, so that a float32 tells the largest apart
+SPREAD_OUT = 8.0  # by which log odds are divided, so that a float32 tells the largest apart
 _Z = 1.96  # of a 95 % interval
 
 
@@ -74,7 +74,7 @@ class TargetNoiseModel(NamedTuple):
 
     def difficulty(self, y: Floats, predictions: Floats) -> NDArray[np.float32]:
         """Return a score (n,) in [0, 1] in the order of the log odds, 0.5 where they are even."""
-        return expit(self.log_odds(y, predictions) / _SPREAD_OUT).astype(np.float32)
+        return expit(self.log_odds(y, predictions) / SPREAD_OUT).astype(np.float32)
 
 
 def estimate_target_noise(
@@ -249,7 +249,7 @@ def fit_target_noise(
             float(error.mean()),
             _with_sampling_error(min(rates), _rate_with_hidden(bounds[1], z), len(taken)),
             bounds,
-            expit(log_odds / _SPREAD_OUT).astype(np.float32),
+            expit(log_odds / SPREAD_OUT).astype(np.float32),
             z,
             width,
         ),

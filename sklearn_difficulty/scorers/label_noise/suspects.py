@@ -20,7 +20,8 @@ class ListsSuspects:
 
     classes_: NDArray[Any]
     difficulty_: NDArray[np.float32]
-    _given: NDArray[np.int64]  # codes of the labels
+    suggested_label_: NDArray[Any]
+    _given: NDArray[Any]  # codes of the labels, or targets
     _index: Any  # of the DataFrame that `fit` was given
 
     def suspects(self, n: int | None = None) -> Any:
@@ -60,17 +61,22 @@ class ListsSuspects:
                 "np.argsort(-scorer.difficulty_, kind='stable') are the rows in the same order."
             ) from error
         rows = np.argsort(-self.difficulty_, kind="stable")[:n]  # NaN last
-        columns = {"row": rows, "given": self.classes_[self._given[rows]]}
-        of_attributes = {
-            "suggested": "suggested_label_",
-            "probability": "error_probability_",
-            "difficulty": "difficulty_",
-        }
-        for name, attribute in of_attributes.items():
+        columns = {"row": rows, **self._beside_each_other(rows)}
+        for name, attribute in (
+            ("probability", "error_probability_"),
+            ("difficulty", "difficulty_"),
+        ):
             if hasattr(self, attribute):
                 columns[name] = getattr(self, attribute)[rows]
         index = getattr(self, "_index", None)
         return pd.DataFrame(columns, index=rows if index is None else index[rows])
+
+    def _beside_each_other(self, rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """Return what some rows were given, and what is suggested in its place."""
+        columns = {"given": self.classes_[self._given[rows]]}
+        if hasattr(self, "suggested_label_"):
+            columns["suggested"] = self.suggested_label_[rows]
+        return columns
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         super()._check_width(X, rows, reset=reset)  # type: ignore[misc]  # of a scorer

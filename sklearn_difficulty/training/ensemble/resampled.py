@@ -289,8 +289,19 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
             self._train(rows, y, view, groups, progress)
         return self
 
-    def _train(self, rows: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:
-        """Fit on checked rows, and return their label codes, or targets."""
+    def _train(
+        self,
+        rows: Rows,
+        y: Any,
+        view: Rows,
+        groups: Any,
+        progress: Task,
+        among: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any]:
+        """Fit on checked rows, and return their label codes, or targets.
+
+        Rows that are not `among` those to be trained on are held out by every member.
+        """
         net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, rows, y)
@@ -329,6 +340,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         )
         if groups is None:
             warn_of_divided_copies(rows, masks)
+        if among is not None:
+            masks &= among
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
