@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sklearn_difficulty import (
+    ConFragSelector,
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
     LabelErrorScorer,
@@ -137,6 +138,20 @@ def test_docstring_of_dynamics_quotes_the_measured_ranges():
         f'"loss" {loss} in networks that know',
         f'"confidence" {symmetric("confidence")}',
         f"cross-validation gives {symmetric('cross-validation')}",
+    ):
+        assert quoted in text, quoted
+
+
+def test_docstring_of_confrag_quotes_the_measured_figures():
+    text = " ".join(ConFragSelector.__doc__.split())
+    arms = tables.results("confrag")["symmetric 40 %"]["seed 0"]
+    both, prediction = arms["ConFrag"], arms["prediction view"]
+    for quoted in (
+        f"it selects {both['rate']:.0%}".replace("%", " %"),
+        f"in which {both['err']:.2f} of the error is left",
+        f"an average precision of {both['ap']:.2f}",
+        f"half the time, {prediction['rate']:.0%}".replace("%", " %")
+        + f", {prediction['err']:.2f} and {prediction['ap']:.2f}.",
     ):
         assert quoted in text, quoted
 
