@@ -291,9 +291,9 @@ def depths(noise: str, seed: int, args: Any) -> Found:
     for a in range(FRAGMENTS):
         for b in range(a + 1, FRAGMENTS):
             rows = np.isin(fragment, (a, b))
-            scorer = PredictionDepthScorer(
-                net("expert", data.X.shape[1]), n_neighbors=DEPTH_NEIGHBORS, random_state=seed
-            )
+            # Batch normalisation is not defined for a last batch of one row.
+            expert = net("expert", data.X.shape[1]).set_params(iterator_train__drop_last=True)
+            scorer = PredictionDepthScorer(expert, n_neighbors=DEPTH_NEIGHBORS, random_state=seed)
             scorer.fit(data.X[rows].astype(np.float32), fragment[rows] == b)
             depth = scorer.difficulty_
             found[f"{a + 1}, {b + 1}"] = {

@@ -27,7 +27,8 @@ from sklearn.preprocessing import StandardScaler
 from summaries import Array, Found, detection, show
 from target_problems import rdataset
 
-from sklearn_difficulty.measures import estimate_target_noise, local_scale
+from sklearn_difficulty import TargetErrorScorer
+from sklearn_difficulty.measures import local_scale
 
 _NEIGHBORS = 15
 _INCHES = (50, 84)
@@ -64,7 +65,7 @@ def judged(X: Array, y: Array, seed: int) -> dict[str, Found]:
     neighbors = make_pipeline(StandardScaler(), KNeighborsRegressor(_NEIGHBORS))
     of_neighbors = cross_val_predict(neighbors, X, y, cv=folds)
     residual = y - predicted
-    found = estimate_target_noise(y, predicted)
+    ours = TargetErrorScorer(judge, random_state=seed).fit(X, y)
     issues = CleanLearning(judge, seed=seed).find_label_issues(X, y)
     return {
         "k-NN residual": {"score": np.abs(y - of_neighbors)},
@@ -72,11 +73,11 @@ def judged(X: Array, y: Array, seed: int) -> dict[str, Found]:
         "out-of-fold over local scale": {
             "score": np.abs(residual) / local_scale(residual, predicted)
         },
-        "two parts of out-of-fold residuals": {
-            "score": found.difficulty.astype(float),
-            "cut": found.error_probability > 0.5,
-            "rate": found.noise_rate,
-            "interval": list(found.noise_rate_interval),
+        "TargetErrorScorer": {
+            "score": ours.difficulty_.astype(float),
+            "cut": ours.error_probability_ > 0.5,
+            "rate": ours.noise_rate_,
+            "interval": list(ours.noise_rate_interval_),
         },
         "cleanlab": {
             "score": 1 - issues["label_quality"].to_numpy(),

@@ -258,10 +258,10 @@ TARGET_ARMS = {
     "residual over epochs": "residual over epochs",
     "the same over the local scale, one training": "residual over epochs over local scale",
     "cleanlab.regression": "cleanlab, MAE boosting",
-    "cleanlab.regression, squared errors": "cleanlab, boosting",
     "``ConFragSelector``": "ConFrag",
-    "``TargetErrorScorer``": "two parts of out-of-fold residuals, MAE boosting",
-    "``TargetErrorScorer``, squared errors": "two parts of out-of-fold residuals, boosting",
+    "``TargetErrorScorer``": "TargetErrorScorer, MAE boosting",
+    "the same, one round": "two parts of out-of-fold residuals, MAE boosting",
+    '``TargetErrorScorer(method="one_fit")``': "TargetErrorScorer, one fit",
 }
 TARGET_OURS, TARGET_PEER = TARGET_ARMS["``TargetErrorScorer``"], "cleanlab, MAE boosting"
 HUMAN_ARMS = {
@@ -269,7 +269,7 @@ HUMAN_ARMS = {
     "out-of-fold residual": "out-of-fold residual",
     "the same over the local scale": "out-of-fold over local scale",
     "cleanlab.regression": "cleanlab",
-    "``TargetErrorScorer``": "two parts of out-of-fold residuals",
+    "``TargetErrorScorer``": "TargetErrorScorer",
 }
 
 
@@ -1699,21 +1699,22 @@ def target_cells(data):
     """Return the cells of a set that were run, by kind of noise, each the mean over its seeds."""
     found = results(TARGET_SETS[data])
     cells = {noise: found.get(f"{data}, {noise}") for noise in TARGET_NOISE}
-    return {noise: mean_of(list(of.values())) for noise, of in cells.items() if of}
+    cells = {noise: mean_of(list(of.values())) for noise, of in cells.items() if of}
+    return {noise: of for noise, of in cells.items() if TARGET_OURS in of}
 
 
 def ranked_targets(data):
     cells = {noise: of for noise, of in target_cells(data).items() if noise != "none"}
-    columns = {noise: "<*/ap>" for noise in cells}
     body = []
     for shown, arm in TARGET_ARMS.items():
         aps = [look_up(of, f"{arm}/ap") for of in cells.values()]
-        mean = fmean(aps) if None not in aps else None
-        fits = fmean(look_up(of, f"{arm}/fits") for of in cells.values() if arm in of)
-        seconds = fmean(look_up(of, f"{arm}/seconds") for of in cells.values() if arm in of)
-        price = [figure(fits, ".0"), figure(seconds, ".1")]
-        body.append([shown, *(figure(ap, "") for ap in aps), figure(mean, ".3"), *price])
-    return ["average precision", *columns, "mean", "fits", "CPU seconds"], body
+        run = [of[arm] for of in cells.values() if arm in of]
+        if run:
+            mean = fmean(aps) if None not in aps else None
+            price = [fmean(found[name] for found in run) for name in ("fits", "seconds")]
+            figures = [figure(mean, ".3"), figure(price[0], ".0"), figure(price[1], ".1")]
+            body.append([shown, *(figure(ap, "") for ap in aps), *figures])
+    return ["average precision", *cells, "mean", "fits", "CPU seconds"], body
 
 
 @table

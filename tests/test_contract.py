@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from instances import INSTANCES, SMALLEST, SMALLEST_SCORERS
+from instances import INSTANCES, OF_TARGETS, SMALLEST, SMALLEST_SCORERS
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from sklearn_difficulty import (
+    ConFragSelector,
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
@@ -86,7 +87,9 @@ NAMES = {
     "VoGScorer": ["vog"],
 }
 
-REGRESSORS = [e for e in SMALLEST if is_regressor(e)]
+OF_NUMBERS = [
+    e for e in SMALLEST if is_regressor(e) or isinstance(e, (*OF_TARGETS, ConFragSelector))
+]
 
 scorers = pytest.mark.parametrize("scorer", ALL, ids=str)
 of_trainings = pytest.mark.parametrize("scorer", OF_TRAININGS, ids=str)
@@ -739,7 +742,7 @@ def test_unseen_rows_that_do_not_fit(scorer, rows):
         clone(fitted).get_feature_names_out()
 
 
-@pytest.mark.parametrize("estimator", [e for e in SMALLEST if e not in REGRESSORS], ids=str)
+@pytest.mark.parametrize("estimator", [e for e in SMALLEST if e not in OF_NUMBERS], ids=str)
 def test_rows_that_cannot_be_trained_on(estimator, rows):
     X, y = rows
     for *given, message in (
@@ -766,13 +769,18 @@ BAD_VALUES = {
     "cache_key": [3],
     "channel_mean": ["mean"],
     "checkpoints": [0, "middle"],
+    "co_teaching": [1.0, -0.1],
     "combine": ["mean"],
+    "coverage": [1.0],
     "direction": ["both"],
     "drop": [1.0, -0.1, "most"],
     "estimator": [nn.Linear(4, 3), "net"],
     "estimators": [nn.Linear(4, 3), "net"],
+    "expert": [nn.Linear(4, 3), "net"],
     "formula": ["std"],
+    "fragmentation": ["width"],
     "include_input": ["no"],
+    "jitter": [0.5, -0.1],
     "keep_members": [None],
     "kind": ["logit"],
     "layer_weights": ["activation_in", 3],
@@ -784,10 +792,12 @@ BAD_VALUES = {
     "method": ["two_fits"],
     "metric": ["manhattan"],
     "mode": ["test"],
+    "n_fragments": [2, 4.5, 10**12],
     "n_jobs": [0.5],
     "n_members": [1, 2.5],
     "n_neighbors": [0, 2.5],
     "n_repeats": [0, 2.5],
+    "n_rounds": [0],
     "noise": ["none"],
     "normalize": ["row", 3],
     "order": [2, 0.5],
@@ -798,11 +808,13 @@ BAD_VALUES = {
     "quadrants": ["ambiguous"],
     "random_state": [-1],
     "readout": [3],
+    "scale": ["none"],
     "scorer": [3, "vog"],
     "scores": ["vog"],
     "selective": ["yes"],
     "share": [0, 1.0],
     "stack_size": [0],
+    "standardize": ["y"],
     "step": [-1e-4],
     "stratify": ["y"],
     "student": [nn.Linear(4, 3), "net"],
@@ -816,6 +828,7 @@ BAD_VALUES = {
     "validation_size": [0, 1.0],
     "variant": ["conv5x5"],
     "verbose": [-1],
+    "view": ["none"],
     "wrt": [3],
 }
 GOOD_HERE = {("ResampledEnsemble", "n_members", 1)}

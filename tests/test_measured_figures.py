@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sklearn_difficulty import (
+    ConFragSelector,
     ConsistencyScorer,
     DifficultyQuadrantClassifier,
     ForgettingUnderPerturbationScorer,
@@ -156,6 +157,20 @@ def test_docstring_of_perturbation_quotes_the_measured_ranges():
         f"{ap(default, 'early')} in networks that were stopped early and "
         f"{ap(default, 'memorised')} in ones that know their labels by heart",
         f"the loss reaches {ap(loss, 'early')} and {ap(loss, 'memorised')}",
+    ):
+        assert quoted in text, quoted
+
+
+def test_docstring_of_confrag_quotes_the_measured_figures():
+    text = " ".join(ConFragSelector.__doc__.split())
+    arms = tables.results("confrag")["symmetric 40 %"]["seed 0"]
+    both, prediction = arms["ConFrag"], arms["prediction view"]
+    for quoted in (
+        f"it selects {both['rate']:.0%}".replace("%", " %"),
+        f"in which {both['err']:.2f} of the error is left",
+        f"an average precision of {both['ap']:.2f}",
+        f"half the time, {prediction['rate']:.0%}".replace("%", " %")
+        + f", {prediction['err']:.2f} and {prediction['ap']:.2f}.",
     ):
         assert quoted in text, quoted
 

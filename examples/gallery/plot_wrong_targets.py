@@ -72,7 +72,7 @@ axis.set(
     ylabel="given target",
 )
 axis.set_title("A tenth of the targets belongs to another row")
-axis.legend()
+axis.legend(loc="upper left", fontsize="small")
 plt.show()
 
 # %%

@@ -18,7 +18,13 @@ from .._progress import CallbackSupportMixin, Task
 from .._randomness import draw_seed
 from .._reprs import ShowsFindings
 from .._warnings import warn_caller
-from ..measures.fragments import FRAGMENTATIONS, contrastive_pairs, draw_rows, in_either_draw
+from ..measures.fragments import (
+    FRAGMENTATIONS,
+    MOST_FRAGMENTS,
+    contrastive_pairs,
+    draw_rows,
+    in_either_draw,
+)
 from ..rows.checked import nonfinite_rows
 from ..rows.rows import DatasetRows, Rows, as_rows
 from ..rows.views import as_view
@@ -56,7 +62,7 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
     _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [NET_TYPES[0], None],
         "expert": [NET_TYPES[0], None],
-        "n_fragments": [Interval(Integral, 4, None, closed="left")],
+        "n_fragments": [Interval(Integral, 4, MOST_FRAGMENTS, closed="both")],
         "fragmentation": [StrOptions(set(FRAGMENTATIONS))],
         "jitter": [Interval(Real, 0, 0.5, closed="left")],
         "n_neighbors": [Interval(Integral, 3, None, closed="left")],
@@ -172,6 +178,8 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"Input y contains NaN or inf in {len(bad)} row(s), first {bad[:5].tolist()}."
             )
+        if targets.min() == targets.max():
+            raise ValueError("All targets in y are the same; there is nothing to cut or to learn.")
         return targets
 
     def _warn_of_counts(self, counts: NDArray[np.int64]) -> None:

@@ -45,7 +45,7 @@ class Fragments:
     targets: NDArray[np.float64]
     edges: NDArray[np.float64]
     fragment: NDArray[np.int64]  # (n_rows,) without jitter
-    windows: NDArray[np.int8]  # (n_epochs, n_rows): the fragment in every epoch, -1 outside
+    windows: NDArray[np.int16]  # (n_epochs, n_rows): the fragment in every epoch, -1 outside
 
     @classmethod
     def of(
@@ -61,7 +61,7 @@ class Fragments:
         edges = fragment_edges(targets, n_fragments, fragmentation=fragmentation)
         if jitter * len(np.unique(targets)) < 1:
             jitter = 0.0  # it would leave out the smallest or the largest of a few values as such
-        windows = np.empty((n_epochs, len(targets)), dtype=np.int8)
+        windows = np.empty((n_epochs, len(targets)), dtype=np.int16)
         # In few places, so that the smallest and the largest targets are inside in some epochs.
         shifts = np.random.default_rng(seed).integers(_N_SHIFTS, size=n_epochs) / (_N_SHIFTS - 1)
         for epoch, shift in enumerate(shifts):
@@ -108,7 +108,14 @@ class Votes:
 def default_expert(net: Any, X: Rows) -> Any:
     """Return a classifier with the body of a regressor, or say why there can be none."""
     instead = "Pass expert, a skorch classifier of two classes."
-    record = untrained_record(initialized_clone(net), None, X)
+    try:
+        initialized = initialized_clone(net)
+    except TypeError as error:  # a net that chooses its sizes in `fit`
+        raise ValueError(
+            f"The network cannot be made before it is trained, to look at its layers: {error}. "
+            f"{instead}"
+        ) from error
+    record = untrained_record(initialized, None, X)
     found = last_linear_layer(record, X)
     if found is None:
         raise ValueError(

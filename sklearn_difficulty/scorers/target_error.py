@@ -364,9 +364,9 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
             refuse_too_many_neighbors(self.n_neighbors, n_bank, n, self.max_bank)
 
     def _rows(self, X: Any) -> Rows:
-        if self._asks_regressor:
-            return GivenRows(X)
-        return super()._rows(self._as_columns(X))
+        if self._asks_regressor or isinstance(self.estimator, str):
+            return GivenRows(self._as_columns(X))
+        return super()._rows(X)
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         super()._check_width(self._as_columns(X), rows, reset=reset)

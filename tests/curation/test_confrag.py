@@ -319,7 +319,7 @@ def test_rows_are_left_out_by_and_by():
     ("settings", "y", "message"),
     [
         ({}, np.column_stack([Y, Y]), r"one target .* shape \(240, 2\)"),
-        ({}, np.ones(N), "all the same"),
+        ({}, np.ones(N), "All targets in y are the same"),
         ({}, np.where(WRONG, np.nan, Y), "NaN or inf in 72 row"),
         ({"n_fragments": 5}, Y, "n_fragments must be even"),
         ({"jitter": 0.2}, Y, r"at most 1 / \(2 \(n_fragments - 1\)\) = 0.167"),
@@ -365,6 +365,8 @@ def test_a_body_without_a_linear_layer_makes_no_expert():
 
     with pytest.raises(ValueError, match=r"no linear layer .* Pass expert"):
         make_selector(net=make_regressor(Scaled)).fit(X, Y)
+    with pytest.raises(ValueError, match=r"cannot be made before .* Pass expert"):
+        make_selector(net=make_regressor(MLP)).fit(X, Y)
 
 
 def test_unbalanced_fragments_are_warned_of():

@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from instances import SMALLEST
+from instances import OF_TARGETS, SMALLEST
 from robustness.outcomes import NAMED
 from sklearn.base import clone, is_regressor
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from small_nets import Tiny, make_net
 
 from sklearn_difficulty import (
+    ConFragRegressor,
+    ConFragSelector,
     DistilledClassifier,
     FilteredClassifier,
     FilteredRegressor,
@@ -125,6 +127,8 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "estimate_label_noise": {"probabilities": _SHARES, "y": Y, "noise": "auto"},
     "forgetting_events": {"predicted": _PREDICTED, "labels": Y, "never_learned": 9.0},
     "forgetting_under_perturbation": {"correct": _CORRECT},
+    "fragment_edges": {"y": _ERROR, "n_fragments": 4, "jitter": 0.1, "shift": 0.5},
+    "fragment_prior": {"y": _ERROR, "centers": _ERROR[:4], "value_range": 1.0},
     "group_statistics": {"scores": _ERROR, "groups": Y, "n_groups": 3},
     "high_influence_pairs": {
         "test_correct": _CORRECT[:, :7],
@@ -146,6 +150,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "standard_error": np.full((4, 24), 0.05),
         "min_change": 0.2,
     },
+    "neighborhood_agreement": {"self_agreement": _CORRECT},
     "noise_cuts": {
         "error_probability": _ERROR,
         "bounds": np.stack([_ERROR, _ERROR**2]),
@@ -162,6 +167,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "aggregation": "norm",
         "channel_axis": 1,
     },
+    "selection_probability": {"prior": _SHARES, "agreement": _MASK[:3].T},
     "standardize": {
         "scores": _ERROR,
         "groups": Y,
@@ -290,16 +296,20 @@ PLUMBING = ("get_metadata_routing", "get_params", "set_params", "readout", "targ
 
 
 def labels_for(estimator: Any) -> np.ndarray:
-    return X[:, 0] if is_regressor(estimator) else Y
+    return X[:, 0] if is_regressor(estimator) or isinstance(estimator, OF_TARGETS) else Y
 
 
 def small(estimator: Any) -> Any:
     """Return an instance with a seed and a tiny net."""
     estimator = clone(estimator)
+    if isinstance(estimator, (ConFragRegressor, ConFragSelector)):
+        return estimator.set_params(random_state=0)  # their networks are tiny
+    net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
+    if isinstance(estimator, OF_TARGETS):
+        return estimator.set_params(estimator=net, random_state=0)
     if isinstance(estimator, FilteredRegressor):
-        net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
-        return estimator.set_params(scorer=scorer)
+        return estimator.set_params(scorer=scorer, drop=0.1)
     if isinstance(estimator, MemorizationTrajectory):
         sizes = [("small", tiny_net()), ("large", tiny_net())]
         return estimator.set_params(estimators=sizes, random_state=0)
