@@ -29,7 +29,7 @@ class FilteredRegressor(BaseFiltered):
     ----------
     estimator : regressor, default=None
         Any regressor of scikit-learn's kind. None takes ``Ridge()``.
-    scorer : difficulty scorer
+    scorer : difficulty scorer, or Pipeline with one at its end
         Says how hard a row is; it must be one for regression, around a network that is a
         regressor, for example
         ``TrainingDynamicsScorer(NeuralNetRegressor(...), measure="loss")``.
