@@ -112,8 +112,8 @@ INSTANCES = {
     ],
     ResampledEnsemble: [ResampledEnsemble(n_members=2, train_size=0.5)],
     TargetErrorScorer: [
+        TargetErrorScorer(n_members=2, train_size=0.5, n_rounds=1, undefined="max"),
         TargetErrorScorer(Ridge(), n_members=2, train_size=0.5),
-        TargetErrorScorer(n_members=2, train_size=0.5, n_rounds=2, undefined="max"),
         TargetErrorScorer(ADAPTING, method="one_fit", standardize=False),
         TargetErrorScorer(ADAPTING, method="neighbors", n_neighbors=2, scale="global"),
     ],

@@ -128,6 +128,7 @@ class Density:
         # Beyond the values the interval reaches out to the place.
         low, high = np.minimum(low, places), np.maximum(high, places)
         half, middle = np.maximum((high - low) / 2, self.least), (low + high) / 2
+        half *= 1 + 1e-9  # both ends are inside, however they are rounded
         n_inside = np.searchsorted(values, middle + half, side="right") - np.searchsorted(
             values, middle - half, side="left"
         )

@@ -26,6 +26,7 @@ _LEAST_ROWS = 4.0  # ... and so many
 _MOST_ERRORS = 0.95
 _N_ITERATIONS = 100
 _RISING = 20  # iterations, until shapes must explain that much
+_SETTLED = 1e-5  # by which shares change in an iteration
 _START = 0.3  # the share of errors
 _UNSEEN = 1.0  # row, for errors of shapes that were left out
 _LARGEST_REACH = 500.0  # further out all is as wrong
@@ -89,9 +90,11 @@ def fit_two_parts(
         weight = honest / total
         explained = (parts / total).sum(axis=1)
         explained = np.maximum(explained - least * min(1.0, iteration / _RISING), 0)
-        shares = explained / (explained.sum() + weight.sum() + _TINY)
+        before, shares = shares, explained / (explained.sum() + weight.sum() + _TINY)
         shares *= min(1.0, _MOST_ERRORS / max(float(shares.sum()), _TINY))
         location, left, right = _maximised(z, weight, tail, location, left, right)
+        if iteration > _RISING and np.abs(shares - before).max() < _SETTLED:
+            break
     honest = (1 - shares.sum()) * np.exp(_log_student(z, tail, location, left, right))
     likelihood = np.log(honest + (shares[:, None] * shapes).sum(axis=0) + _TINY).sum()
     n_plain = 1 + _n_normals(reach)
