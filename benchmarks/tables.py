@@ -1082,6 +1082,58 @@ def filter_actions():
     return ["table, classifier", *actions], rows
 
 
+def of_real_table(part, name):
+    """Return the cells of a part of bench_tables, by ways, their measures as means over rates."""
+    cells = [c for key, c in results("tables").items() if key.startswith(f"{part}, {name}, ")]
+    return {
+        way: {key: fmean(cell[way][key] for cell in cells) for key in cells[0][way]}
+        for way in cells[0]
+    }
+
+
+@table
+def real_tables():
+    ways = {
+        "``LabelErrorScorer()``": "network",
+        "cleanlab, the same network": "cleanlab_network",
+        "``LabelErrorScorer(trees)``": "trees",
+        "cleanlab, the same trees": "cleanlab_trees",
+    }
+    measures = ("found", "precision", "f1", "ap")
+    rows = []
+    for name in ("penguins", "diamonds", "hotel rates", "storms"):
+        cells = of_real_table("tables", name)
+        for shown, way in ways.items():
+            found = cells[way]
+            price = [figure(found["seconds"], ".1"), figure(found.get("lines"), ".0")]
+            rows.append([name, shown, *(figure(found[m], ".3") for m in measures), *price])
+    header = [
+        "table",
+        "way",
+        "found",
+        "precision",
+        "F1",
+        "average precision",
+        "CPU seconds",
+        "lines",
+    ]
+    return header, rows
+
+
+@table
+def table_encoders():
+    ways = {
+        "own encoding": "own",
+        "own, indicators standardised": "own, standardised",
+        "skrub's ``TableVectorizer``": "skrub",
+    }
+    rows = []
+    for name in ("penguins", "diamonds", "hotel rates", "storms"):
+        cells = of_real_table("encoders", name)
+        rows.append([name, *(figure(cells[way]["ap"], ".3") for way in ways.values())])
+    return ["average precision", *ways], rows
+
+
 @table
 def filter_rare():
     found = results("rare_subgroup")

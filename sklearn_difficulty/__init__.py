@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         NeighborConfidenceScorer,
         NormGradScorer,
         PredictionDepthScorer,
+        TargetErrorScorer,
         TrainingDynamicsScorer,
         VoGScorer,
     )
@@ -36,6 +37,7 @@ else:  # type checkers see the imports above
                 "NeighborConfidenceScorer",
                 "NormGradScorer",
                 "PredictionDepthScorer",
+                "TargetErrorScorer",
                 "TrainingDynamicsScorer",
                 "VoGScorer",
             ],
@@ -58,6 +60,7 @@ __all__ = [
     "NeighborConfidenceScorer",
     "NormGradScorer",
     "PredictionDepthScorer",
+    "TargetErrorScorer",
     "TrainingDynamicsScorer",
     "TrainingRecord",
     "VoGScorer",

@@ -2,7 +2,7 @@
 """The one table of small instances: what is true of every public estimator is tested on these."""
 
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import HuberRegressor
+from sklearn.linear_model import HuberRegressor, Ridge
 from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetRegressor
 
@@ -19,6 +19,7 @@ from sklearn_difficulty import (
     NeighborConfidenceScorer,
     NormGradScorer,
     PredictionDepthScorer,
+    TargetErrorScorer,
     TrainingDynamicsScorer,
     VoGScorer,
 )
@@ -39,11 +40,8 @@ class AdaptingNet(NeuralNetRegressor):
         return "AdaptingNet()"
 
 
-LOSS = TrainingDynamicsScorer(
-    AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0),
-    measure="loss",
-    random_state=0,
-)
+ADAPTING = AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0)
+LOSS = TrainingDynamicsScorer(ADAPTING, measure="loss", random_state=0)
 
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {
@@ -113,6 +111,12 @@ INSTANCES = {
         PredictionDepthScorer(n_neighbors=2, probes=["layers.0"], include_input=False),
     ],
     ResampledEnsemble: [ResampledEnsemble(n_members=2, train_size=0.5)],
+    TargetErrorScorer: [
+        TargetErrorScorer(n_members=2, train_size=0.5, n_rounds=1, undefined="max"),
+        TargetErrorScorer(Ridge(), n_members=2, train_size=0.5),
+        TargetErrorScorer(ADAPTING, method="one_fit", standardize=False),
+        TargetErrorScorer(ADAPTING, method="neighbors", n_neighbors=2, scale="global"),
+    ],
     TrainingDynamicsScorer: [
         TrainingDynamicsScorer(),
         TrainingDynamicsScorer(measure="aum", mode="evaluation", checkpoints="late"),
@@ -127,7 +131,12 @@ INSTANCES = {
     ],
 }
 ALL = [instance for instances in INSTANCES.values() for instance in instances]
-SCORERS = [instance for instance in ALL if isinstance(instance, BaseDifficultyScorer)]
+OF_TARGETS = (TargetErrorScorer,)  # which are numbers, where the others read classes
+SCORERS = [
+    instance
+    for instance in ALL
+    if isinstance(instance, BaseDifficultyScorer) and not isinstance(instance, OF_TARGETS)
+]
 # One of each class, for what takes long.
 SMALLEST = [instances[0] for instances in INSTANCES.values()]
 SMALLEST_SCORERS = [instance for instance in SMALLEST if instance in SCORERS]

@@ -62,6 +62,7 @@ CALLS = [
     ),
     (measures.epoch_statistics, {"logits": Z, "labels": Y}),
     (measures.estimate_label_noise, {"probabilities": P, "y": Y}),
+    (measures.estimate_target_noise, {"y": UNIT, "predictions": UNIT[::-1].copy()}),
     (measures.forgetting_events, {"predicted": PREDICTED, "labels": Y}),
     (measures.group_statistics, {"scores": UNIT, "groups": Y, "n_groups": C}),
     (

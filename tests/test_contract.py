@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from instances import INSTANCES, SMALLEST, SMALLEST_SCORERS
+from instances import INSTANCES, OF_TARGETS, SMALLEST, SMALLEST_SCORERS
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -84,7 +84,7 @@ NAMES = {
     "VoGScorer": ["vog"],
 }
 
-REGRESSORS = [e for e in SMALLEST if is_regressor(e)]
+OF_NUMBERS = [e for e in SMALLEST if is_regressor(e) or isinstance(e, OF_TARGETS)]
 
 scorers = pytest.mark.parametrize("scorer", ALL, ids=str)
 of_trainings = pytest.mark.parametrize("scorer", OF_TRAININGS, ids=str)
@@ -729,7 +729,7 @@ def test_unseen_rows_that_do_not_fit(scorer, rows):
         clone(fitted).get_feature_names_out()
 
 
-@pytest.mark.parametrize("estimator", [e for e in SMALLEST if e not in REGRESSORS], ids=str)
+@pytest.mark.parametrize("estimator", [e for e in SMALLEST if e not in OF_NUMBERS], ids=str)
 def test_rows_that_cannot_be_trained_on(estimator, rows):
     X, y = rows
     for *given, message in (
@@ -756,6 +756,7 @@ BAD_VALUES = {
     "channel_mean": ["mean"],
     "checkpoints": [0, "middle"],
     "combine": ["mean"],
+    "coverage": [1.0],
     "direction": ["both"],
     "drop": [1.0, -0.1, "most"],
     "estimator": [nn.Linear(4, 3), "net"],
@@ -775,6 +776,7 @@ BAD_VALUES = {
     "n_jobs": [0.5],
     "n_members": [1, 2.5],
     "n_neighbors": [0, 2.5],
+    "n_rounds": [0],
     "noise": ["none"],
     "normalize": ["row", 3],
     "order": [2, 0.5],
@@ -784,10 +786,12 @@ BAD_VALUES = {
     "quadrants": ["ambiguous"],
     "random_state": [-1],
     "readout": [3],
+    "scale": ["none"],
     "scorer": [3, "vog"],
     "scores": ["vog"],
     "selective": ["yes"],
     "stack_size": [0],
+    "standardize": ["y"],
     "step": [-1e-4],
     "stratify": ["y"],
     "target": ["accuracy"],

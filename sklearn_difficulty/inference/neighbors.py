@@ -43,7 +43,7 @@ class NeighborBank:
         self,
         reader: EmbeddingReader,
         X: Rows,
-        codes: NDArray[np.int64],
+        codes: NDArray[Any],  # or targets
         probes: Sequence[Probe],
         *,
         batch_size: int,

@@ -24,10 +24,18 @@ ProbeChoice = str | Sequence[str] | Callable[[str, nn.Module], bool]
 
 
 def find_probes(
-    record: TrainingRecord, X: Rows, choice: ProbeChoice = "auto", *, include_input: bool = True
+    record: TrainingRecord,
+    X: Rows,
+    choice: ProbeChoice = "auto",
+    *,
+    include_input: bool = True,
+    of_regressor: bool = False,
 ) -> list[Probe]:
-    """Return the probes of a classifier, the input first and the class probabilities last."""
-    if record.head.is_regression:
+    """Return the probes of a classifier, the input first and the class probabilities last.
+
+    Those of a regressor are before what it returns: there, neighbours are rows of one prediction.
+    """
+    if record.head.is_regression and not of_regressor:
         raise ValueError(
             "Probes predict classes, and this network is a regressor. Pass a classifier."
         )
@@ -36,11 +44,13 @@ def find_probes(
     trace = trace_forward(record, X)
     is_auto = isinstance(choice, str) and choice == "auto"
     events = automatic_sites(trace) if is_auto else chosen_sites(trace, record, choice)
+    if of_regressor and is_auto:
+        events = events[:-1]
     probes = [event.probe for event in events]
     if include_input:
         first = _input_probe(record, trace)
         probes = [first, *(p for p in probes if replace(p, name=INPUT) != first)]
-    return [*probes, Probe(OUTPUT, "output")]
+    return probes if of_regressor else [*probes, Probe(OUTPUT, "output")]
 
 
 def untrained_input(record: TrainingRecord, X: Rows) -> Probe | None:

@@ -50,6 +50,7 @@ class NeighborProbes:
     metric: str = "euclidean"
     pool: int | None = None
     batch_size: int = 512
+    reads_targets: bool = False  # of a regressor, in place of classes
 
     def __post_init__(self) -> None:
         if not (isinstance(self.probes, str) or callable(self.probes)):
@@ -60,7 +61,13 @@ class NeighborProbes:
 
     def find(self, record: TrainingRecord, X: Rows) -> list[Probe]:
         """Return the probes of a network, but for those nobody named where rows differ in width."""
-        probes = find_probes(record, X, self.probes, include_input=self.include_input)
+        probes = find_probes(
+            record,
+            X,
+            self.probes,
+            include_input=self.include_input,
+            of_regressor=record.head.is_regression and self.reads_targets,
+        )
         differing = X.differing()
         if differing is None:
             return probes
@@ -95,7 +102,7 @@ class NeighborProbes:
         self,
         record: TrainingRecord,
         X: Rows,
-        codes: NDArray[np.int64],
+        codes: NDArray[Any],
         among: NDArray[Any],
         probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:
@@ -154,6 +161,21 @@ class NeighborProbes:
         shares = count_votes(labels, _n_classes(bank)) / self.n_neighbors
         shares[np.isnan(distances).any(axis=1)] = np.nan
         return shares
+
+    def median_targets(
+        self,
+        bank: NeighborBank,
+        X: Rows,
+        own: NDArray[np.int64] | None = None,
+        progress: Task = SILENT,
+    ) -> NDArray[np.float64]:
+        """Return the median of the neighbours' targets (n, n_outputs), a mean over the probes."""
+        medians = []
+        for targets, distances in self._neighbors(bank, X, own, progress=progress):
+            median = np.median(targets.astype(np.float64), axis=1)
+            median[np.isnan(distances).any(axis=1)] = np.nan
+            medians.append(median)
+        return np.mean(medians, axis=0)
 
     def agreement(
         self,
@@ -230,7 +252,7 @@ class VotesReadout(NeighborProbes):
         self,
         record: TrainingRecord,
         X: Rows,
-        codes: NDArray[np.int64],
+        codes: NDArray[Any],
         among: NDArray[Any],
         probes: Sequence[Probe] | None = None,
     ) -> NeighborBank:

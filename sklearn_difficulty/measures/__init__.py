@@ -26,6 +26,7 @@ from .cuts import noise_cuts
 from .memorization import high_influence_pairs, influence, memorization
 from .review import calibrate_with_review, review_plan
 from .saliency import combine_saliency_maps, saliency_map
+from .target_noise import estimate_target_noise
 
 __all__ = [
     "aleatoric_uncertainty",
@@ -38,6 +39,7 @@ __all__ = [
     "difficulty_quadrants",
     "epoch_statistics",
     "estimate_label_noise",
+    "estimate_target_noise",
     "forgetting_events",
     "group_statistics",
     "high_influence_pairs",

@@ -72,6 +72,10 @@ class Head(ABC):
         """Return the probability (n, n_classes) of every class."""
         return self.logits(outputs).softmax(dim=1)
 
+    def answers(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return what is kept of outputs: probabilities, or the values (n, n_outputs)."""
+        return self.probabilities(outputs)
+
     @abstractmethod
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Return the position of the predicted class of every row; None for regression."""
@@ -273,6 +277,10 @@ class Values(Head):
     def fits(self, outputs: torch.Tensor, labels: torch.Tensor) -> bool:
         """Tell whether there is a target for every value."""
         return labels.numel() == outputs.numel()
+
+    def answers(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the values, with an axis for them also if there is one."""
+        return outputs.reshape(len(outputs), -1)
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Raise: there are no classes."""

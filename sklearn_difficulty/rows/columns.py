@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -83,7 +82,7 @@ class Columns:
         """Return the names of all columns."""
         return [column.name for column in self.columns]
 
-    @cached_property
+    @property
     def _values(self) -> list[tuple[int, int]]:
         """Return column and part of every value of a row, those that tell what is missing first."""
         parts = [(i, p) for i, c in enumerate(self.columns) for p in range(_PARTS[c.kind])]

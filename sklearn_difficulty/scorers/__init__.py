@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .normgrad import NormGradScorer
     from .prediction_depth import PredictionDepthScorer
     from .quadrants import DifficultyQuadrantClassifier
+    from .target_error import TargetErrorScorer
     from .training_dynamics import TrainingDynamicsScorer
     from .vog import VoGScorer
 else:  # type checkers see the imports above
@@ -30,6 +31,7 @@ else:  # type checkers see the imports above
             ".normgrad": ["NormGradScorer"],
             ".prediction_depth": ["PredictionDepthScorer"],
             ".quadrants": ["DifficultyQuadrantClassifier"],
+            ".target_error": ["TargetErrorScorer"],
             ".training_dynamics": ["TrainingDynamicsScorer"],
             ".vog": ["VoGScorer"],
         },
@@ -45,6 +47,7 @@ __all__ = [
     "NeighborConfidenceScorer",
     "NormGradScorer",
     "PredictionDepthScorer",
+    "TargetErrorScorer",
     "TrainingDynamicsScorer",
     "VoGScorer",
 ]

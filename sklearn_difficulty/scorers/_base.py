@@ -88,7 +88,10 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         ----------
         X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
             The training rows. Arrays may have any rank of at least two. Floats are cast to the
-            network's dtype, integers are passed on as they are.
+            network's dtype, integers are passed on as they are. If `estimator` is None a DataFrame,
+            of pandas or polars, may hold categories, strings, dates, booleans and missing values,
+            which ``training.default_network`` encodes. None will do where scores are read from
+            trajectories alone.
         y : array-like of shape (n_samples,), default=None
             Their labels, of any type; targets for a regressor. May be None for a Dataset that
             yields (x, y).

@@ -21,7 +21,7 @@ from ..rows.rows import ReadColumns, Rows
 from ..training.ensemble.member import Readout
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.requirements import RecordNeeds
-from ..training.skorch_net import NET_TYPES, columns_of
+from ..training.skorch_net import NET_TYPES, columns_of, is_regression
 from ..training.skorch_net import collate_fn as net_collate_fn
 from ._base import BaseDifficultyScorer
 from ._trained_source import Trained
@@ -43,6 +43,7 @@ MEMBERS_ARE_GONE = (
     "with keep_members=True."
 )
 _PASSED_ON = (*CONSTRAINTS, "random_state", "verbose")
+_NO_AGREEMENT = "The network is a regressor; agreement between members is defined for classes."
 
 
 class BaseEnsembleScorer(BaseDifficultyScorer):
@@ -126,28 +127,39 @@ class EnsembleTraining:
     keep_members: bool
     readout: Callable[[], Readout | None]  # returns what is read besides predictions
     untrained: Callable[[], ResampledEnsemble]  # returns the ensemble that is to be trained
+    task: str = "classification"
 
     @classmethod
     def of(
-        cls, scorer: Any, *, train_size: Callable[[], float], readout: Callable[[], Readout | None]
+        cls,
+        scorer: Any,
+        *,
+        train_size: Callable[[], float],
+        readout: Callable[[], Readout | None],
+        net: Any = None,
+        task: str = "classification",
     ) -> EnsembleTraining:
-        """Return the source of a scorer that has the parameters of `CONSTRAINTS`."""
+        """Return the source of a scorer that has the parameters of `CONSTRAINTS`.
+
+        `net` stands in for its estimator.
+        """
 
         def untrained() -> ResampledEnsemble:
             return ResampledEnsemble(
-                scorer.estimator,
+                scorer.estimator if net is None else net,
                 train_size=train_size(),
                 readout=readout(),
-                **{name: getattr(scorer, name) for name in _PASSED_ON},
+                **{name: getattr(scorer, name) for name in _PASSED_ON if hasattr(scorer, name)},
             )
 
         ensemble = getattr(scorer, "ensemble_", None)
-        return cls(scorer.estimator, ensemble, scorer.keep_members, readout, untrained)
+        return cls(scorer.estimator, ensemble, scorer.keep_members, readout, untrained, task)
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return the ensemble, trained now or given, and the codes of the rows' labels."""
         if isinstance(self.estimator, ResampledEnsemble):
             ensemble = self.estimator
+            self._refuse_other_task(getattr(ensemble, "classes_", ()) is None)
             if groups is not None:
                 raise ValueError(
                     "groups decide about the splits, and those of a fitted ensemble are drawn. "
@@ -156,6 +168,8 @@ class EnsembleTraining:
             targets = self._targets_of_its_rows(ensemble, X, y)
         else:
             ensemble = self.untrained()
+            net = ensemble.estimator
+            self._refuse_other_task(net is not None and is_regression(net))
             _warn_of_too_few(ensemble)
             targets = ensemble._train(X, y, view, groups, progress)
         kept = {
@@ -165,10 +179,13 @@ class EnsembleTraining:
         }
         return Trained(kept, targets)
 
-    def _targets_of_its_rows(
-        self, ensemble: ResampledEnsemble, X: Rows, y: Any
-    ) -> NDArray[np.int64]:
-        """Return the codes of the rows that a given ensemble was trained on, or raise."""
+    def _refuse_other_task(self, of_regressors: bool) -> None:
+        """Raise for regressors where classes are needed, and the reverse."""
+        if of_regressors != (self.task == "regression"):
+            raise ValueError(_NO_AGREEMENT if of_regressors else no_regressor("The network"))
+
+    def _targets_of_its_rows(self, ensemble: ResampledEnsemble, X: Rows, y: Any) -> NDArray[Any]:
+        """Return codes or targets of the rows that a given ensemble was trained on, or raise."""
         if not hasattr(ensemble, "rows_"):
             raise NotFittedError(
                 "The ResampledEnsemble is not fitted. Fit it first, on the same rows, or pass its "
@@ -182,8 +199,8 @@ class EnsembleTraining:
             )
         return targets
 
-    def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
-        """Return label codes of rows, read with the ensemble's classes."""
+    def targets(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return label codes of rows, read with the ensemble's classes, or targets."""
         assert self.ensemble is not None
         return self.ensemble.targets(X, y)
 
@@ -218,6 +235,14 @@ class EnsembleTraining:
         if isinstance(ensemble, ResampledEnsemble):
             return ensemble.has_members
         return self.keep_members
+
+
+def no_regressor(what: str) -> str:
+    """Return what to say of a classifier where targets are numbers."""
+    return (
+        f"{what} is a classifier, and targets are numbers. Pass a regressor: NeuralNetRegressor, "
+        "or a NeuralNet with criterion=nn.MSELoss. LabelErrorScorer finds wrong labels."
+    )
 
 
 def not_one_of_several(scorer: Any) -> TypeError:

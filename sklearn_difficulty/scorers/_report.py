@@ -28,7 +28,7 @@ def report_fingerprint(scorer: Any) -> str:
             digest.update(codes.astype("<i8").tobytes())
     given = getattr(scorer, "_given", None)
     if given is not None:
-        digest.update(given.astype("<i8").tobytes())
+        digest.update(given.astype("<i8" if given.dtype.kind in "iu" else "<f8").tobytes())
     trained = getattr(scorer, "record_", getattr(scorer, "ensemble_", None))
     rows = getattr(trained, "rows", None) or getattr(trained, "rows_", None)
     digest.update(str(getattr(rows, "y", None)).encode())

@@ -176,7 +176,7 @@ def test_rows_of_a_class_that_no_model_knows_are_no_suspects(command, fruit, tmp
     fruit.frame.to_csv(tmp_path / "rare.csv", index=False)
     result = command("find", tmp_path / "rare.csv", "--label", "kind", "--json")
     assert 7 not in found_rows(result)
-    assert "nothing can be said of 1 row(s)" in result.err
+    assert "1 row(s) have no defined difficulty" in result.err
 
 
 def test_no_formula_gets_into_csv(command, fruit, probabilities, tmp_path):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from instances import SMALLEST
+from instances import OF_TARGETS, SMALLEST
 from robustness.outcomes import NAMED
 from sklearn.base import clone, is_regressor
 from skorch import NeuralNetClassifier, NeuralNetRegressor
@@ -276,14 +276,16 @@ PLUMBING = ("get_metadata_routing", "set_params", "readout", "targets", "require
 
 
 def labels_for(estimator: Any) -> np.ndarray:
-    return X[:, 0] if is_regressor(estimator) else Y
+    return X[:, 0] if is_regressor(estimator) or isinstance(estimator, OF_TARGETS) else Y
 
 
 def small(estimator: Any) -> Any:
     """Return an instance with a seed and a tiny net."""
     estimator = clone(estimator)
+    net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
+    if isinstance(estimator, OF_TARGETS):
+        return estimator.set_params(estimator=net, random_state=0)
     if isinstance(estimator, FilteredRegressor):
-        net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
         return estimator.set_params(scorer=scorer)
     scorer = estimator

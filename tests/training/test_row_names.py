@@ -150,7 +150,7 @@ def test_rows_with_nan_outputs_are_undefined():
 
 @pytest.mark.parametrize("shape", [(N, 1), (N,)])
 def test_a_single_logit_is_told_from_logits(shape):
-    with pytest.raises(ValueError, match="one per class.*outputs='binary_logit'.*'values'"):
+    with pytest.raises(ValueError, match=r"one per class.*outputs='binary_logit'.*'values'"):
         TrajectoryRecorder(N).update(range(N), torch.zeros(shape), [0] * N)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What LabelErrorScorer says of the noise, and reviews by a person in place of assumptions."""
+"""What is said of the noise, and reviews by a person in place of assumptions."""
 
 from __future__ import annotations
 
@@ -35,51 +35,15 @@ _OF_NOISE = (
 )
 
 
-class EstimatesNoise:
-    """The part of a scorer that tells which labels are wrong, and learns from a review of some."""
+class ReviewsRows:
+    """The part of a scorer that tells how many rows are wrong, and learns from a review of some."""
 
-    classes_: NDArray[Any]
     difficulty_: NDArray[Any]
     error_probability_: NDArray[Any]
-    probabilities_: NDArray[Any]
-    record_: TrainingRecord
-    method_: str
-    noise: Any
-    readout: Any
+    noise_rate_: float
+    noise_rate_interval_: tuple[float, float]
     _plans: list[ReviewPlan]
-    _no_noise_because: str  # where the noise is not told
-
-    def __getattr__(self, name: str) -> Any:
-        because = vars(self).get("_no_noise_because") if name in _OF_NOISE else None
-        if because is not None:
-            raise AttributeError(f"There is no {name}: {because}")
-        return super().__getattribute__(name)  # raises what brought us here, with its cause
-
-    def _tell_noise_in_order(
-        self, difficulty: NDArray[Any], X: Rows, targets: NDArray[Any], progress: Task
-    ) -> None:
-        """Set the attributes that tell of the noise by the order of a training, or say why not."""
-        try:
-            noise, known = noise_of_single_training(
-                self.record_,
-                X,
-                targets,
-                self.probabilities_,
-                difficulty,
-                readout=self.readout(),
-                asks_layers=self.method_ == "neighbors",
-                noise=self.noise,
-                progress=progress,
-            )
-        except NoiseNotTold as reason:
-            self._no_noise_because = (
-                f"with method={self.method_!r} the network has seen all labels, so that neighbours "
-                f"in the input must say how many are wrong, and {reason}. The order of difficulty_ "
-                "holds, and review_plan and calibrate tell what a cut of it drops; "
-                "method='out_of_sample' has probabilities."
-            )
-        else:
-            self._keep_noise(noise, known, targets)
+    _of_what = "labels"  # are wrong
 
     @property
     def _suspicion(self) -> NDArray[Any]:
@@ -117,7 +81,7 @@ class EstimatesNoise:
         return plan
 
     def calibrate(self, reviewed_rows: Any, verdicts: ArrayLike | None = None) -> NoiseReview:
-        """Return how many labels are wrong, and what cuts drop, from reviewed rows.
+        """Return how many rows are wrong, and what cuts drop, from reviewed rows.
 
         No assumption about the noise is needed. The fitted attributes stay as they are. A plan may
         be reviewed in part, from its first row on; of several plans, all verdicts count.
@@ -131,10 +95,10 @@ class EstimatesNoise:
             for it, a few rows that were passed over count as those that nobody could tell. Both
             are warned of.
         verdicts : array-like of shape (n_reviewed,), bool, number or str, default=None
-            Whether the label turned out to be wrong: True, 1, "yes" or "wrong" say so, and False,
-            0, "no" or "right" that it is right, in upper or lower case. None, NaN, "" and "unsure":
-            the person could not tell, and the intervals hold whatever these labels are. To be left
-            out with a Review, which has them.
+            Whether the label, or target, turned out to be wrong: True, 1, "yes" or "wrong" say so,
+            and False, 0, "no" or "right" that it is right, in upper or lower case. None, NaN, ""
+            and "unsure": the person could not tell, and the intervals hold whatever these are. To
+            be left out with a Review, which has them.
 
         Returns
         -------
@@ -188,15 +152,59 @@ class EstimatesNoise:
         return review.rows, review.verdicts
 
     def _found(self) -> str:
-        if hasattr(self, "_no_noise_because"):
+        if not hasattr(self, "error_probability_"):
             order: str = super()._found()  # type: ignore[misc]  # the scorer's
-            return f"{order}; how many labels are wrong cannot be told"
+            return f"{order}; how many {self._of_what} are wrong cannot be told"
         n, low, high = len(self.error_probability_), *self.noise_rate_interval_
         n_wrong = int((self.error_probability_ > 0.5).sum())
         return (
-            f"{n} rows, {self.noise_rate_:.1%} of the labels are wrong ({low:.1%} to {high:.1%}), "
-            f"{n_wrong} rows more likely than not"
+            f"{n} rows, {self.noise_rate_:.1%} of the {self._of_what} are wrong ({low:.1%} to "
+            f"{high:.1%}), {n_wrong} rows more likely than not"
         )
+
+
+class EstimatesNoise(ReviewsRows):
+    """The part of a scorer that tells which labels are wrong."""
+
+    classes_: NDArray[Any]
+    probabilities_: NDArray[Any]
+    record_: TrainingRecord
+    method_: str
+    noise: Any
+    readout: Any
+    _no_noise_because: str  # where the noise is not told
+
+    def __getattr__(self, name: str) -> Any:
+        because = vars(self).get("_no_noise_because") if name in _OF_NOISE else None
+        if because is not None:
+            raise AttributeError(f"There is no {name}: {because}")
+        return super().__getattribute__(name)  # raises what brought us here, with its cause
+
+    def _tell_noise_in_order(
+        self, difficulty: NDArray[Any], X: Rows, targets: NDArray[Any], progress: Task
+    ) -> None:
+        """Set the attributes that tell of the noise by the order of a training, or say why not."""
+        try:
+            noise, known = noise_of_single_training(
+                self.record_,
+                X,
+                targets,
+                self.probabilities_,
+                difficulty,
+                readout=self.readout(),
+                asks_layers=self.method_ == "neighbors",
+                noise=self.noise,
+                progress=progress,
+            )
+        except NoiseNotTold as reason:
+            self._no_noise_because = (
+                f"with method={self.method_!r} the network has seen all labels, so that neighbours "
+                f"in the input must say how many are wrong, and {reason}. The order of difficulty_ "
+                "holds, and review_plan and calibrate tell what a cut of it drops; "
+                "method='out_of_sample' has probabilities."
+            )
+        else:
+            self._keep_noise(noise, known, targets)
 
     def _keep_noise(self, noise: LabelNoise, known: Any, targets: NDArray[Any]) -> None:
         """Set the attributes that tell of the noise, which was estimated from the known rows."""

@@ -25,7 +25,8 @@ class ListsSuspects:
     difficulty_: NDArray[np.float32]
     error_probability_: NDArray[np.float64]
     probabilities_: NDArray[np.floating[Any]]
-    _given: NDArray[np.int64]  # codes of the labels
+    suggested_label_: NDArray[Any]
+    _given: NDArray[Any]  # codes of the labels, or targets
     _index: Any  # of the DataFrame that `fit` was given
     _label_dtype: Any  # of y, if it is none of NumPy's: of pandas, or the categories of polars
 
@@ -72,17 +73,16 @@ class ListsSuspects:
                 "np.argsort(-scorer.difficulty_, kind='stable') are the rows in the same order."
             ) from error
         rows = np.argsort(-self.difficulty_, kind="stable")[:n]  # NaN last
-        columns: dict[str, Any] = {"row": rows, "given": self.classes_[self._given[rows]]}
-        of_attributes = {
-            "suggested": "suggested_label_",
-            "probability": "error_probability_",
-            "difficulty": "difficulty_",
-        }
-        for name, attribute in of_attributes.items():
+        columns: dict[str, Any] = {"row": rows, **self._beside_each_other(rows)}
+        for name, attribute in (
+            ("probability", "error_probability_"),
+            ("difficulty", "difficulty_"),
+        ):
             if hasattr(self, attribute):
                 columns[name] = getattr(self, attribute)[rows]
         if "probability" in columns:
-            columns["kind"] = pd.Categorical.from_codes(self._kinds(rows), KINDS)
+            if hasattr(self, "probabilities_"):
+                columns["kind"] = pd.Categorical.from_codes(self._kinds(rows), KINDS)
             n_so_far = np.arange(1, len(rows) + 1)
             columns["expected_precision"] = np.cumsum(columns["probability"]) / n_so_far
         dtype = getattr(self, "_label_dtype", None)
@@ -100,6 +100,13 @@ class ListsSuspects:
         is_ambiguous = self.probabilities_[rows].max(axis=1) <= _MAJORITY
         kinds = np.where(is_ambiguous, 1, np.where(error > _MAJORITY, 0, 2))
         return np.where(np.isnan(error), -1, kinds).astype(np.int8)
+
+    def _beside_each_other(self, rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """Return what some rows were given, and what is suggested in its place."""
+        columns = {"given": self.classes_[self._given[rows]]}
+        if hasattr(self, "suggested_label_"):
+            columns["suggested"] = self.suggested_label_[rows]
+        return columns
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         super()._check_width(X, rows, reset=reset)  # type: ignore[misc]  # of a scorer

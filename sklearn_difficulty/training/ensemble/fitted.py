@@ -14,18 +14,18 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..._randomness import alone
 from ...networks.copying import copied_module
-from ...rows.labels import codes_of
+from ...rows.labels import codes_of, float_targets
 from ...rows.rows import Rows, as_rows
 from ..record import TrainingRecord
 from ..skorch_net import collate_fn, columns_of
-from .member import READOUT, STATE, Arrays, probabilities
+from .member import READOUT, STATE, Arrays, answers
 
 
 class FittedMembers:
     """The part of an ensemble that is read; attributes are those of `ResampledEnsemble`."""
 
     masks_: NDArray[np.bool_]
-    classes_: NDArray[Any]
+    classes_: Any  # ndarray (n_classes,); None of regressors
     estimator_: Any
     keep_members: bool
     _template: TrainingRecord | None  # of an untrained member, whose weights are exchanged
@@ -33,9 +33,13 @@ class FittedMembers:
     def _keep(self, members: Sequence[Arrays]) -> None:
         """Set the attributes that hold what is kept of the members."""
         self.predictions_ = np.stack([m["predictions"] for m in members])
-        self.given_probability_ = np.stack([m["given_probability"] for m in members])
-        self.held_out_probability_ = [m["held_out_probability"] for m in members]
-        self.mean_held_out_probability_ = [m["held_out_mean"] for m in members]
+        means = [m["held_out_mean"] for m in members]
+        if self.classes_ is None:
+            self.mean_held_out_prediction_ = means
+        else:
+            self.given_probability_ = np.stack([m["given_probability"] for m in members])
+            self.held_out_probability_ = [m["held_out_probability"] for m in members]
+            self.mean_held_out_probability_ = means
         self.readout_ = _joined_readouts(members)
         self._states = [
             {name: torch.from_numpy(array) for name, array in _unprefixed(m, STATE).items()}
@@ -60,13 +64,40 @@ class FittedMembers:
         probability : ndarray of shape (n_samples, n_classes), float32
             Rows sum to 1; NaN for rows that were never held out.
         """
-        check_is_fitted(self)
-        if not isinstance(average, str) or average not in ("epochs", "last"):
-            raise ValueError(f"average must be 'epochs' or 'last'; got {average!r}.")
-        parts = (
+        _check_average(self, average)
+        if self.classes_ is None:
+            raise TypeError("The members are regressors: take out_of_sample_prediction.")
+        return self._out_of_sample(
             self.mean_held_out_probability_ if average == "epochs" else self.held_out_probability_
         )
-        total = np.zeros((self.masks_.shape[1], len(self.classes_)))
+
+    def out_of_sample_prediction(
+        self, average: Literal["epochs", "last"] = "epochs"
+    ) -> NDArray[np.float32]:
+        """Return what regressors predict for every row, of those that were not trained on it.
+
+        Parameters
+        ----------
+        average : {"epochs", "last"}, default="epochs"
+            Over the members and all epochs of their training, or over the members as they were in
+            the end.
+
+        Returns
+        -------
+        prediction : ndarray of shape (n_samples, n_outputs), float32
+            In the units of the targets; NaN for rows that were never held out.
+        """
+        _check_average(self, average)
+        if self.classes_ is not None:
+            raise TypeError("The members are classifiers: take out_of_sample_probability.")
+        if average == "epochs":
+            return self._out_of_sample(self.mean_held_out_prediction_)
+        pairs = zip(self.predictions_, self.masks_, strict=True)
+        return self._out_of_sample([said[~mask] for said, mask in pairs])
+
+    def _out_of_sample(self, parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the mean of what members say of the rows that they held out, NaN where none is."""
+        total = np.zeros((self.masks_.shape[1], parts[0].shape[1]))
         for mask, part in zip(self.masks_, parts, strict=True):
             total[~mask] += part
         n_votes = (~self.masks_).sum(axis=0)[:, None]
@@ -113,7 +144,7 @@ class FittedMembers:
         )
 
     def member_probability(self, X: Any) -> NDArray[np.float32]:
-        """Return what every member says about other rows.
+        """Return what every member says about other rows: probabilities, or a regressor's values.
 
         Parameters
         ----------
@@ -122,8 +153,8 @@ class FittedMembers:
 
         Returns
         -------
-        probability : ndarray of shape (n_members, m, n_classes), float32
-            In eval mode.
+        probability : ndarray of shape (n_members, m, n_classes) or (n_members, m, n_outputs)
+            In eval mode, float32.
         """
         check_is_fitted(self)
         rows = self._rows(X)
@@ -136,13 +167,13 @@ class FittedMembers:
         """Return what every member says about checked rows."""
         return np.stack(
             [
-                probabilities(record.module, rows, record.head)
+                answers(record.module, rows, record.head)
                 for record in map(self.record, range(len(self.masks_)))
             ]
         )
 
-    def targets(self, X: Rows, y: Any) -> NDArray[np.int64]:
-        """Return label codes of rows, read with the ensemble's classes.
+    def targets(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return label codes of rows, read with the ensemble's classes; of regressors, targets.
 
         Parameters
         ----------
@@ -154,14 +185,22 @@ class FittedMembers:
         Returns
         -------
         codes : ndarray of shape (n,), int64
-            Positions in `classes_`.
+            Positions in `classes_`; or targets, (n,) or (n, n_outputs), float32.
         """
-        return codes_of(self._rows(X).given_labels(y), self.classes_)
+        given = self._rows(X).given_labels(y)
+        return float_targets(given) if self.classes_ is None else codes_of(given, self.classes_)
 
     def _rows(self, X: Any) -> Rows:
         """Return rows as the members read them."""
         net = self.estimator_
         return as_rows(X, collate_fn=collate_fn(net), estimator=self, columns=columns_of(net))
+
+
+def _check_average(ensemble: FittedMembers, average: Any) -> None:
+    """Raise if there is nothing to average, or no such average."""
+    check_is_fitted(ensemble)
+    if not isinstance(average, str) or average not in ("epochs", "last"):
+        raise ValueError(f"average must be 'epochs' or 'last'; got {average!r}.")
 
 
 def _unprefixed(arrays: Arrays, prefix: str) -> Arrays:

@@ -7,6 +7,7 @@ order. What is kept is a flat dict of arrays, which travels between processes an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,11 +63,21 @@ class Pool:
     net: NeuralNet
     X: Rows
     view: Rows  # the same rows without random augmentation, which members are asked about
-    targets: NDArray[np.int64]  # positions in `classes`
-    classes: NDArray[Any]
+    targets: NDArray[Any]  # positions in `classes`, or what regressors are to meet
+    classes: NDArray[Any] | None  # None for regressors
     readout: Readout | None
     keep_members: bool
     verbose: int
+
+    @property
+    def n_classes(self) -> int | None:
+        """How many classes there are, None for regressors."""
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def n_answers(self) -> int:
+        """How many numbers a member says of a row: one per class, or per target."""
+        return math.prod(self.targets.shape[1:]) if self.classes is None else len(self.classes)
 
     def __sizeof__(self) -> int:
         # dask sends what looks large to its workers once, and the rest with every task.
@@ -90,9 +101,9 @@ def train_member(pool: Pool, mask: NDArray[np.bool_], seed: int) -> Arrays:
             callbacks=[("held_out", watcher)],
             learning=learning,
         )
-        if record.classes_ is None or len(record.classes_) != len(pool.classes):
+        if (None if record.classes_ is None else len(record.classes_)) != pool.n_classes:
             raise ValueError(
-                f"The network has more columns than y has classes, {len(pool.classes)}, and gets "
+                f"The network has more columns than y has classes, {pool.n_classes}, and gets "
                 "them only when training begins. Name all classes: classes=[...] of the net."
             )
         return read_member(pool, record, mask, watcher.mean(), record.net, learning)
@@ -110,13 +121,13 @@ class _HeldOut(Callback):
         return Callback, ()  # the rows belong to this fit
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Add the probabilities after this epoch."""
+        """Add what is said after this epoch."""
         self.n_epochs_ += 1
         module = plain_module(net.module_)
-        self.sum_ = self.sum_ + probabilities(module, self.rows_, head_of(net)).astype(np.float64)
+        self.sum_ = self.sum_ + answers(module, self.rows_, head_of(net)).astype(np.float64)
 
     def mean(self) -> NDArray[np.float32] | None:
-        """Return the mean probability (n_held_out, n_classes) over the epochs that ran, if any."""
+        """Return the mean (n_held_out, n_answers) over the epochs that ran, if any."""
         return np.asarray(self.sum_ / self.n_epochs_, dtype=np.float32) if self.n_epochs_ else None
 
 
@@ -129,15 +140,19 @@ def read_member(
     learning: Learning,
 ) -> Arrays:
     """Return what is kept of a member; `held_out_mean` None, for want of epochs, becomes NaN."""
-    proba = probabilities(record.module, pool.view, record.head)
-    verdict = learning.verdict(net, pool.targets[mask], len(pool.classes))
+    said = answers(record.module, pool.view, record.head)
+    verdict = learning.verdict(net, pool.targets[mask], pool.n_classes)
     arrays: Arrays = {
-        "predictions": proba.argmax(axis=1).astype(np.int32),
-        "given_probability": proba[np.arange(len(proba)), pool.targets],
-        "held_out_probability": proba[~mask],
-        "held_out_mean": proba[~mask] * np.nan if held_out_mean is None else held_out_mean,
+        "predictions": said,
+        "held_out_mean": said[~mask] * np.nan if held_out_mean is None else held_out_mean,
         "verdict": np.array([verdict], dtype=np.int64),
     }
+    if pool.classes is not None:
+        arrays |= {
+            "predictions": said.argmax(axis=1).astype(np.int32),
+            "given_probability": said[np.arange(len(said)), pool.targets],
+            "held_out_probability": said[~mask],
+        }
     if pool.readout is not None:
         with located("in the readout"), others_may_work():
             read = pool.readout(record, pool.view.data, pool.targets, mask)
@@ -159,14 +174,14 @@ def read_member(
     return arrays
 
 
-def probabilities(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
-    """Return the class probabilities (n, n_classes) of rows in eval mode."""
+def answers(module: nn.Module, X: Rows, head: Head) -> NDArray[np.float32]:
+    """Return class probabilities (n, n_classes), or values (n, n_outputs), in eval mode."""
     device = module_device(module)
     blocks = X.blocks(BLOCK_ROWS, dtype=module_dtype(module), device=device)
     # Seeded, since the items of a Dataset may be random, and generators stay as they were.
     with isolated_rng(0, device), evaluation_mode(module), torch.no_grad():
         outputs = [
-            rows_in_order(head.probabilities(call_module(module, inputs)), rows)
+            rows_in_order(head.answers(call_module(module, inputs)), rows)
             for rows, inputs in blocks
         ]
     return torch.cat(outputs).float().cpu().numpy()
@@ -184,20 +199,20 @@ def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None
     n, of_member = len(pool.targets), " that a member is trained on"
     refuse_sampler_in_ensembles(pool.net, n, sizes)
     refuse_unwatched_monitors(net)
-    refuse_memory_of_rows(net.criterion_, pool.X, n, len(pool.classes))
+    refuse_memory_of_rows(net.criterion_, pool.X, n, pool.n_answers)
     for size in sizes:
         refuse_no_steps(net, size, of_member)
         refuse_lone_row(net, pool.X.take(slice(2)), size, of_member)
 
 
 @located("before the first epoch")
-def untrained_record(net: NeuralNet, classes: NDArray[Any], X: Rows) -> TrainingRecord:
+def untrained_record(net: NeuralNet, classes: NDArray[Any] | None, X: Rows) -> TrainingRecord:
     """Return a record of an initialized net, with the classes of its columns."""
     check_copy(plain_module(net.module_))
     with isolated_rng(0, net.device or "cpu"):
         try:
             outputs = first_output(outputs_of_first_rows(net, X)[1])
-            if may_lack_classes(net, outputs):
+            if classes is not None and may_lack_classes(net, outputs):
                 classes, _ = among_columns(classes, np.arange(len(classes)), outputs.shape[1])
         except ValueError:
             raise
@@ -217,7 +232,7 @@ def record_that_fits(untrained: TrainingRecord, pool: Pool, member: Arrays) -> T
     return _record_of(net, pool.classes)
 
 
-def _record_of(net: NeuralNet, classes: NDArray[Any]) -> TrainingRecord:
+def _record_of(net: NeuralNet, classes: NDArray[Any] | None) -> TrainingRecord:
     """Return a record of an initialized net."""
     return TrainingRecord(
         plain_module(net.module_),

@@ -31,7 +31,6 @@ from ..learning import knows_already, warn_of_knowing, warn_of_members
 from ..skorch_net import (
     collate_fn,
     columns_of,
-    is_regression,
     keep_trace,
     refuse_other_estimators,
     refuse_values_out_of_range,
@@ -66,8 +65,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
     Parameters
     ----------
     estimator : skorch.NeuralNet or None, default=None
-        The network, a classifier; every member is a clone of it. None takes
-        ``training.default_network(X, y)``.
+        The network; every member is a clone of it. None takes ``training.default_network(X, y)``,
+        a classifier.
     n_members : int, default=30
         How many are trained.
     train_size : float, default=0.9
@@ -120,7 +119,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
     masks_ : ndarray of shape (n_members, n_samples), bool
         Which rows each member was trained on.
     predictions_ : ndarray of shape (n_members, n_samples), int32
-        Position in `classes_` of the class that each member predicts in the end, for all rows.
+        Position in `classes_` of the class that each member predicts in the end, for all rows. Of
+        regressors the values, (n_members, n_samples, n_outputs), float32.
     given_probability_ : ndarray of shape (n_members, n_samples), float32
         Probability that each member gives to the given label in the end.
     held_out_probability_ : list of ndarray of shape (n_held_out, n_classes), float32
@@ -128,14 +128,17 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         ``np.flatnonzero(~masks_[k])``.
     mean_held_out_probability_ : list of ndarray of shape (n_held_out, n_classes), float32
         The same, averaged over all epochs of the training.
+    mean_held_out_prediction_ : list of ndarray of shape (n_held_out, n_outputs), float32
+        Of regressors, in place of the three before: for each member the mean, over all epochs, of
+        what it predicts for the rows that it was not trained on.
     readout_ : dict of str to ndarray
         What the readout returned, with the members along axis 0; a list of arrays where the members
         returned different shapes.
     train_accuracy_ : float
         Share of the rows that were trained on, over all members, whose given label is predicted in
         the end. Near 1, the networks have memorised their labels, wrong ones included.
-    classes_ : ndarray of shape (n_classes,)
-        The classes.
+    classes_ : ndarray of shape (n_classes,) or None
+        The classes; None of regressors, which have no `train_accuracy_` either.
     seeds_ : ndarray of shape (n_members,)
         The members' seeds.
     backend_ : {"stacked", "joblib"}
@@ -287,24 +290,33 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         return self
 
     def _train(
-        self, rows: Rows, y: Any, view: Rows, groups: Any, progress: Task
-    ) -> NDArray[np.int64]:
-        """Fit on checked rows, and return their label codes."""
+        self,
+        rows: Rows,
+        y: Any,
+        view: Rows,
+        groups: Any,
+        progress: Task,
+        among: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any]:
+        """Fit on checked rows, and return their label codes, or targets.
+
+        Rows that are not `among` those to be trained on are held out by every member.
+        """
         net = default_network_for(rows, y, self) if self.estimator is None else self.estimator
         warn_of_seen_rows(net)
-        if is_regression(net):
-            raise ValueError(
-                "The network is a regressor; agreement between members is defined for classes."
-            )
         classes, targets = targets_for(net, rows, y)
-        assert classes is not None
+        if classes is None and self.stratify:
+            raise ValueError(
+                "stratify=True keeps the shares of classes, and the network is a regressor."
+            )
         initialized = initialized_clone(net)
         # In a process that is forked when OpenMP has threads, asking for several would hang.
         with one_thread():
             untrained = untrained_record(initialized, classes, view)
-            assert untrained.classes_ is not None
-            classes, targets = among_columns(classes, targets, len(untrained.classes_))
-            if knows_already(initialized, rows, targets, len(classes)):
+            if classes is not None and untrained.classes_ is not None:
+                classes, targets = among_columns(classes, targets, len(untrained.classes_))
+            n_classes = None if classes is None else len(classes)
+            if knows_already(initialized, rows, targets, n_classes):
                 warn_of_knowing(net)
         if isinstance(net.module, nn.Module):
             warn_caller(
@@ -328,6 +340,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         )
         if groups is None:
             warn_of_divided_copies(rows, masks)
+        if among is not None:
+            masks &= among
         seeds = [int(s.generate_state(1)[0]) for s in member_stream.spawn(self.n_members)]
         pool = Pool(
             net=net,
@@ -373,7 +387,8 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
             self._template = record_that_fits(untrained, pool, members[0])
         self._keep(members)
         warn_of_members(np.concatenate([member["verdict"] for member in members]))
-        self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
+        if classes is not None:
+            self.train_accuracy_ = float((self.predictions_ == targets)[masks].mean())
         return targets
 
     def __sklearn_clone__(self) -> ResampledEnsemble:
@@ -386,9 +401,11 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
 
     def _found(self) -> str:
         n_members, n = self.masks_.shape
+        members = f"{n_members} members on parts of {n} rows"
+        if self.classes_ is None:
+            return members
         return (
-            f"{n_members} members on parts of {n} rows, right about {self.train_accuracy_:.1%} of "
-            "those that they were trained on"
+            f"{members}, right about {self.train_accuracy_:.1%} of those that they were trained on"
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -72,13 +72,16 @@ class Plan:
     def layouts(self, pool: Pool) -> Iterator[dict[str, Layout]]:
         """Yield shapes and types of the arrays that are kept of every member."""
         for mask in self.masks:
-            held_out = (int((~mask).sum()), len(pool.classes)), "float32"
+            held_out = (int((~mask).sum()), pool.n_answers), "float32"
+            always = {"held_out_mean": held_out, "verdict": ((1,), "int64")}
+            if pool.classes is None:
+                yield {"predictions": ((len(mask), pool.n_answers), "float32"), **always}
+                continue
             yield {
                 "predictions": (mask.shape, "int32"),
                 "given_probability": (mask.shape, "float32"),
                 "held_out_probability": held_out,
-                "held_out_mean": held_out,
-                "verdict": ((1,), "int64"),
+                **always,
             }
 
 

@@ -200,12 +200,12 @@ class Stack:
         outputs = self.net.infer(inputs)
         return self.net.get_loss(outputs, self._targets[rows], X=inputs, training=True)
 
-    def probabilities(self, rows: torch.Tensor) -> NDArray[np.float32]:
-        """Return what every member says in eval mode about its rows, (members, rows, classes)."""
+    def answers(self, rows: torch.Tensor) -> NDArray[np.float32]:
+        """Return what every member says in eval mode of its rows, (members, rows, n_answers)."""
 
         def call_one(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> torch.Tensor:
             outputs = first_output(self._call(parameters, buffers, inputs))
-            return self.head.probabilities(outputs)
+            return self.head.answers(outputs)
 
         blocks = []
         with evaluation_mode(self.module), torch.no_grad(), SingleLayerProducts():
@@ -215,7 +215,7 @@ class Stack:
                     blocks.append(call_one(*self._state(0), take_rows(inputs, 0))[None])
                 elif self._takes_batches:
                     outputs = self._stacked_outputs(inputs)
-                    blocks.append(torch.stack([self.head.probabilities(o) for o in outputs]))
+                    blocks.append(torch.stack([self.head.answers(o) for o in outputs]))
                 else:
                     blocks.append(vmap(call_one)(self.parameters, self.buffers, inputs))
         return torch.cat(blocks, dim=1).float().cpu().numpy()

@@ -53,7 +53,7 @@ def train_stack(
             _refuse_divergence(losses[-1][0], losses[0][0], n_epochs, stack.net, numbers)
             epoch_losses.append(_mean(losses))
             _step(schedules, "epoch")
-            total = total + stack.probabilities(held_out).astype(np.float64)
+            total = total + stack.answers(held_out).astype(np.float64)
             tell(n_epochs / stack.net.max_epochs)
         changed = (before != member_sums(stack.parameters)).any(dim=0).tolist()
     means = np.asarray(total / n_epochs, dtype=np.float32)

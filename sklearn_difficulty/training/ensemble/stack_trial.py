@@ -34,7 +34,7 @@ def trial(pool: Pool, net: NeuralNet) -> str | None:
                 return "ReduceLROnPlateau follows a single training"
             buffers = [buffer.clone() for buffer in stack.module.buffers()]
             generators = _generator_states(stack.device)
-            stack.probabilities(rows)
+            stack.answers(rows)
             stack.module.train()
             losses = stack.losses(rows)
             gradients = _gradients(losses.sum(), stack.parameters.values())

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How TargetErrorScorer trains: on standardised targets, and again without the worst rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import InvalidParameterError
+
+from ..._arrays import LISTED_ROWS, as_floats
+from ..._progress import Task
+from ..._randomness import draw_seed
+from ...rows.copies import warn_of_divided_copies
+from ...rows.labels import float_targets
+from ...rows.rows import ArrayRows, Rows
+from ...training.default import center_and_scale, default_network_for
+from ...training.ensemble.resampled import ResampledEnsemble
+from ...training.ensemble.splits import draw_masks
+from ...training.skorch_net import NET_TYPES, is_regression
+from .._base_ensemble import EnsembleTraining, no_regressor
+from .._cross_validated import cross_validate, name_of
+from .._trained_source import SingleTraining, Trained, TrainedSource
+
+Floats = NDArray[np.float64]
+# From predictions and targets (n, n_outputs), and the rows that were trained on, None for all, to
+# those that are to be trained on next; None if another round would change little.
+NextRows = Callable[[Floats, Floats, NDArray[np.bool_] | None], NDArray[np.bool_] | None]
+
+_OF_NETWORKS = ("cache_dir", "cache_key")  # what would be ignored, and cost time or trust
+
+
+@dataclass(frozen=True)
+class NetworkTraining:
+    """Trains networks on standardised targets, by a source that is made for a net."""
+
+    scorer: Any
+    source: TrainedSource  # for what is known before the fit, or was given
+    is_trained: bool
+    source_for: Callable[[Any], TrainedSource]
+    next_rows: NextRows
+
+    def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
+        """Return what was trained, now or before, and the targets in their own units."""
+        if self.is_trained:
+            trained = self.source.obtain(X, y, view, groups, progress)
+            raw = {"target_center_": np.zeros(1), "target_scale_": np.ones(1), "n_rounds_": 0}
+            return replace_attributes(trained, raw)
+        targets = float_targets(X.given_labels(y))
+        net = self.scorer.estimator
+        center, scale = center_and_scale(targets)
+        if net is None:
+            net = default_network_for(X, targets, self.scorer, task="regression")
+            net.set_params(verbose=self.scorer.verbose)
+        elif isinstance(net, NET_TYPES[0]) and not is_regression(net):
+            raise ValueError(no_regressor("The network"))
+        if self.scorer.estimator is None or not self.scorer.standardize:
+            center, scale = np.zeros_like(center), np.ones_like(scale)  # the default network does
+        columns = targets.reshape(len(targets), -1)
+        standard = ((columns - center) / scale).astype(np.float32).reshape(targets.shape)
+        source = self.source_for(net)
+        trained = source.obtain(X, standard, view, groups, progress)
+        unit: dict[str, Any] = {"target_center_": center, "target_scale_": scale, "n_rounds_": 1}
+        if isinstance(source, EnsembleTraining):
+            ensemble, rows = trained.attributes["ensemble_"], None
+            for n_rounds in range(2, self.scorer.n_rounds + 1):
+                said = ensemble.out_of_sample_prediction() * scale + center
+                rows = self.next_rows(said, columns.astype(np.float64), rows)
+                if rows is None:
+                    break
+                ensemble = source.untrained()
+                ensemble._train(X, standard, view, groups, progress, among=rows)
+                unit |= {"ensemble_": ensemble, "n_rounds_": n_rounds}
+        return replace_attributes(Trained(trained.attributes, targets), unit)
+
+    def targets(self, X: Rows, y: Any) -> NDArray[Any]:
+        """Return the targets of rows."""
+        return float_targets(X.given_labels(y))
+
+    @property
+    def scores_unseen_rows(self) -> bool:
+        """Whether other rows can be scored, as far as that is known before the fit."""
+        return self.source.scores_unseen_rows
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether rows are read in evaluation to score those of the training."""
+        return self.source.reads_rows
+
+    @property
+    def collate_fn(self) -> Any:
+        """How the items of a Dataset are joined, None for torch's default."""
+        return self.source.collate_fn
+
+    @property
+    def columns(self) -> Any:
+        """What may stand in a DataFrame, None for numbers alone."""
+        return self.source.columns
+
+
+def replace_attributes(trained: Trained, attributes: dict[str, Any]) -> Trained:
+    """Return what was trained with other attributes beside or in place of its own."""
+    return trained._replace(attributes={**trained.attributes, **attributes})
+
+
+@dataclass(frozen=True)
+class RegressorTraining:
+    """Clones of any regressor, each trained on a part of the rows; rows are as they were given."""
+
+    scorer: Any  # with the parameters of those who train ensembles
+    next_rows: NextRows
+
+    reads_rows = False  # X is not a Dataset, whose items could differ between two reads
+    collate_fn = None
+    columns = None  # X is not looked into
+
+    @property
+    def scores_unseen_rows(self) -> bool:
+        """Whether clones can be asked about other rows: if they are kept."""
+        return bool(self.scorer.keep_members)
+
+    def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
+        """Return clones that were trained on parts of the rows, and the targets."""
+        scorer = self.scorer
+        for parameter in _OF_NETWORKS:
+            if getattr(scorer, parameter) is not None:
+                raise ValueError(
+                    f"{parameter} is of networks, and {name_of(scorer.estimator)} is none. Leave "
+                    "it out; the memory of FilteredRegressor keeps fitted scorers."
+                )
+        targets = checked_targets(X.given_labels(y))
+        split_seed, seed = np.random.SeedSequence(draw_seed(scorer.random_state)).generate_state(2)
+        masks = draw_masks(
+            len(targets),
+            scorer.n_members,
+            scorer.train_size,
+            strata=None,
+            groups=groups,
+            seed=int(split_seed),
+        )
+        if groups is None:
+            warn_of_divided_copies(X, masks)
+        columns = targets.reshape(len(targets), -1)
+        rows, n_rounds = None, 0
+        while True:
+            judged = cross_validate(
+                scorer.estimator,
+                X.data,
+                targets,
+                masks if rows is None else masks & rows,
+                method="predict",
+                seed=int(seed),
+                view=view.data,
+                n_jobs=scorer.n_jobs,
+                keep_models=scorer.keep_members,
+                verbose=scorer.verbose,
+                progress=progress,
+            )
+            n_rounds += 1
+            if n_rounds == scorer.n_rounds:
+                break
+            rows = self.next_rows(judged.held_out.reshape(columns.shape), columns, rows)
+            if rows is None:
+                break
+        kept = {"estimator_": clone(scorer.estimator), "_judged": judged, "n_rounds_": n_rounds}
+        return Trained(kept | ({"estimators_": judged.models} if judged.models else {}), targets)
+
+    def targets(self, X: Rows, y: Any) -> Floats:
+        """Return the targets of rows."""
+        return checked_targets(X.given_labels(y))
+
+
+class GivenPredictions:
+    """Predictions that others have made, of rows that they held out."""
+
+    scores_unseen_rows = True
+    reads_rows = False
+    collate_fn = None
+    columns = None
+
+    def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
+        """Return the targets, after checking that the predictions are of them."""
+        targets = self.targets(X, y)
+        read_predictions(X, targets.ndim == 1, targets[0].size)
+        return Trained({"n_rounds_": 0}, targets)
+
+    def targets(self, X: Rows, y: Any) -> Floats:
+        """Return the targets of rows."""
+        return checked_targets(X.given_labels(y))
+
+
+def read_predictions(X: Rows, is_single: bool, n_outputs: int) -> Floats:
+    """Return the mean (n, n_outputs) over members that have said something of a row, else NaN."""
+    wanted = "(n_samples,) or (n_samples, n_members)"
+    if not is_single:
+        wanted = f"(n_samples, {n_outputs}) or (n_samples, {n_outputs}, n_members)"
+    shape = X.row_shape
+    if not isinstance(X, ArrayRows) or shape is None or not 1 <= len(shape) <= 1 + (not is_single):
+        raise ValueError(f"With estimator='precomputed' X must hold predictions of shape {wanted}.")
+    if not is_single and shape[0] != n_outputs:
+        raise ValueError(
+            f"With estimator='precomputed' and {n_outputs} targets a row X must have the shape "
+            f"{wanted}, got {X.data.shape}."
+        )
+    values = as_floats(X.data, "X").reshape(len(X), n_outputs, -1)
+    there = ~np.isnan(values)
+    total = np.where(there, values, 0).sum(axis=2)
+    count = there.sum(axis=2)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def checked_targets(y: Any) -> Floats:
+    """Return finite targets, (n,) or (n, n_outputs)."""
+    targets = as_floats(y, "y")
+    if targets.ndim not in (1, 2) or 0 in targets.shape:
+        raise ValueError(
+            f"y must have the shape (n_samples,) or (n_samples, n_outputs), got {targets.shape}."
+        )
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        targets = targets[:, 0]
+    bad = np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"Input y contains NaN or inf in {len(bad)} row(s), first {bad[:LISTED_ROWS].tolist()}."
+        )
+    return targets
+
+
+def check_regressor(scorer: Any) -> None:
+    """Raise unless the estimator of a scorer, which is no network, is a regressor."""
+    estimator, name = scorer.estimator, type(scorer).__name__
+    if isinstance(estimator, type):
+        raise InvalidParameterError(
+            f"The 'estimator' parameter of {name} is the class {estimator.__name__}; pass an "
+            f"instance, such as {estimator.__name__}()."
+        )
+    if not all(hasattr(estimator, method) for method in ("fit", "get_params", "set_params")):
+        return  # the message of scikit-learn says what is taken
+    kind = get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
+    if kind not in ("regressor", None):
+        raise InvalidParameterError(
+            f"The 'estimator' parameter of {name} must be a regressor; {name_of(estimator)} is a "
+            f"{kind}."
+        )
+
+
+def training_of(scorer: Any, next_rows: NextRows, method: str, is_trained: bool) -> NetworkTraining:
+    """Return the source of a scorer that trains networks, or reads trained ones."""
+
+    def source_for(net: Any) -> TrainedSource:
+        if method == "out_of_sample":
+            return EnsembleTraining.of(
+                scorer,
+                train_size=lambda: scorer.train_size,
+                readout=lambda: None,
+                net=net,
+                task="regression",
+            )
+        return replace(single, estimator=net)
+
+    single = SingleTraining(
+        scorer.estimator,
+        getattr(scorer, "record_", None),
+        scorer=scorer,
+        needs=scorer._needs,
+        rehearse=scorer._rehearse,
+        random_state=scorer.random_state,
+        verbose=scorer.verbose,
+    )
+    given = scorer.estimator
+    given = None if isinstance(given, ResampledEnsemble) else given
+    return NetworkTraining(scorer, source_for(given), is_trained, source_for, next_rows)
