@@ -1286,6 +1286,26 @@ def memorization_distillation_claims():
 
 
 @table
+def texts():
+    """Return what was found of flipped labels, and what the large sparse matrix took."""
+    templates = {
+        "found": "<found|.2>",
+        "precision": "<precision|.2>",
+        "F1": "<f1|.2>",
+        "average precision": "<ap|.2>",
+        "CPU minutes": "<minutes|.2>",
+        "lines": "<lines|.0>",
+    }
+    cells = {
+        f"{name} flipped, {method}": found
+        for name, methods in results("texts").items()
+        if name != "large"
+        for method, found in methods.items()
+    }
+    return grid("texts, method", cells, templates)
+
+
+@table
 def filter_accuracy():
     templates = for_each(TRAINED, "<accuracy/*|.3>")
     cells = {

@@ -79,6 +79,17 @@ class Tokens(nn.Module):
         return self.output(self.embedding(tokens).mean(dim=1).tanh())
 
 
+class BagOfTokens(nn.Module):
+    """The same with a module of torch for it, whose errors are of another type."""
+
+    def __init__(self, n_outputs=2):
+        super().__init__()
+        self.bag, self.output = nn.EmbeddingBag(20, 6), nn.Linear(6, n_outputs)
+
+    def forward(self, tokens):
+        return self.output(self.bag(tokens).tanh())
+
+
 class Codebook(nn.Linear):
     """A linear layer that knows nothing: trained on one-hot rows, it knows just these.
 

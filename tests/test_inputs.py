@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from small_nets import NeverTrain, Tokens, TwoLayers, make_net
+from small_nets import BagOfTokens, NeverTrain, Tokens, TwoLayers, make_net
 from torch.utils.data import Dataset
 
 from sklearn_difficulty import (
@@ -155,16 +155,16 @@ def test_a_dataset_must_be_countable():
 
 
 @pytest.mark.parametrize("scorer", [DYNAMICS, MEMBERS], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("token", [-1, 20])
-def test_tokens_without_an_embedding_are_named_before_training(scorer, token):
+@pytest.mark.parametrize(("token", "module"), [(-1, Tokens), (20, Tokens), (20, BagOfTokens)])
+def test_tokens_without_an_embedding_are_named_before_training(scorer, token, module):
     X, y = np.arange(48).reshape(16, 3) % 20, np.arange(16) % 2
-    net = make_net(module=Tokens, callbacks=[NeverTrain()])
+    net = make_net(module=module, callbacks=[NeverTrain()])
     wrong = X.copy()
     wrong[11, 2] = token
     for rows in (wrong, {"tokens": wrong}):
         with pytest.raises(ValueError, match=r"does not take rows .*\b11\b.*integers: .*Token ids"):
             on(net, scorer).fit(rows, y)
-    fitted = on(make_net(module=Tokens, max_epochs=1), scorer).fit(X, y)
+    fitted = on(make_net(module=module, max_epochs=1), scorer).fit(X, y)
     with pytest.raises(ValueError, match="Token ids must lie from 0"):
         fitted.score_samples(wrong, y)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, indexable
 
 from .._arrays import as_array, as_labels, as_numbers, is_tensor
@@ -117,6 +118,6 @@ def for_estimators(values: Any, name: str) -> Any:
 
 def take(X: Any, rows: NDArray[np.intp]) -> Any:
     """Return some rows of arrays, DataFrames, sparse matrices, lists or dicts of these."""
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not issparse(X):  # scipy's dictionaries of keys are mappings, too
         return {name: take(values, rows) for name, values in X.items()}
     return _safe_indexing(indexable(X)[0], rows)

@@ -42,8 +42,9 @@ class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, 
 
     Parameters
     ----------
-    scorer : difficulty scorer
-        Cloned and fitted on the rows; its `difficulty_` is read.
+    scorer : difficulty scorer, or Pipeline with one at its end
+        Cloned and fitted on the rows; its `difficulty_` is read. The steps of a Pipeline are the
+        scorer's own, and must leave every row where it is.
     drop : float or "auto", default="auto"
         Share of the rows, in [0, 1), that is left out, hardest first; of equally hard rows those
         that come first. "auto" leaves out the rows of which the label is more likely wrong than
@@ -66,7 +67,7 @@ class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, 
         Positions of the others.
     difficulty_ : ndarray of shape (n_samples,), float32
         That of all rows.
-    scorer_ : difficulty scorer
+    scorer_ : difficulty scorer, or Pipeline
         The fitted clone.
     n_features_in_ : int
         Size of axis 1 of X, for arrays.

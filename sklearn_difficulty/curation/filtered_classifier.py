@@ -33,9 +33,11 @@ class FilteredClassifier(BaseFiltered):
     ----------
     estimator : classifier, default=None
         Any classifier of scikit-learn's kind. None takes ``LogisticRegression()``.
-    scorer : difficulty scorer, default=None
-        Says which rows are suspect. None takes ``LabelErrorScorer(random_state=0)``, with fewer
-        `n_neighbors` for less than 60 rows.
+    scorer : difficulty scorer, or Pipeline with one at its end, default=None
+        Says which rows are suspect. The steps of a Pipeline are the scorer's own, fitted on the
+        rows that it scores; the estimator gets the rows as they are. A step that drops or adds rows
+        is refused. None takes ``LabelErrorScorer(random_state=0)``, with fewer `n_neighbors` for
+        less than 60 rows.
     drop : float or "auto", default="auto"
         Share of the rows, in [0, 1), that is suspect, hardest first. "auto" suspects the rows of
         which the label is more likely wrong than right (`error_probability_` above 0.5), and needs
@@ -66,7 +68,7 @@ class FilteredClassifier(BaseFiltered):
     ----------
     estimator_ : classifier
         The fitted clone.
-    scorer_ : difficulty scorer
+    scorer_ : difficulty scorer, or Pipeline
         The fitted clone.
     difficulty_ : ndarray of shape (n_samples,), float32
         That of all training rows.

@@ -32,7 +32,7 @@ class FilteredRegressor(BaseFiltered):
     ----------
     estimator : regressor, default=None
         Any regressor of scikit-learn's kind. None takes ``Ridge()``.
-    scorer : difficulty scorer, default=None
+    scorer : difficulty scorer, or Pipeline with one at its end, default=None
         Says which rows are suspect; it must be one for regression, such as `TargetErrorScorer`,
         `ConFragSelector`, or ``TrainingDynamicsScorer(measure="residual")``. None takes
         ``TargetErrorScorer(random_state=0)``.

@@ -123,16 +123,21 @@ def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
 
 @contextmanager
 def token_errors_named(inputs: Any) -> Iterator[None]:
-    """Say what the IndexError of an embedding is about."""
+    """Say what the error of an embedding is about."""
     try:
         yield
-    except IndexError as error:
-        if all(tensor.is_floating_point() for tensor in leaves(inputs)):
+    except (IndexError, RuntimeError) as error:
+        if all(t.is_floating_point() for t in leaves(inputs)) or not is_token_error(error):
             raise
         raise ValueError(
             f"The network does not take these rows of X, which hold integers: {error}. Token ids "
             "must lie from 0 to the size of the embedding, less 1."
         ) from error
+
+
+def is_token_error(error: Exception) -> bool:
+    """Tell whether an embedding says that it has no such token: nn.EmbeddingBag does by its own."""
+    return isinstance(error, IndexError) or "not in the valid range" in str(error)
 
 
 @contextmanager

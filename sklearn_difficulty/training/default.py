@@ -103,8 +103,8 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
 
     What does not vary in the rows that a network is trained on is 0 for it, a category that it
     never saw, say. Indicators are not standardised, which would give rare categories more weight
-    than numbers: average precision of flipped labels would fall by 0.03 to 0.07 on three of four
-    tables.
+    than numbers: average precision of flipped labels would fall by 0.05 to 0.10 on three of four
+    tables. Behind skrub's ``TableVectorizer`` it is 0.86 in the mean of these, and 0.87 as it is.
 
     Features of a sparse matrix are all divided by the same number, so that rows have a root mean
     square norm of 5: how much a word counts was decided by whoever weighted it, as by TF-IDF. Only

@@ -38,6 +38,7 @@ from ..networks.derived import CoTeachingLoss
 from ..networks.forward import (
     check_predictions,
     evaluation_mode,
+    is_token_error,
     module_device,
     module_dtype,
     plain_module,
@@ -197,7 +198,9 @@ def refuse_values_out_of_range(module: nn.Module, rows: Rows) -> None:
         try:
             args, kwargs = as_arguments(inputs)
             module(*args, **kwargs)
-        except IndexError as error:
+        except (IndexError, RuntimeError) as error:
+            if not is_token_error(error):
+                raise
             raise ValueError(
                 f"The network does not take rows {extremes.tolist()} of X, which hold its smallest "
                 f"and largest integers: {error}. Token ids must lie from 0 to the size of the "

@@ -316,8 +316,8 @@ def test_tags_follow_the_estimator():
     assert is_classifier(FilteredClassifier())
     assert is_classifier(FilteredClassifier(small_net()))
     assert is_regressor(FilteredRegressor())
-    assert not get_tags(FilteredClassifier(RandomForestClassifier())).input_tags.sparse
-    assert get_tags(RandomForestClassifier()).input_tags.sparse
+    assert get_tags(FilteredClassifier(RandomForestClassifier())).input_tags.sparse
+    assert not get_tags(FilteredClassifier(LinearDiscriminantAnalysis())).input_tags.sparse
     assert not get_tags(FilteredClassifier(SVC())).classifier_tags.poor_score
     assert get_tags(FilteredRegressor()).target_tags.multi_output
     assert get_tags(FilteredClassifier()).target_tags.required
@@ -460,8 +460,8 @@ def test_memory_knows_equal_tensors(tmp_path, kind):
 
 def test_memory_does_not_take_a_matrix_for_a_mapping(tmp_path):
     found = FilteredClassifier(scorer=TrainingDynamicsScorer(), drop=0.1, memory=str(tmp_path))
-    with pytest.raises(TypeError, match="Sparse data"):
-        found.fit(sparse.dok_array(X6), Y6)
+    found.fit(sparse.dok_array(X6), Y6)
+    assert_array_equal(found.difficulty_, clone(found).fit(sparse.csr_array(X6), Y6).difficulty_)
 
 
 def test_memory_in_a_search_over_a_network(wine, tmp_path):

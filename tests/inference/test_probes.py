@@ -6,6 +6,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from small_nets import BagOfTokens
 from torch import nn
 from torch.nn import functional as F
 
@@ -515,12 +516,19 @@ def test_first_embedding_stands_for_token_ids(record_of):
     assert [probe.name for probe in without] == ["embedding", "softmax"]
 
 
+def test_a_bag_of_embeddings_stands_for_token_ids(names_of):
+    tokens = np.arange(24).reshape(8, 3) % 20
+    assert names_of(BagOfTokens(C), tokens) == ["input", "output", "softmax"]
+
+
 def test_integers_without_embedding_are_refused(names_of):
     class Counts(nn.Linear):
         def forward(self, x):
             return super().forward(x.float())
 
-    with pytest.raises(ValueError, match=r"X.astype\('float32'\).*include_input=False"):
+    with pytest.raises(
+        ValueError, match=r"X.astype\('float32'\).*include_input=False.*n_neighbors=None"
+    ):
         names_of(Counts(6, C), FLAT.astype(int))
     assert names_of(Counts(6, C), FLAT.astype(int), include_input=False) == ["Counts", "softmax"]
     assert names_of(MLP(6, C, (4,)), FLAT.astype(int))[0] == "input"

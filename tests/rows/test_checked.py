@@ -114,7 +114,7 @@ REFUSED = {
     "masked NaN": (np.ma.masked_invalid(objects(np.nan).astype(float)), r"first \[3\]"),
     "ragged": ([[1.0], *A.tolist()[1:]], "ragged"),
     "matrix": (np.asmatrix(A), "np.matrix is not supported"),
-    "sparse": (sparse.csr_array(A), "[Ss]parse"),
+    "sparse": ({"a": sparse.csr_array(A)}, "[Ss]parse"),
     "sparse tensor": (torch.tensor(A).to_sparse(), "sparse"),
     "meta tensor": (torch.empty(N, 3, device="meta"), "meta device"),
     "nested tensor": (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),

@@ -66,7 +66,7 @@ def test_arrays_are_not_copied(array):
         ({}, ValueError, "empty mapping"),
         ({"a": X, "b": X[:2]}, ValueError, "inconsistent numbers of samples"),
         (X[0], ValueError, "Expected 2D array"),
-        (sparse.csr_array(X), TypeError, "[Ss]parse"),
+        ({"a": sparse.csr_array(X)}, TypeError, "[Ss]parse"),
         (np.array([["a"]]), ValueError, "could not convert|not compatible|numeric"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_single_training_says_why_it_knows_no_rate(texts):
     X, y, _ = texts
     scorer = LabelErrorScorer(method="neighbors", n_neighbors=5, random_state=0).fit(X, y)
     with pytest.raises(AttributeError, match="the rows are sparse"):
-        scorer.error_probability_
+        _ = scorer.error_probability_
 
 
 def test_members_are_found_again(texts, tmp_path):

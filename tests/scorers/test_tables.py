@@ -18,6 +18,7 @@ from sklearn_difficulty import (
     FilteredClassifier,
     LabelErrorScorer,
     PredictionDepthScorer,
+    TargetErrorScorer,
     TrainingDynamicsScorer,
     TrainingRecord,
     VoGScorer,
@@ -44,7 +45,8 @@ FRAME = pd.DataFrame(
 )
 POLARS = pl.from_pandas(FRAME.reset_index(drop=True))
 UNSEEN = FRAME.iloc[:4].assign(city=["Lyon", None, "Rome", "Bonn"], size=[np.nan, 1, 2, 3])
-of_scorers = pytest.mark.parametrize("scorer", SMALLEST_SCORERS, ids=lambda e: type(e).__name__)
+WITHOUT_NET = [scorer for scorer in SMALLEST_SCORERS if scorer.estimator is None]
+of_scorers = pytest.mark.parametrize("scorer", WITHOUT_NET, ids=lambda e: type(e).__name__)
 
 
 def fitted(estimator, X=FRAME, **params):
@@ -208,3 +210,14 @@ def test_members_on_disk_are_those_of_the_same_table(tmp_path, capsys):
         clone(scorer).fit(frame, y)
         said = capsys.readouterr().out
         assert ("2 of 2 members found in the cache" in said) == (n_found == 2)
+
+
+def test_regressors_take_columns_of_any_kind():
+    targets = np.arange(N) * 2.5 + 30 * (y == "yes")
+    scorer = TargetErrorScorer(n_members=2, train_size=0.5, random_state=0).fit(FRAME, targets)
+    assert scorer.estimator_.module is TableMLP
+    assert scorer.suspects(3).index.tolist()[0].startswith("row ")
+    assert np.isfinite(scorer.score_samples(UNSEEN, targets[:4])).all()
+    net = default_network(FRAME, targets, task="regression").set_params(max_epochs=2)
+    of_one = TrainingDynamicsScorer(net, measure="loss", random_state=0).fit(POLARS, targets)
+    assert np.isfinite(of_one.difficulty_).all()
