@@ -180,6 +180,34 @@ RARE_FILTERS = {
     "cleanlab": "cleanlab",
 }
 
+TARGET_SETS = {"diamonds": "target_errors", "hotel rates": "target_errors"}
+TARGET_SETS["check times"] = "target_errors_unseen"
+TARGET_NOISE = (
+    *("symmetric 5 %", "symmetric 20 %", "symmetric 40 %", "symmetric 60 %"),
+    *("gaussian 30", "gaussian 50", "unit x 10, 5 %", "shift, 5 %", "none"),
+)
+TARGET_ARMS = {
+    "k-NN residual": "k-NN residual",
+    "out-of-fold residual": "out-of-fold residual, MAE boosting",
+    "the same over the local scale": "out-of-fold over local scale, MAE boosting",
+    "second round, true rate given": "second round, rate given, MAE boosting",
+    "residual over epochs": "residual over epochs",
+    "the same over the local scale, one training": "residual over epochs over local scale",
+    "cleanlab.regression": "cleanlab, MAE boosting",
+    "``ConFragSelector``": "ConFrag",
+    "``TargetErrorScorer``": "TargetErrorScorer, MAE boosting",
+    "the same, one round": "two parts of out-of-fold residuals, MAE boosting",
+    '``TargetErrorScorer(method="one_fit")``': "TargetErrorScorer, one fit",
+}
+TARGET_OURS, TARGET_PEER = TARGET_ARMS["``TargetErrorScorer``"], "cleanlab, MAE boosting"
+HUMAN_ARMS = {
+    "k-NN residual": "k-NN residual",
+    "out-of-fold residual": "out-of-fold residual",
+    "the same over the local scale": "out-of-fold over local scale",
+    "cleanlab.regression": "cleanlab",
+    "``TargetErrorScorer``": "TargetErrorScorer",
+}
+
 
 # ----------------------------------------------------------------------------- figures as they read
 
@@ -1387,6 +1415,267 @@ def million_images():
         ],
     ]
     return ["score", "trainings", "what it holds", "GiB"], rows
+
+
+# --------------------------------------------------------------------------------- wrong targets
+
+
+def mean_of(cells):
+    """Return the mean of numbers at the same place of several cells; None if one has none."""
+    first = cells[0]
+    if isinstance(first, dict):
+        return {key: mean_of([cell.get(key) for cell in cells]) for key in first}
+    if isinstance(first, list):
+        return [mean_of(list(of_place)) for of_place in zip(*cells, strict=True)]
+    return None if None in cells else fmean(cells)
+
+
+def target_cells(data):
+    """Return the cells of a set that were run, by kind of noise, each the mean over its seeds."""
+    found = results(TARGET_SETS[data])
+    cells = {noise: found.get(f"{data}, {noise}") for noise in TARGET_NOISE}
+    cells = {noise: mean_of(list(of.values())) for noise, of in cells.items() if of}
+    return {noise: of for noise, of in cells.items() if TARGET_OURS in of}
+
+
+def ranked_targets(data):
+    cells = {noise: of for noise, of in target_cells(data).items() if noise != "none"}
+    body = []
+    for shown, arm in TARGET_ARMS.items():
+        aps = [look_up(of, f"{arm}/ap") for of in cells.values()]
+        run = [of[arm] for of in cells.values() if arm in of]
+        if run:
+            mean = fmean(aps) if None not in aps else None
+            price = [fmean(found[name] for found in run) for name in ("fits", "seconds")]
+            figures = [figure(mean, ".3"), figure(price[0], ".0"), figure(price[1], ".1")]
+            body.append([shown, *(figure(ap, "") for ap in aps), *figures])
+    return ["average precision", *cells, "mean", "fits", "CPU seconds"], body
+
+
+@table
+def wrong_targets_diamonds():
+    return ranked_targets("diamonds")
+
+
+@table
+def wrong_targets_hotel_rates():
+    return ranked_targets("hotel rates")
+
+
+@table
+def wrong_targets_check_times():
+    return ranked_targets("check times")
+
+
+@table
+def wrong_targets_cut():
+    header = ["set, errors", "really wrong", "estimated", "ours: precision; recall", "F1"]
+    body = []
+    three = "<*/cut/precision>; <*/cut/recall>"
+    for data in TARGET_SETS:
+        for noise, of in target_cells(data).items():
+            is_gaussian = noise.startswith("gaussian")
+            truth = "all" if is_gaussian else f"{look_up(of, 'wrong'):.2f}"
+            low, high = look_up(of, f"{TARGET_OURS}/interval")
+            estimate = f"{look_up(of, f'{TARGET_OURS}/rate'):.2f} ({low:.2f} to {high:.2f})"
+            line = [f"{data}, {noise}", truth, estimate]
+            for arm in (TARGET_OURS, TARGET_PEER):
+                line += [fill(three.replace("*", arm), of), fill(f"<{arm}/cut/f1>", of)]
+            body.append(line)
+    return [*header, "cleanlab: precision; recall", "F1"], body
+
+
+@table
+def coming_from_cleanlab_regression():
+    both = {"cleanlab": TARGET_PEER, "ours": TARGET_OURS}
+    columns = {f"{who}: flagged": f"<{arm}/cut/flagged>" for who, arm in both.items()}
+    columns |= {f"{who}: F1": f"<{arm}/cut/f1>" for who, arm in both.items()}
+    columns |= {f"{who}: fits": f"<{arm}/fits|.0>" for who, arm in both.items()}
+    cells = target_cells("diamonds")
+    body = [[noise, *(fill(path, of) for path in columns.values())] for noise, of in cells.items()]
+    return ["errors", *columns], body
+
+
+@table
+def wrong_targets_filtered():
+    arms = {
+        "nothing dropped": "<nothing dropped/cut/mrae|+.2>",
+        "boosting for absolute errors": "<MAE training/mrae|+.2>",
+        "Huber loss": "<Huber training/mrae|+.2>",
+        "small loss, true rate given": "<small loss/rate given/mrae|+.2>",
+        "``ConFragSelector``": "<ConFrag/cut/mrae|+.2>",
+        "cleanlab.regression": f"<{TARGET_PEER}/cut/mrae|+.2>",
+        "``TargetErrorScorer``": f"<{TARGET_OURS}/cut/mrae|+.2>",
+        "the wrong ones dropped": "<oracle/cut/mrae|+.2>",
+    }
+    header, body = ["set, errors", *arms], []
+    for data in TARGET_SETS:
+        for noise, of in target_cells(data).items():
+            body.append([f"{data}, {noise}", *(fill(path, of) for path in arms.values())])
+    return header, body
+
+
+@table
+def wrong_targets_of_people():
+    found = results("human_targets")
+    header = ["average precision, or rank"]
+    header += [f"{name} ({of['wrong']} of {of['rows']})" for name, of in found.items()]
+    body = []
+    for shown, arm in HUMAN_ARMS.items():
+        line = [shown]
+        for of in found.values():
+            flagged = look_up(of, f"{arm}/flagged")
+            hits = look_up(of, f"{arm}/flagged and wrong")
+            cut = f"; flags {flagged}, {hits} of them wrong" if flagged is not None else ""
+            rank = f"rank {look_up(of, f'{arm}/last rank')}"
+            line.append((rank if of["wrong"] == 1 else fill(f"<{arm}/ap|.3>", of)) + cut)
+        body.append(line)
+    return header, body
+
+
+# ------------------------------------------------------------------------------------- ConFrag
+
+
+def confrag_cells():
+    """Return what each arm has on average over the seeds, by noise, of all rows and of fewer."""
+    return {
+        f"{12_276:,} rows": gathered_seeds(results("confrag")),
+        f"{4_000:,} rows": gathered_seeds(results("confrag_4000")),
+    }
+
+
+def gathered_seeds(node):
+    """Return a (nested) dict with mean, standard error and number where it has one per seed."""
+    if not any(key.startswith("seed ") for key in node):
+        return {key: gathered_seeds(inner) for key, inner in node.items()}
+    return _over_seeds([of for key, of in node.items() if key.startswith("seed ")])
+
+
+def _over_seeds(runs):
+    if isinstance(runs[0], dict):
+        keys = [key for key in runs[0] if all(key in run for run in runs)]
+        return {key: _over_seeds([run[key] for run in runs]) for key in keys}
+    if any(run is None for run in runs):
+        return None
+    error = stdev(runs) / len(runs) ** 0.5 if len(runs) > 1 else None
+    return {"mean": fmean(runs), "se": error, "per_seed": runs}
+
+
+CONFRAG_MAIN = "symmetric 40 %"
+CONFRAG_CLAIMS = {
+    "ERR: contrastive pairs lowest, adjacent highest": (
+        "contrastive < mixed < adjacent",
+        "<ConFrag/err|±>; <mixed pairs/err|±>; <adjacent pairs/err|±>",
+    ),
+    "MRAE of the three": (
+        "contrastive lowest",
+        "<ConFrag/mrae|±>; <mixed pairs/mrae|±>; <adjacent pairs/mrae|±>",
+    ),
+    "ERR: jitter; none": (
+        "about half of that without",
+        "<ConFrag/err|.3±>; <no jitter/err|.3±>",
+    ),
+    "ERR: aligned jitter; that of the released code; the same, rows in random order": (
+        "not compared",
+        "<ConFrag/err|±>; <misaligned jitter/err|±>; <misaligned, random order/err|±>",
+    ),
+    "MRAE: union of the draws; prediction view; representation view; intersection": (
+        "union lowest",
+        "<ConFrag/mrae|±>; <prediction view/mrae|±>; <representation view/mrae|±>; "
+        "<drawn in both views/mrae|±>",
+    ),
+    "ERR of the four": (
+        "—",
+        "<ConFrag/err|±>; <prediction view/err|±>; <representation view/err|±>; "
+        "<drawn in both views/err|±>",
+    ),
+    "MRAE: both agreements; own alone; that beside alone": (
+        "both < own < beside",
+        "<ConFrag/mrae|±>; <own agreement/mrae|±>; <agreement beside/mrae|±>",
+    ),
+    "MRAE: no selection; ConFrag; Co-ConFrag": (
+        "Co-ConFrag or ConFrag lowest",
+        "<none/mrae|±>; <ConFrag/mrae|±>; <Co-ConFrag/mrae|±>",
+    ),
+}
+CONFRAG_ARMS = {
+    "all rows": "none",
+    "ConFrag": "ConFrag",
+    "Co-ConFrag": "Co-ConFrag",
+    "prediction view": "prediction view",
+    "representation view": "representation view",
+    "drawn in both views": "drawn in both views",
+    "own agreement alone": "own agreement",
+    "agreement beside alone": "agreement beside",
+    "no jitter": "no jitter",
+    "misaligned jitter": "misaligned jitter",
+    "misaligned, random order": "misaligned, random order",
+    "pairs (1, 4), (2, 3)": "mixed pairs",
+    "pairs (1, 2), (3, 4)": "adjacent pairs",
+    "right rows alone": "oracle",
+}
+CONFRAG_COLUMNS = {
+    "ERR": "<*/err>",
+    "selection rate": "<*/rate>",
+    "AUROC": "<*/auroc>",
+    "AP": "<*/ap>",
+    "Spearman": "<*/spearman>",
+    "MRAE": "<*/mrae|+.2>",
+}
+
+
+@table
+def confrag_claims():
+    cells = {}
+    for rows, found in confrag_cells().items():
+        n_seeds = len(found[CONFRAG_MAIN]["none"]["mrae"]["per_seed"])
+        cells[f"{rows}, {n_seeds} seed{'s' if n_seeds > 1 else ''}"] = found[CONFRAG_MAIN]
+    return claims(cells, CONFRAG_CLAIMS)
+
+
+@table
+def confrag_arms():
+    found = next(iter(confrag_cells().values()))[CONFRAG_MAIN]
+    header = ["rows that are trained on", *CONFRAG_COLUMNS]
+    body = []
+    for shown, arm in CONFRAG_ARMS.items():
+        if arm in found:
+            templates = (path.replace("*", arm) for path in CONFRAG_COLUMNS.values())
+            body.append([shown, *(fill(template, found) for template in templates)])
+    return header, body
+
+
+@table
+def confrag_noise():
+    columns = {
+        "ERR": "<ConFrag/err>",
+        "selection rate": "<ConFrag/rate>",
+        "AP": "<ConFrag/ap>",
+        "MRAE: all rows": "<none/mrae|+.2>",
+        "ConFrag": "<ConFrag/mrae|+.2>",
+        "Co-ConFrag": "<Co-ConFrag/mrae|+.2>",
+        "right rows alone": "<oracle/mrae|+.2>",
+    }
+    found = {k: of for k, of in confrag_cells()[f"{4_000:,} rows"].items() if k != "depth"}
+    return grid("errors", dict(sorted(found.items())), columns)
+
+
+@table
+def confrag_depth():
+    found = confrag_cells()[f"{4_000:,} rows"]["depth"]
+    pairs = {"1, 3": "contrastive", "2, 4": "contrastive", "1, 4": "mixed", "2, 3": "mixed"}
+    pairs |= {"1, 2": "adjacent", "3, 4": "adjacent"}
+    header = ["pair", "right targets", "at the input", "40 % wrong", "at the input"]
+    templates = [
+        f"<{noise}/*/{what}|{spec}>"
+        for noise in ("none", CONFRAG_MAIN)
+        for what, spec in (("mean", ".2±"), ("at the input", ".2"))
+    ]
+    body = [
+        [f"({pair}), {kind}", *(fill(path.replace("*", pair), found) for path in templates)]
+        for pair, kind in pairs.items()
+    ]
+    return header, body
 
 
 if __name__ == "__main__":

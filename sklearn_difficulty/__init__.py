@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .curation import DifficultyFilter, FilteredClassifier, FilteredRegressor
+    from .curation import (
+        ConFragRegressor,
+        ConFragSelector,
+        DifficultyFilter,
+        FilteredClassifier,
+        FilteredRegressor,
+    )
     from .scorers import (
         ConsistencyScorer,
         DifficultyQuadrantClassifier,
@@ -26,7 +32,13 @@ else:  # type checkers see the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            ".curation": ["DifficultyFilter", "FilteredClassifier", "FilteredRegressor"],
+            ".curation": [
+                "ConFragRegressor",
+                "ConFragSelector",
+                "DifficultyFilter",
+                "FilteredClassifier",
+                "FilteredRegressor",
+            ],
             ".scorers": [
                 "ConsistencyScorer",
                 "DifficultyQuadrantClassifier",
@@ -48,6 +60,8 @@ else:  # type checkers see the imports above
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ConFragRegressor",
+    "ConFragSelector",
     "ConsistencyScorer",
     "DifficultyFilter",
     "DifficultyQuadrantClassifier",

@@ -4,9 +4,13 @@
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import HuberRegressor, Ridge
 from sklearn.naive_bayes import GaussianNB
-from skorch import NeuralNetRegressor
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from torch.nn import CrossEntropyLoss
+from torch.optim import Adam
 
 from sklearn_difficulty import (
+    ConFragRegressor,
+    ConFragSelector,
     ConsistencyScorer,
     DifficultyFilter,
     DifficultyQuadrantClassifier,
@@ -43,8 +47,29 @@ class AdaptingNet(NeuralNetRegressor):
 ADAPTING = AdaptingNet(MLP, module__hidden_units=(4,), max_epochs=2, verbose=0)
 LOSS = TrainingDynamicsScorer(ADAPTING, measure="loss", random_state=0)
 
+
+class AdaptingExpert(NeuralNetClassifier):
+    """Has as many inputs as its training rows, and two outputs."""
+
+    def fit(self, X, y, **fit_params):
+        self.set_params(module__n_inputs=X.shape[1])
+        return super().fit(X, y, **fit_params)
+
+    def __repr__(self):
+        return "AdaptingExpert()"
+
+
+FAST = {"module__hidden_units": (8,), "optimizer": Adam, "lr": 0.05, "max_epochs": 6, "verbose": 0}
+REGRESSOR = AdaptingNet(MLP, batch_size=32, **FAST)
+EXPERT = AdaptingExpert(MLP, module__n_outputs=2, criterion=CrossEntropyLoss, batch_size=16, **FAST)
+
 # The smallest one comes first. A public estimator without an entry fails the first test.
 INSTANCES = {
+    ConFragRegressor: [ConFragRegressor(REGRESSOR, expert=EXPERT)],
+    ConFragSelector: [
+        ConFragSelector(expert=EXPERT),
+        ConFragSelector(expert=EXPERT, fragmentation="count", jitter=0, view="prediction"),
+    ],
     ConsistencyScorer: [
         ConsistencyScorer(n_members=2, train_size=0.5),
         ConsistencyScorer(n_members=2, train_size=0.7, keep_members=False, undefined="max"),
@@ -72,8 +97,9 @@ INSTANCES = {
         FilteredClassifier(LinearDiscriminantAnalysis(), scorer=FEW_MEMBERS, action="relabel"),
     ],
     FilteredRegressor: [
-        FilteredRegressor(scorer=LOSS),
+        FilteredRegressor(scorer=LOSS, drop=0.1),
         FilteredRegressor(HuberRegressor(), scorer=LOSS, drop=0.2),
+        FilteredRegressor(scorer=TrainingDynamicsScorer(measure="residual"), drop=0.0),
     ],
     LabelErrorScorer: [
         LabelErrorScorer(n_members=2, train_size=0.5, n_neighbors=2),

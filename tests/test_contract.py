@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from sklearn_difficulty import (
+    ConFragSelector,
     DifficultyFilter,
     DifficultyQuadrantClassifier,
     DifficultyScorer,
@@ -84,7 +85,9 @@ NAMES = {
     "VoGScorer": ["vog"],
 }
 
-OF_NUMBERS = [e for e in SMALLEST if is_regressor(e) or isinstance(e, OF_TARGETS)]
+OF_NUMBERS = [
+    e for e in SMALLEST if is_regressor(e) or isinstance(e, (*OF_TARGETS, ConFragSelector))
+]
 
 scorers = pytest.mark.parametrize("scorer", ALL, ids=str)
 of_trainings = pytest.mark.parametrize("scorer", OF_TRAININGS, ids=str)
@@ -755,13 +758,17 @@ BAD_VALUES = {
     "cache_key": [3],
     "channel_mean": ["mean"],
     "checkpoints": [0, "middle"],
+    "co_teaching": [1.0, -0.1],
     "combine": ["mean"],
     "coverage": [1.0],
     "direction": ["both"],
     "drop": [1.0, -0.1, "most"],
     "estimator": [nn.Linear(4, 3), "net"],
+    "expert": [nn.Linear(4, 3), "net"],
     "formula": ["std"],
+    "fragmentation": ["width"],
     "include_input": ["no"],
+    "jitter": [0.5, -0.1],
     "keep_members": [None],
     "kind": ["logit"],
     "layer_weights": ["activation_in", 3],
@@ -773,6 +780,7 @@ BAD_VALUES = {
     "method": ["two_fits"],
     "metric": ["manhattan"],
     "mode": ["test"],
+    "n_fragments": [2, 4.5, 10**12],
     "n_jobs": [0.5],
     "n_members": [1, 2.5],
     "n_neighbors": [0, 2.5],
@@ -802,6 +810,7 @@ BAD_VALUES = {
     "validation_size": [0, 1.0],
     "variant": ["conv5x5"],
     "verbose": [-1],
+    "view": ["none"],
     "wrt": [3],
 }
 GOOD_HERE = {("ResampledEnsemble", "n_members", 1)}

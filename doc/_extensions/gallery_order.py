@@ -4,6 +4,7 @@
 FIRST = (
     "plot_label_errors.py",
     "plot_filter.py",
+    "plot_wrong_targets.py",
     "plot_which_score.py",
     "plot_data_map.py",
     "plot_quadrants.py",

@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     _routing_enabled,
+    get_routing_for_object,
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_method_params, check_is_fitted
+from sklearn.utils.validation import (
+    _check_method_params,
+    _check_sample_weight,
+    check_is_fitted,
+    has_fit_parameter,
+)
 
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
@@ -27,12 +33,14 @@ from ..rows.checked import checked_array, is_frame
 from ..scorers._pipelines import scorer_in
 from ._scoring_step import (
     CONSTRAINTS,
+    attribute_of,
     check_scorer,
     describe_rows,
     fitted_scorer,
     forget,
+    needed_attributes,
 )
-from ._selection import for_estimators, rows_to_drop, take
+from ._selection import as_given, for_estimators, rows_to_drop, take, trust_in_labels
 
 _FOR_SCORER = ("groups", "scoring_view")  # where metadata are not routed by request
 _FOR_KIND = {"classifier": "FilteredClassifier", "regressor": "FilteredRegressor"}
@@ -56,11 +64,13 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
 
     _kind: str  # of the estimators, as in scikit-learn's tags
     _instead_of_none: dict[str, str]  # what to pass for a part whose parameters are to be set
+    _suggestion: str  # the attribute of a scorer that has what to put in place of y
 
     estimator: Any
     scorer: Any
     drop: float | str
     threshold: float | None
+    action: str
     memory: Any
     cache_key: str | None
 
@@ -68,6 +78,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         **CONSTRAINTS,
         "estimator": [HasMethods(["fit", "predict"]), None],
         "scorer": [*CONSTRAINTS["scorer"], None],
+        "action": [StrOptions({"drop", "relabel", "weight"})],
         "memory": [str, HasMethods(["cache"]), None],
         "cache_key": [str, None],
     }
@@ -88,16 +99,34 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         """Return the quadrants in which rows are suspect, None for all."""
         return None
 
-    @abstractmethod
     def _needed(self) -> dict[str, str]:
         """Return the attributes that the scorer must have, and the setting that needs them."""
+        if self.action == "weight":
+            return {"error_probability_": "action='weight'"}
+        needed = needed_attributes(self.drop, self.threshold, self._quadrants())
+        is_relabelled = self.action == "relabel"
+        return needed | ({self._suggestion: "action='relabel'"} if is_relabelled else {})
 
     @abstractmethod
     def _labels(self, y: Any) -> NDArray[Any] | None:
         """Return the labels of which each keeps a row, None if there are none."""
 
     def _act(self, X: Any, y: Any, params: dict[str, Any], suspect: NDArray[np.bool_]) -> Any:
-        """Return X, y and fit parameters for the estimator, without the suspect rows."""
+        """Return X, y and fit parameters for the estimator, the suspect rows acted upon."""
+        self.relabelled_indices_ = np.empty(0, dtype=np.intp)
+        if self.action == "weight":
+            given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
+            trust = trust_in_labels(scorer_in(self.scorer_), self._labels(y), given != 0)
+            params = {**params, "sample_weight": given * trust}
+        if self.action == "relabel":
+            given = as_given(y, self._labels(y))
+            scored = scorer_in(self.scorer_)
+            suggested = attribute_of(scored, self._suggestion, "action='relabel'")
+            of_rows = suspect.reshape(-1, *[1] * (given.ndim - 1))
+            y = np.where(of_rows, suggested.reshape(given.shape), given)
+            changed = (y != given).reshape(len(given), -1)
+            self.relabelled_indices_ = np.flatnonzero(changed.any(axis=1))
+            suspect = np.zeros_like(suspect)
         if suspect.any():
             kept = np.flatnonzero(~suspect)
             params = _check_method_params(y, params, indices=kept)
@@ -124,9 +153,20 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
                     "rows, and have the estimator compute the distances or the kernel."
                 )
         check_scorer(scorer, self._needed(), self._quadrants())
+        if self.action != "weight" or has_fit_parameter(estimator, "sample_weight"):
+            return
+        routing = get_routing_for_object(estimator)
+        if not _routing_enabled() or not routing.consumes("fit", ["sample_weight"]):
+            raise ValueError(
+                f"action='weight' needs an estimator that takes a sample_weight in fit, which "
+                f"{name} does not. Use another estimator or action; a Pipeline takes one if "
+                "metadata routing is enabled and a step requests it."
+            )
 
     def _suspect(self, y: Any) -> NDArray[np.bool_]:
-        """Return the rows that are acted upon."""
+        """Return the rows that are dropped, or relabelled."""
+        if self.action == "weight":
+            return np.zeros(len(self.difficulty_), dtype=bool)
         return rows_to_drop(
             scorer_in(self.scorer_),
             self._labels(y),
@@ -263,7 +303,12 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         return hasattr(self, "estimator_")
 
     def _found(self) -> str:
-        return f"{len(self.dropped_indices_)} of {len(self.difficulty_)} rows dropped"
+        n_relabelled, n = len(self.relabelled_indices_), len(self.difficulty_)
+        if self.action == "weight":
+            return f"{n} rows weighted"
+        if n_relabelled:
+            return f"{n_relabelled} of {n} rows relabelled"
+        return f"{len(self.dropped_indices_)} of {n} rows dropped"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -31,9 +31,12 @@ from ..training.fingerprints.config_hash import training_fingerprint
 
 # Whom messages name as having an attribute; what a scorer has, it declares in `_provides`.
 _FOR_EXAMPLE = {
-    "error_probability_": "LabelErrorScorer",
+    "error_probability_": "LabelErrorScorer (TargetErrorScorer for regression)",
     "suggested_label_": "LabelErrorScorer or DifficultyQuadrantClassifier",
+    "suggested_target_": "TargetErrorScorer",
 }
+# What will do as well; a selector of rows says how likely it is to select each.
+_INSTEAD = {"drop='auto'": "selection_probability_"}
 
 # Of the parameters that all who select rows have in common.
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -59,7 +62,7 @@ def check_scorer(scorer: Any, needed: Mapping[str, str], quadrants: Sequence[str
     # Of a class that declares nothing itself, as others' do, only the fit shows what it has.
     provided = vars(type(scorer)).get("_provides")
     for attribute, setting in needed.items():
-        if provided is not None and attribute not in provided:
+        if provided is not None and not {attribute, _INSTEAD.get(setting)} & set(provided):
             _refuse_without(attribute, scorer, setting)
 
 

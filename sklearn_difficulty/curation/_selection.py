@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, indexable
 
-from .._arrays import as_array, as_labels, is_tensor
+from .._arrays import as_array, as_labels, as_numbers, is_tensor
 from .._warnings import warn_caller
 from ..measures.quadrants import QUADRANT_NAMES
 from ._scoring_step import attribute_of
@@ -41,15 +41,23 @@ def rows_to_drop(
     elif quadrants is not None:
         dropped = can_drop
     else:
-        suspicion = attribute_of(scorer, "error_probability_", "drop='auto'")
+        suspicion = _error_probability(scorer)
         dropped = can_drop & (suspicion > _MORE_LIKELY_WRONG)
     outcome = "would be dropped; the least suspect one (of each) is kept."
     dropped[_least_suspect(dropped, suspicion, labels, outcome)] = False
     return dropped
 
 
+def _error_probability(scorer: Any) -> NDArray[Any]:
+    """Return the probability by which drop='auto' goes: of an error, or of not being selected."""
+    selected = getattr(scorer, "selection_probability_", None)
+    if selected is not None:
+        return 1 - np.asarray(selected)
+    return attribute_of(scorer, "error_probability_", "drop='auto'")
+
+
 def trust_in_labels(
-    scorer: Any, labels: NDArray[Any], counts: NDArray[np.bool_]
+    scorer: Any, labels: NDArray[Any] | None, counts: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return 1 less the error probability of rows (n,); every label that counts keeps one at 1."""
     probability = attribute_of(scorer, "error_probability_", "action='weight'")
@@ -57,7 +65,8 @@ def trust_in_labels(
     rows = np.flatnonzero(counts)
     suspicion = probability[rows]
     outcome = "are more likely wrong than right; the least suspect one (of each) keeps its weight."
-    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels[rows], outcome)
+    labels = None if labels is None else labels[rows]
+    spared = _least_suspect(suspicion > _MORE_LIKELY_WRONG, suspicion, labels, outcome)
     probability[rows[spared]] = 0.0
     return 1 - probability
 
@@ -89,6 +98,11 @@ def _least_suspect(
 def column(y: Any) -> NDArray[Any]:
     """Return y as a one-dimensional ndarray."""
     return as_labels(y)
+
+
+def as_given(y: Any, labels: NDArray[Any] | None) -> NDArray[Any]:
+    """Return labels, or targets of one or several columns, as an ndarray."""
+    return as_numbers(y, "y") if labels is None else labels
 
 
 def for_estimators(values: Any, name: str) -> Any:

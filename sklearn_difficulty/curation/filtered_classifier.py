@@ -6,25 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import ClassifierTags
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _num_samples,
-    check_is_fitted,
-    has_fit_parameter,
-)
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ..scorers._pipelines import scorer_in
 from ..scorers.label_error import LabelErrorScorer
 from ._filtered import BaseFiltered, _estimator_has
-from ._scoring_step import attribute_of, needed_attributes
-from ._selection import column, trust_in_labels
+from ._selection import column
 
 __all__ = ["FilteredClassifier"]
 
@@ -148,11 +138,11 @@ class FilteredClassifier(BaseFiltered):
 
     _kind = "classifier"
     _instead_of_none = {"estimator": "LogisticRegression(...)", "scorer": "LabelErrorScorer(...)"}
+    _suggestion = "suggested_label_"
     _provides: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseFiltered._parameter_constraints,
         "quadrants": ["array-like", None],
-        "action": [StrOptions({"drop", "relabel", "weight"})],
     }
 
     def __init__(
@@ -248,54 +238,8 @@ class FilteredClassifier(BaseFiltered):
     def _quadrants(self) -> Sequence[str] | None:
         return None if self.action == "weight" else self.quadrants
 
-    def _needed(self) -> dict[str, str]:
-        if self.action == "weight":
-            return {"error_probability_": "action='weight'"}
-        needed = needed_attributes(self.drop, self.threshold, self.quadrants)
-        is_relabelled = self.action == "relabel"
-        return needed | ({"suggested_label_": "action='relabel'"} if is_relabelled else {})
-
     def _labels(self, y: Any) -> NDArray[Any]:
         return column(y)
-
-    def _check_parts(self, estimator: Any, scorer: Any) -> None:
-        super()._check_parts(estimator, scorer)
-        if self.action != "weight" or has_fit_parameter(estimator, "sample_weight"):
-            return
-        routing = get_routing_for_object(estimator)
-        if not _routing_enabled() or not routing.consumes("fit", ["sample_weight"]):
-            raise ValueError(
-                f"action='weight' needs an estimator that takes a sample_weight in fit, which "
-                f"{type(estimator).__name__} does not. Use another estimator or action; a "
-                "Pipeline takes one if metadata routing is enabled and a step requests it."
-            )
-
-    def _suspect(self, y: Any) -> NDArray[np.bool_]:
-        if self.action == "weight":
-            return np.zeros(len(self.difficulty_), dtype=bool)
-        return super()._suspect(y)
-
-    def _act(self, X: Any, y: Any, params: dict[str, Any], suspect: NDArray[np.bool_]) -> Any:
-        self.relabelled_indices_ = np.empty(0, dtype=np.intp)
-        if self.action == "weight":
-            given = _check_sample_weight(params.get("sample_weight"), self.difficulty_)
-            trust = trust_in_labels(scorer_in(self.scorer_), column(y), given != 0)
-            params = {**params, "sample_weight": given * trust}
-        if self.action == "relabel":
-            suggested = attribute_of(
-                scorer_in(self.scorer_), "suggested_label_", "action='relabel'"
-            )
-            given = column(y)
-            y = np.where(suspect, suggested, given)
-            self.relabelled_indices_ = np.flatnonzero(y != given)
-            suspect = np.zeros_like(suspect)
-        return super()._act(X, y, params, suspect)
-
-    def _found(self) -> str:
-        n_relabelled, n = len(self.relabelled_indices_), len(self.difficulty_)
-        if self.action == "weight":
-            return f"{n} rows weighted"
-        return f"{n_relabelled} of {n} rows relabelled" if n_relabelled else super()._found()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -23,7 +23,7 @@ from ..training.checkpoints import Checkpoint
 from ..training.record import TrainingRecord
 from .blocks import Block, DeviceStates, Reading, read_blocks
 
-STATISTICS = ("probability", "margin", "loss", "el2n", "entropy")
+STATISTICS = ("probability", "margin", "loss", "el2n", "residual", "entropy")
 
 
 def mean_statistics(
@@ -35,7 +35,7 @@ def mean_statistics(
     batch_size: int,
     progress: Task = SILENT,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the mean (n,) of `STATISTICS` over checkpoints, of a regressor that of the loss."""
+    """Return the mean (n,) of `STATISTICS` over checkpoints, of a regressor loss and residual."""
     mean = _mean_over(record, checkpoints)
 
     def reading(inputs: Inputs, block_labels: torch.Tensor | None) -> torch.Tensor:
@@ -44,7 +44,10 @@ def mean_statistics(
 
         def statistics(outputs: torch.Tensor) -> torch.Tensor:
             recorded, logits = record.head.row_statistics(outputs, block_labels)
-            return torch.cat([recorded, record.head.entropy(logits)[None]])
+            loss = recorded[STATISTICS.index("loss")]
+            # The loss of a regressor is the squared distance from the target.
+            residual = loss.sqrt() if record.head.is_regression else loss * torch.nan
+            return torch.stack([*recorded, residual, record.head.entropy(logits)])
 
         return mean(inputs, statistics).T
 
@@ -101,6 +104,18 @@ def predicted_classes(
     return torch.cat(
         read_blocks(record, X, None, no_reading, keep, batch_size=batch_size, progress=progress)
     ).numpy()
+
+
+def predicted_values(record: TrainingRecord, X: Rows, *, batch_size: int) -> NDArray[np.float32]:
+    """Return what a regressor predicts, (n,) or (n, n_outputs)."""
+
+    def values(inputs: Inputs, _labels: torch.Tensor | None) -> torch.Tensor:
+        with torch.no_grad():
+            return call_module(record.module, copied(inputs))
+
+    targets = np.zeros(len(X), dtype=np.float32)  # given any, none are predicted
+    blocks = read_blocks(record, X, targets, values, counted_results, batch_size=batch_size)
+    return torch.cat(blocks).numpy()
 
 
 def output_margins(

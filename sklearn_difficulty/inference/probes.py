@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -62,6 +63,27 @@ def untrained_input(record: TrainingRecord, X: Rows) -> Probe | None:
         return None
     trace = trace_forward(record, X)
     return None if trace.embeds_tokens else _input_probe(record, trace)
+
+
+def last_linear_layer(record: TrainingRecord, X: Rows) -> tuple[str, int] | None:
+    """Return the name of the last linear layer of a forward pass and its inputs, None if none."""
+    linear = trace_forward(record, X).outputs_of(nn.Linear)
+    if not linear:
+        return None
+    layer: Any = linear[-1].module
+    return linear[-1].probe.module, layer.in_features
+
+
+def penultimate_probe(record: TrainingRecord, X: Rows) -> Probe:
+    """Return what is computed just before the last linear layer: the features that it reads.
+
+    Before the last module, if there is no linear layer; the input, if there is nothing before it.
+    """
+    trace = trace_forward(record, X)
+    readable_events = [e for e in trace.events if e.rank]
+    last = trace.outputs_of(nn.Linear)[-1:] or readable_events[-1:]
+    before = readable_events[: readable_events.index(last[0])] if last else []
+    return before[-1].probe if before else _input_probe(record, trace)
 
 
 def _input_probe(record: TrainingRecord, trace: Trace) -> Probe:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
 from .._arrays import as_array, as_labels, as_numbers
@@ -16,7 +17,7 @@ from ..rows.given import GivenRows
 from ..rows.rows import FrameRows, Rows, as_rows
 from ..scorers._pipelines import check_steps, fit_scorer, scorer_in
 from ..scorers._trained_source import is_trained
-from ..training.skorch_net import NET_TYPES, collate_fn, columns_of
+from ..training.skorch_net import NET_TYPES, collate_fn, columns_of, is_regression
 
 N_LISTED = 5  # rows, groups or classes that a message names
 
@@ -83,6 +84,17 @@ def check_groups(groups: Any, n: int) -> NDArray[Any] | None:
     if len(groups) != n:
         raise ValueError(f"groups must hold one value for every row: {len(groups)} for {n} rows.")
     return groups
+
+
+def is_for_regression(scorer: Any, y: NDArray[Any]) -> bool:
+    """Tell whether y holds numbers to be met rather than classes, such as ages in whole years."""
+    estimator = getattr(scorer, "estimator", None)
+    if isinstance(estimator, NET_TYPES[0]):
+        return is_regression(estimator)
+    is_estimator = hasattr(estimator, "__sklearn_tags__")
+    if getattr(scorer, "_task", None) == "regression" or (is_estimator and is_regressor(estimator)):
+        return True
+    return type_of_target(y).startswith("continuous")
 
 
 def missing_classes(y: NDArray[Any], left: NDArray[Any]) -> list[Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which scorer finds labels that were flipped on purpose."""
+"""Which scorer finds labels, or targets, that were made wrong on purpose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from .._parameters import check_parameters
-from ..datasets import make_label_noise
+from ..datasets import make_label_noise, make_target_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
 from ..networks.tables import features_of
@@ -25,6 +25,7 @@ from ._checks import (
     check_groups,
     check_untrained,
     fit_clone,
+    is_for_regression,
     labels_of,
     missing_classes,
     rows_of,
@@ -41,6 +42,7 @@ def benchmark_scorers(
     rate: float | None = 0.05,
     kind: str = "symmetric",
     noise_matrix: ArrayLike | None = None,
+    level: float | None = None,
     groups: ArrayLike | None = None,
     scoring_view: Any = None,
     n_repeats: int = 3,
@@ -49,20 +51,28 @@ def benchmark_scorers(
 ) -> NDArray[np.void]:
     r"""Which scorer finds wrong labels in your data: flip some on purpose, and look for them.
 
+    With scorers for regression: make some targets wrong on purpose, and look for these.
+
     Parameters
     ----------
     X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
         The rows.
     y : array-like of shape (n_samples,)
-        Their labels: ints, strings or bools. May be None for a Dataset that yields (x, y).
+        Their labels: ints, strings or bools; numbers, of shape (n_samples,) or (n_samples,
+        n_outputs), for regression. May be None for a Dataset that yields (x, y).
     scorers : dict of str to scorer, or list of (str, scorer)
-        What is compared; clones are trained on all rows with the flipped labels.
+        What is compared, all for classification or all for regression; clones are trained on all
+        rows with the flipped labels.
     rate : float or None, default=0.05
-        Share of the rows to flip, as in ``make_label_noise``.
-    kind : {"symmetric", "pair", "matrix", "instance"}, default="symmetric"
-        How labels are flipped, as in ``make_label_noise``; "instance" for arrays only.
+        Share of the rows to flip, as in ``make_label_noise``; of several outputs, of each.
+    kind : {"symmetric", "pair", "matrix", "instance", "gaussian", "shift", "unit"}, \
+            default="symmetric"
+        How labels are flipped, as in ``make_label_noise``; "instance" for arrays only. How targets
+        go wrong, as in ``make_target_noise``: "symmetric" or one of the last three.
     noise_matrix : array-like of shape (n_classes, n_classes), default=None
         For ``kind="matrix"``.
+    level : float, default=None
+        For "gaussian", "shift" and "unit", as in ``make_target_noise``.
     groups : array-like of shape (n_samples,), default=None
         Passed to `fit` of the scorers that take `groups`.
     scoring_view : same kind as X, default=None
@@ -91,12 +101,14 @@ def benchmark_scorers(
     Raises
     ------
     ValueError
-        If a scorer holds a network that is already trained, two have one name, no row is flipped,
-        a class loses its last row, or a parameter is out of range.
+        If a scorer holds a network that is already trained, two have one name, some are for
+        regression and some are not, no row is flipped, a class loses its last row, or a parameter
+        is out of range.
 
     See Also
     --------
     sklearn_difficulty.datasets.make_label_noise : How labels are flipped.
+    sklearn_difficulty.datasets.make_target_noise : How targets go wrong.
     sklearn_difficulty.metrics.label_error_scoring : The choice by labels that somebody verified.
     sklearn_difficulty.metrics.detection_report : The measures, and more of them.
 
@@ -153,9 +165,11 @@ def benchmark_scorers(
     as_given = [rows.data for rows in read if isinstance(rows, GivenRows)]
     data = as_given[0] if as_given else X if is_frame(X) else rows.data
     features = features_of(rows) if isinstance(rows, ArrayRows) else rows.data
+    noise: dict[str, Any] = {"kind": kind, "noise_matrix": noise_matrix, "level": level}
+    noise |= {"X": features, "of_targets": _are_for_regression(named, y)}
     # All flips before the first training, so that what is wrong with them comes up at once.
     flips = [
-        _flip(y, rate, kind=kind, X=features, noise_matrix=noise_matrix, random_state=seed)
+        _flip(y, rate, **noise, random_state=seed)
         for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
     ]
     measures = ("recall", "average_precision", "auroc")
@@ -208,12 +222,47 @@ def _named(scorers: Any) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _flip(y: NDArray[Any], rate: float | None, **noise: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return labels of which some are flipped, and which these are, no class being lost."""
-    y_noisy, is_flipped = make_label_noise(y, rate, **noise)
+def _are_for_regression(scorers: Mapping[str, Any], y: NDArray[Any]) -> bool:
+    """Tell whether y holds targets, of which the scorers must be of one mind."""
+    found = {name: is_for_regression(scorer_in(scorer), y) for name, scorer in scorers.items()}
+    if len(set(found.values())) > 1:
+        raise ValueError(
+            f"Of the scorers {[name for name in found if found[name]]} are for regression and "
+            f"{[name for name in found if not found[name]]} are for classification; compare those "
+            "of one kind."
+        )
+    return next(iter(found.values()))
+
+
+def _flip(
+    y: NDArray[Any],
+    rate: float | None,
+    *,
+    kind: Any,
+    X: Any,
+    noise_matrix: Any,
+    level: float | None,
+    of_targets: bool,
+    random_state: int,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return labels, or targets, of which some are wrong, and which rows these are."""
+    if of_targets:
+        if noise_matrix is not None:
+            raise ValueError("noise_matrix is for classes, and the scorers are for regression.")
+        if kind == "symmetric" and level is not None:
+            raise ValueError("level has no use with kind='symmetric', of which rate is the share.")
+        strength: Any = {"level": rate} if kind == "symmetric" else {"level": level, "rate": rate}
+        y_noisy, is_wrong, _ = make_target_noise(y, kind, **strength, random_state=random_state)
+        is_flipped = np.logical_or.reduce(is_wrong.reshape(len(y), -1), axis=1)
+    else:
+        if level is not None:
+            raise ValueError("level is for targets, and the scorers are for classification.")
+        y_noisy, is_flipped = make_label_noise(
+            y, rate, kind=kind, X=X, noise_matrix=noise_matrix, random_state=random_state
+        )
     if not is_flipped.any():
         raise ValueError(f"rate={rate} of {len(y)} rows is not a single one; raise the rate.")
-    missing = missing_classes(y, y_noisy)
+    missing = [] if of_targets else missing_classes(y, y_noisy)
     if missing:
         raise ValueError(
             f"The flips leave no row of the class(es) {missing}; lower the rate, or leave out, or "

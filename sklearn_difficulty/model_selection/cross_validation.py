@@ -18,7 +18,6 @@ from sklearn.model_selection import (
     StratifiedKFold,
     check_cv,
 )
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._arrays import as_labels
@@ -29,7 +28,6 @@ from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
 from ..scorers._pipelines import score_unseen, scorer_in
-from ..training.skorch_net import NET_TYPES, is_regression
 from ._checks import (
     N_LISTED,
     check_groups,
@@ -37,6 +35,7 @@ from ._checks import (
     collate_fn_of,
     fit_clone,
     given,
+    is_for_regression,
     labels_of,
     missing_classes,
     rows_of,
@@ -71,9 +70,9 @@ def cross_val_difficulty(
         Their labels, of any type, right or wrong; targets for a regressor. May be None for a
         Dataset that yields (x, y).
     cv : int, splitter or iterable of (train, test), default=5
-        An int is a number of folds: shuffled, stratified by `y` unless the scorer has a regressor,
-        and with the rows of one group kept together if there are `groups`. Anything else is taken
-        as it is, and must test every row exactly once.
+        An int is a number of folds: shuffled, stratified by `y` unless the scorer is for
+        regression, and with the rows of one group kept together if there are `groups`. Anything
+        else is taken as it is, and must test every row exactly once.
     groups : array-like of shape (n_samples,), default=None
         Rows of one group are tested together, by networks that saw none of them, such as pictures
         of one patient. Also passed to the scorer's `fit` if that takes `groups`.
@@ -144,7 +143,7 @@ def cross_val_difficulty(
     rows = rows_of(scorer, X)
     view = as_view(scoring_view, rows, collate_fn=collate_fn_of(scorer))
     y = labels_of(rows, y)
-    for_regression = _is_regression(scorer_in(scorer), y)
+    for_regression = is_for_regression(scorer_in(scorer), y)
     y = y if for_regression else as_labels(y)
     groups = check_groups(groups, len(y))
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
@@ -275,11 +274,3 @@ def _check_scores_unseen(scorer: Any) -> None:
             f"score_samples of {name} takes no y, and so cannot judge the given labels. If a "
             "difficulty scorer is inside, pass that one."
         )
-
-
-def _is_regression(scorer: Any, y: NDArray[Any]) -> bool:
-    """Tell whether y holds numbers to be met rather than classes."""
-    net = getattr(scorer, "estimator", None)
-    if isinstance(net, NET_TYPES[0]):
-        return is_regression(net)
-    return type_of_target(y).startswith("continuous")

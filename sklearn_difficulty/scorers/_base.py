@@ -18,6 +18,7 @@ from .._reprs import ShowsFindings
 from .._warnings import warn_caller
 from ..rows.rows import DatasetRows, Rows
 from ..rows.views import as_view
+from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES, keep_trace, refuse_other_estimators
@@ -72,6 +73,11 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
 
     # A class says by `_provides` which fitted attributes besides `difficulty_` filters can read:
     # () if none. It holds for the class itself; a subclass that says nothing may have others.
+
+    @property
+    def _task(self) -> NetworkTask:
+        """What the network learns that stands for None."""
+        return "classification"
 
     # Why some rows have no score; subclasses know better.
     _undefined_because = "something in it is not finite, or not known for these rows"
@@ -148,6 +154,7 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
             rehearse=self._rehearse,
             random_state=self.random_state,
             verbose=self.verbose,
+            task=self._task,
         )
 
     def _train(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> NDArray[Any]:

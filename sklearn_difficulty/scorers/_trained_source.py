@@ -20,6 +20,7 @@ from .._warnings import warn_caller
 from ..rows.labels import among_columns
 from ..rows.rows import ReadColumns, Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
+from ..training.default import Task as NetworkTask
 from ..training.default import default_network_for
 from ..training.fit import targets_for
 from ..training.record import TrainingRecord, train_record
@@ -74,6 +75,7 @@ class SingleTraining:
     rehearse: Callable[[TrainingRecord, Rows, NDArray[Any]], object]  # raises for unreadable rows
     random_state: Any
     verbose: int
+    task: NetworkTask = "classification"  # of the network that stands for None
 
     scores_unseen_rows = True
 
@@ -133,7 +135,8 @@ class SingleTraining:
         """Return the record of a training, and the rows' targets."""
         net = self.estimator
         if net is None:
-            net = default_network_for(X, y, self.scorer).set_params(verbose=self.verbose)
+            net = default_network_for(X, y, self.scorer, task=self.task)
+            net.set_params(verbose=self.verbose)
         warn_of_seen_rows(net)
         classes, targets = targets_for(net, X, y)
         with progress.subtask("train", net.max_epochs) as training:

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from .._progress import Task
 from .._randomness import draw_seed
 from ..rows.rows import Rows
+from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
@@ -49,7 +50,8 @@ class DifficultyScorer(BaseDifficultyScorer):
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None
         The network. A net is cloned and trained on every row of `fit`; a `TrainingRecord`, or a
         ``FrozenEstimator`` around a net that was fitted with ``RecordTraining``, is read without
-        training; None takes ``training.default_network(X, y)``.
+        training; None takes ``training.default_network(X, y)``, for regression where a score is
+        only defined for it, as "residual" is.
     scores : sequence of str, scorer or (str, scorer), \
             default=("vog", "prediction_depth", "confidence", "aum")
         What is read. A name stands for a scorer with default parameters: "vog",
@@ -180,6 +182,11 @@ class DifficultyScorer(BaseDifficultyScorer):
         if not members:
             raise ValueError("scores is empty; name at least one score.")
         return members
+
+    @property
+    def _task(self) -> NetworkTask:
+        tasks = {member._task for member in self._members().values()}
+        return "regression" if "regression" in tasks else "classification"
 
     def _needs(self) -> RecordNeeds:
         return reduce(or_, (member._needs() for member in self._members().values()))

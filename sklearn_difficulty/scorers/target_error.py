@@ -20,6 +20,7 @@ from ..inference.probing import NeighborProbes
 from ..measures.target_noise import SPREAD_OUT, Scale
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.default import Task as NetworkTask
 from ..training.ensemble.member import answers
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.record import TrainingRecord
@@ -308,6 +309,10 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         self.random_state = random_state
         self.verbose = verbose
 
+    @property
+    def _task(self) -> NetworkTask:
+        return "regression"
+
     # -------------------------------------------------------------------------- what is trained
 
     def _method(self) -> str:
@@ -359,9 +364,9 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
             refuse_too_many_neighbors(self.n_neighbors, n_bank, n, self.max_bank)
 
     def _rows(self, X: Any) -> Rows:
-        if self._asks_regressor:
-            return GivenRows(X)
-        return super()._rows(self._as_columns(X))
+        if self._asks_regressor or isinstance(self.estimator, str):
+            return GivenRows(self._as_columns(X))
+        return super()._rows(X)
 
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         super()._check_width(self._as_columns(X), rows, reset=reset)

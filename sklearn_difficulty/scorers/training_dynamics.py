@@ -21,10 +21,12 @@ from ..measures import (
     iteration_learned,
     mean_correctness,
     mean_over_epochs,
+    residual_statistics,
     variability,
 )
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint, CheckpointSpec
+from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import Mode, RecordNeeds
 from ..training.trajectory import Trajectory
@@ -56,6 +58,14 @@ def _mean_entropy(trajectory: Trajectory) -> NDArray[np.float64]:
     return mean_over_epochs(of_epochs, trajectory.count)
 
 
+def _residual_deviation(trajectory: Trajectory) -> NDArray[np.float64]:
+    """Return the deviation over epochs of what a regressor missed its targets by."""
+    assert trajectory.logits is not None
+    targets = trajectory.targets.reshape(trajectory.logits.shape[1:])
+    shown = np.nan_to_num(targets)  # rows that were never shown have no predictions either
+    return residual_statistics(trajectory.logits, shown, trajectory.count).deviation
+
+
 MEASURES: dict[str, _Measure] = {
     "confidence": _Measure(_mean_of("probability"), -1, "probability"),
     "aum": _Measure(_mean_of("margin"), -1, "margin"),
@@ -71,7 +81,12 @@ MEASURES: dict[str, _Measure] = {
     "grand": _Measure(None, 1, "last"),
     "grand_all": _Measure(None, 1, "all"),
     "final_loss": _Measure(lambda t: t.loss[-1].astype(np.float64), 1),
+    "residual": _Measure(lambda t: mean_over_epochs(np.sqrt(t.loss), t.count), 1, "residual"),
+    "residual_deviation": _Measure(_residual_deviation, 1),
 }
+_OF_REGRESSORS_ONLY = ("residual", "residual_deviation")
+_OF_REGRESSORS = ("loss", *_OF_REGRESSORS_ONLY, "grand", "grand_all", "final_loss")
+_WITH_OUTPUTS = ("entropy", "residual_deviation")  # of every epoch
 
 
 class TrainingDynamicsScorer(BaseDifficultyScorer):
@@ -85,20 +100,23 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     (digits and Fashion-MNIST, MLP) with "loss" 0.96 to 0.99 in networks that were stopped early and
     0.90 to 0.99 in networks that know their labels by heart, with "confidence" 0.96 to 0.99 and
     0.81 to 0.96, where 5-fold cross-validation gives 0.92 to 0.99 and 0.79 to 0.91. Ambiguous rows,
-    with "entropy". The user guide says which measure finds what.
+    with "entropy". Wrong targets of a regression, with "residual". The user guide says which
+    measure finds what.
 
     Parameters
     ----------
     estimator : skorch.NeuralNet, TrainingRecord, FrozenEstimator or None, default=None
         The network. A net is cloned and trained on every row of `fit`; a `TrainingRecord`, or a
         ``FrozenEstimator`` around a net that was fitted with ``RecordTraining``, is read without
-        training; None takes ``training.default_network(X, y)``.
+        training; None takes ``training.default_network(X, y)``, for the two measures that only
+        regressors have with ``task="regression"``.
     measure : str, default="confidence"
         What is computed from the epochs, see Notes: "confidence", "aum", "loss", "el2n", "entropy",
         "grand", "grand_all", "variability", "aleatoric", "correctness", "forgetting",
-        "iteration_learned", "iteration_settled" or "final_loss". The first seven are means, which
-        unseen rows can have too; for the others, `transform` and `score_samples` do not exist. A
-        regressor has "loss", "grand", "grand_all" and "final_loss".
+        "iteration_learned", "iteration_settled", "final_loss", "residual" or "residual_deviation".
+        The first seven and "residual" are means, which unseen rows can have too; for the others,
+        `transform` and `score_samples` do not exist. A regressor has "loss", "residual",
+        "residual_deviation", "grand", "grand_all" and "final_loss".
     mode : {"training", "evaluation"}, default="training"
         Whether the values of the training pass are read (train mode, weights that change from batch
         to batch), or those of an ordered pass in eval mode after every epoch, which takes longer.
@@ -165,7 +183,13 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
     - "iteration_learned": the epoch from which on :math:`\hat{y}_e = y`, :math:`E + 1` if that does
       not hold in the end; "iteration_settled": the epoch from which on :math:`\hat{y}_e =
       \hat{y}_E` [6]_;
-    - "final_loss": the loss in the last epoch.
+    - "final_loss": the loss in the last epoch;
+    - "residual": of a regressor, the mean of :math:`\lVert y - f_e \rVert_2`, how far the predicted
+      values :math:`f_e` are from the targets :math:`y`, in their unit. Unlike the loss it is not
+      ruled by the few epochs in which they are farthest apart;
+    - "residual_deviation": of a regressor, the standard deviation of :math:`y - f_e` over epochs.
+      Rows that the network changes its mind about have a large one, wrong targets that it never
+      comes to meet a small one.
 
     Unseen rows are read in eval mode at the recorded checkpoints, and the mean is taken over these,
     so their scores are not on the same scale as those of training rows.
@@ -241,6 +265,10 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
         return self.measure in MEASURES and MEASURES[self.measure].statistic is not None
 
     @property
+    def _task(self) -> NetworkTask:
+        return "regression" if self.measure in _OF_REGRESSORS_ONLY else "classification"
+
+    @property
     def _ignores_labels_of_unseen_rows(self) -> bool:
         return self.measure == "entropy"
 
@@ -248,16 +276,20 @@ class TrainingDynamicsScorer(BaseDifficultyScorer):
         measure = MEASURES[self.measure]
         if measure.of_trajectory is None:
             return RecordNeeds.of_checkpoints(self.checkpoints, at_least=1)
-        needs = RecordNeeds.of_trajectories(self.mode, logits=self.measure == "entropy")
+        needs = RecordNeeds.of_trajectories(self.mode, logits=self.measure in _WITH_OUTPUTS)
         if measure.statistic is None:
             return needs
         return needs | RecordNeeds.of_checkpoints(self.checkpoints, at_least=0)
 
     def _rehearse(self, record: TrainingRecord, X: Rows, targets: NDArray[Any]) -> None:
-        of_regressors = ("loss", "grand", "grand_all", "final_loss")
-        if record.head.is_regression and self.measure not in of_regressors:
+        if record.head.is_regression and self.measure not in _OF_REGRESSORS:
             raise ValueError(
-                f"A regressor has no measure {self.measure!r}; it has {list(of_regressors)}."
+                f"A regressor has no measure {self.measure!r}; it has {list(_OF_REGRESSORS)}."
+            )
+        if not record.head.is_regression and self.measure in _OF_REGRESSORS_ONLY:
+            raise ValueError(
+                f"The measure {self.measure!r} is one of regressors, and this network is a "
+                "classifier. Pass a net such as NeuralNetRegressor, or take the measure 'loss'."
             )
         if MEASURES[self.measure].of_trajectory is None:
             self._read(record, record.checkpoints[:1], X, targets)

@@ -63,6 +63,18 @@ def untrained_parts(net: NeuralNet, classes: NDArray[Any] | None) -> RecordParts
     )
 
 
+def current_parts(net: NeuralNet, classes: NDArray[Any] | None) -> RecordParts:
+    """Return the parts of a net in the middle of its training, without checkpoints or a copy."""
+    return RecordParts(
+        net.module_,
+        [],
+        classes=classes,
+        outputs=head_of(net).name,
+        criterion=net.criterion_,
+        net=net,
+    )
+
+
 def recorded_parts(
     net: NeuralNet, recorder: RecordTraining, classes: NDArray[Any] | None
 ) -> RecordParts:

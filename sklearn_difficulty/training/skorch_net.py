@@ -32,6 +32,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from .._warnings import located, warn_caller
+from ..networks.derived import CoTeachingLoss
 from ..networks.forward import (
     check_predictions,
     evaluation_mode,
@@ -51,7 +52,7 @@ from .sampler_ids import StandIn
 NET_TYPES = (NeuralNet, FrozenEstimator)  # what a scorer's `estimator` may be, besides a record
 _LIBRARIES = ("skorch.net", "skorch.classifier", "skorch.regressor", "sklearn.")
 _LOSS_STEPS = ("get_loss", "train_step", "train_step_single", "validation_step", "evaluation_step")
-_REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+_REGRESSION_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, CoTeachingLoss)
 
 
 # ------------------------------------------------------------------ what a net and a module are

@@ -233,7 +233,7 @@ def test_images():
 
 
 def test_auto_without_probabilities_is_refused_before_training():
-    with pytest.raises(ValueError, match=r"LabelErrorScorer, or set drop to a share"):
+    with pytest.raises(ValueError, match=r"LabelErrorScorer .*, or set drop to a share"):
         # Three rows and X of another length: nothing of it is looked at.
         DifficultyFilter(TrainingDynamicsScorer()).fit(np.zeros((3, 2)), [0])
 
@@ -241,7 +241,7 @@ def test_auto_without_probabilities_is_refused_before_training():
 @pytest.mark.parametrize(
     "scorer",
     [
-        *(getattr(sklearn_difficulty, name)() for name in SCORERS if name != "LabelErrorScorer"),
+        *(getattr(sklearn_difficulty, name)() for name in SCORERS if "Error" not in name),
         DifficultyFilter(LabelErrorScorer()),
         FilteredClassifier(),
         FilteredRegressor(),
@@ -258,11 +258,15 @@ def test_classes_that_declare_no_probabilities_are_refused_before_training(score
 @pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_scorers_declare_what_they_have(wine, name):
-    scorer = getattr(sklearn_difficulty, name)(default_network(*wine).set_params(max_epochs=2))
+    X, y = (wine[0], wine[0][:, 0]) if name == "TargetErrorScorer" else wine
+    task = "regression" if name == "TargetErrorScorer" else "classification"
+    net = default_network(X, y, task=task).set_params(max_epochs=2)
+    scorer = getattr(sklearn_difficulty, name)(net)
     given = {"n_neighbors": 5, "n_members": 2, "train_size": 0.5, "validation_size": 0.5}
     scorer.set_params(**{k: v for k, v in given.items() if k in scorer.get_params(deep=False)})
-    scorer.fit(*wine)
-    names = ("error_probability_", "suggested_label_", "difficulty_quadrant_", "corner_distance_")
+    scorer.fit(X, y)
+    names = ("error_probability_", "suggested_label_", "suggested_target_")
+    names += ("difficulty_quadrant_", "corner_distance_")
     assert {n for n in names if hasattr(scorer, n)} == set(scorer._provides)
 
 

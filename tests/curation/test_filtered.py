@@ -612,7 +612,7 @@ def test_an_estimator_without_tags_is_believed():
             {"estimator": None, "estimator__C": 3},
             "estimator is None",
         ),
-        (FilteredRegressor(), {"scorer__measure": "loss"}, "pass TrainingDynamicsScorer"),
+        (FilteredRegressor(), {"scorer__n_rounds": 1}, r"scorer is None; pass TargetErrorScorer\("),
         (FilteredRegressor(), {"estimator__alpha": 3}, r"estimator is None; pass Ridge\("),
     ],
 )
@@ -663,7 +663,7 @@ def test_regressor_drops_the_hardest():
     assert_array_equal(found.estimator_.y_, y[kept])
     assert_array_equal(found.estimator_.sample_weight_, W6[kept])
     assert_array_equal(found.scorer_.groups_, np.arange(6))
-    assert len(FilteredRegressor(scorer=Scripted()).fit(X6, y).dropped_indices_) == 1
+    assert_array_equal(FilteredRegressor(scorer=Scripted()).fit(X6, y).dropped_indices_, [0, 2])
     high = FilteredRegressor(scorer=Scripted(), threshold=3.5).fit(X6, y)
     assert_array_equal(high.dropped_indices_, [2, 4])
 
@@ -682,8 +682,10 @@ def test_regressor_has_no_classes_to_spare():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({}, r"needs a scorer for regression; .*TrainingDynamicsScorer\(NeuralNetRegressor"),
-        ({"scorer": Scripted(), "drop": "auto"}, "'drop' parameter"),
+        (
+            {"scorer": Scripted(("error_probability_",)), "drop": "auto"},
+            "needs a scorer with error_p",
+        ),
         (
             {"estimator": LogisticRegression(), "scorer": Scripted()},
             "a regressor; the kind of LogisticRegression is 'classifier'. Use FilteredClassifier",
@@ -715,7 +717,7 @@ def test_regressor_of_a_network(tmp_path):
         verbose=0,
     )
     scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
-    found = FilteredRegressor(scorer=scorer, memory=str(tmp_path))
+    found = FilteredRegressor(scorer=scorer, drop=0.1, memory=str(tmp_path))
     search = GridSearchCV(found, {"drop": [0.0, 0.1], "estimator": [Ridge(), None]}, cv=2)
     search.fit(X, noisy)
     assert fits.n == 3
@@ -786,7 +788,8 @@ def test_all_actions_can_be_tuned(wine, tmp_path):
 
 def test_a_regressor_refuses_a_scorer_that_took_its_targets_for_classes():
     X, y = load_diabetes(return_X_y=True)
-    filtered = FilteredRegressor(scorer=TrainingDynamicsScorer(measure="loss", random_state=0))
+    scorer = TrainingDynamicsScorer(measure="loss", random_state=0)
+    filtered = FilteredRegressor(scorer=scorer, drop=0.1)
     with pytest.raises(ValueError, match="has taken the targets for classes"):
         filtered.fit(X[:80], y[:80] // 50)  # few different numbers
     with pytest.raises(ValueError, match=r"look like measurements.*NeuralNetRegressor"):

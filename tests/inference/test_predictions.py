@@ -67,7 +67,8 @@ def outputs_of(record, X):
 def assert_means(found, logits, y):
     expected = epoch_statistics(np.asarray(logits, dtype=np.float64), y)
     assert tuple(found) == STATISTICS
-    for name in STATISTICS:
+    assert np.isnan(found["residual"]).all()
+    for name in set(STATISTICS) - {"residual"}:
         mean = getattr(expected, name).mean(axis=0)
         assert_allclose(found[name], mean, rtol=1e-4, atol=1e-5, err_msg=name)
 
@@ -103,14 +104,15 @@ def test_kinds_of_outputs(make_record, rows):
         assert_means(found, to_logits(outputs_of(record, X)), labels)
 
 
-def test_regressor_has_a_loss_only(make_record, rows):
+def test_regressor_has_loss_and_residual_only(make_record, rows):
     X, _ = rows
     y = X[:, :2]
     record = make_record(2, outputs="values")
     found = mean_statistics(record, record.checkpoints, as_rows(X), y, batch_size=8)
     expected = (outputs_of(record, X).numpy() - y) ** 2
     assert_allclose(found["loss"], expected.sum(axis=2).mean(axis=0), rtol=1e-5)
-    assert all(np.isnan(found[name]).all() for name in STATISTICS if name != "loss")
+    assert_allclose(found["residual"], np.sqrt(expected.sum(axis=2)).mean(axis=0), rtol=1e-5)
+    assert all(np.isnan(found[name]).all() for name in set(STATISTICS) - {"loss", "residual"})
     with pytest.raises(ValueError, match="needs y"):
         mean_statistics(record, record.checkpoints, as_rows(X), None, batch_size=8)
 

@@ -155,6 +155,16 @@ def test_folds_of_a_regressor_are_not_stratified():
     assert_array_equal(continuous, IDS)
 
 
+@pytest.mark.parametrize("measure", ["residual", "loss"])
+def test_whole_numbers_are_no_classes_for_a_scorer_of_residuals(measure, one_thread):
+    # Sixty classes of one row each: no fold could hold all of them.
+    ages = IDS.astype(np.int64) + 20
+    estimator = None if measure == "residual" else net(NeuralNetRegressor, 1)
+    scorer = TrainingDynamicsScorer(estimator, measure=measure, checkpoints=1, random_state=0)
+    found = cross_val_difficulty(scorer, ROWS.astype(np.float32), ages, cv=2, random_state=0)
+    assert np.isfinite(found).all()
+
+
 def test_splits_may_be_masks():
     even = np.arange(N) % 2 == 0
     found = cross_val_difficulty(Fold("seen"), ROWS, NAMES, cv=[(even, ~even), (~even, even)])
@@ -527,6 +537,74 @@ def test_kinds_of_flips():
     assert_array_equal(instance, np.where(IDS < 3, (y + 1) % 3, y))
 
 
+PRICES = np.round(np.exp(IDS / 20), 2)
+
+
+class KnowsTargets(Knows):
+    """The same of targets, which it knows to be such."""
+
+    _task = "regression"
+
+    def fit(self, X, y):
+        Knows.seen.append((self.what, y))
+        self.difficulty_ = (y != self.truth).reshape(N, -1).any(axis=1).astype(np.float32)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("y", "settings", "n_wrong"),
+    [
+        (PRICES, {"rate": 0.1}, 6),
+        (PRICES, {"rate": 0.1, "kind": "unit", "level": 10}, 6),
+        (IDS.astype(int), {"rate": 0.2, "kind": "shift", "level": -3}, 12),
+        (PRICES, {"rate": 0.5, "kind": "gaussian", "level": 20}, 30),
+        (np.c_[PRICES, -PRICES], {"rate": 0.05}, None),
+    ],
+)
+def test_targets_that_are_made_wrong(y, settings, n_wrong):
+    scorers = {"a": KnowsTargets(y), "b": KnowsTargets(y)}
+    table = benchmark_scorers(ROWS, y, scorers, n_repeats=2, random_state=0, **settings)
+    assert_allclose(table["average_precision"], 1)
+    given = [targets for _, targets in Knows.seen]
+    assert_array_equal(given[0], given[1])
+    assert (given[0] != given[2]).any()
+    wrong = given[0] != y
+    if n_wrong is None:
+        assert_array_equal(wrong.sum(axis=0), [3, 3])
+    else:
+        assert wrong.sum() == n_wrong
+    if settings.get("kind") == "unit":
+        assert_allclose(given[0][wrong], 10 * y[wrong])
+
+
+def test_scorers_of_a_regression_are_compared(one_thread):
+    X = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    scorers = {m: TrainingDynamicsScorer(measure=m) for m in ("residual", "residual_deviation")}
+    table = benchmark_scorers(X, X[:, 0] + 2, scorers, rate=0.1, n_repeats=1, random_state=0)
+    assert table["average_precision"][0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("scorers", "settings", "message"),
+    [
+        ({"a": KnowsTargets(IDS)}, {"kind": "pair"}, "'kind' parameter of make_target_noise"),
+        ({"a": KnowsTargets(IDS)}, {"kind": "unit"}, "'level' parameter of make_target_noise"),
+        ({"a": KnowsTargets(IDS)}, {"level": 3}, "level has no use with kind='symmetric'"),
+        ({"a": KnowsTargets(IDS)}, {"noise_matrix": [[1]]}, "noise_matrix is for classes"),
+        ({"a": KnowsTargets(IDS)}, {"rate": 0.001}, "is not a single one"),
+        ({"a": Knows(IDS)}, {"level": 3}, "level is for targets"),
+        (
+            {"a": KnowsTargets(IDS), "b": Knows(IDS)},
+            {},
+            r"\['a'\] are for regression and \['b'\] are for classification",
+        ),
+    ],
+)
+def test_what_does_not_go_with_targets(scorers, settings, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark_scorers(ROWS, IDS.astype(int), scorers, **settings)
+
+
 def test_a_single_repeat_has_no_standard_error():
     table = benchmark_scorers(ROWS, NAMES, {"a": Knows(NAMES)}, n_repeats=1)
     assert np.isnan(table["recall_se"]).all()
@@ -608,7 +686,6 @@ def test_bad_scorers(scorers, message):
         ({"kind": "matrix"}, "noise_matrix"),
         ({"groups": [1]}, "groups must hold one value"),
         ({"X": {"a": ROWS}, "kind": "instance"}, "kind='instance' needs X as one array"),
-        ({"y": IDS + 0.5}, "continuous"),
         (
             {
                 "y": np.where(IDS == 0, "yew", "ash"),

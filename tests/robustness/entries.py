@@ -25,6 +25,8 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from small_nets import Tiny, make_net
 
 from sklearn_difficulty import (
+    ConFragRegressor,
+    ConFragSelector,
     FilteredClassifier,
     FilteredRegressor,
     TrainingDynamicsScorer,
@@ -122,6 +124,8 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "epoch_statistics": {"logits": RNG.normal(size=(2, 24, 3)), "labels": Y},
     "estimate_label_noise": {"probabilities": _SHARES, "y": Y, "noise": "auto"},
     "forgetting_events": {"predicted": _PREDICTED, "labels": Y, "never_learned": 9.0},
+    "fragment_edges": {"y": _ERROR, "n_fragments": 4, "jitter": 0.1, "shift": 0.5},
+    "fragment_prior": {"y": _ERROR, "centers": _ERROR[:4], "value_range": 1.0},
     "group_statistics": {"scores": _ERROR, "groups": Y, "n_groups": 3},
     "high_influence_pairs": {
         "test_correct": _CORRECT[:, :7],
@@ -138,6 +142,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "mean_correctness": {"predicted": _PREDICTED, "labels": Y},
     "mean_over_epochs": {"values": _PROBABILITY, "counts": np.ones((4, 24), dtype=int)},
     "memorization": {"correct": _CORRECT, "trained_on": _MASK},
+    "neighborhood_agreement": {"self_agreement": _CORRECT},
     "noise_cuts": {
         "error_probability": _ERROR,
         "bounds": np.stack([_ERROR, _ERROR**2]),
@@ -154,6 +159,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "aggregation": "norm",
         "channel_axis": 1,
     },
+    "selection_probability": {"prior": _SHARES, "agreement": _MASK[:3].T},
     "standardize": {
         "scores": _ERROR,
         "groups": Y,
@@ -282,12 +288,14 @@ def labels_for(estimator: Any) -> np.ndarray:
 def small(estimator: Any) -> Any:
     """Return an instance with a seed and a tiny net."""
     estimator = clone(estimator)
+    if isinstance(estimator, (ConFragRegressor, ConFragSelector)):
+        return estimator.set_params(random_state=0)  # their networks are tiny
     net = tiny_net(cls=NeuralNetRegressor, module__n_outputs=1, criterion=torch.nn.MSELoss)
     if isinstance(estimator, OF_TARGETS):
         return estimator.set_params(estimator=net, random_state=0)
     if isinstance(estimator, FilteredRegressor):
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
-        return estimator.set_params(scorer=scorer)
+        return estimator.set_params(scorer=scorer, drop=0.1)
     scorer = estimator
     if isinstance(estimator, FilteredClassifier):
         estimator.set_params(scorer=TrainingDynamicsScorer(), drop=0.1)

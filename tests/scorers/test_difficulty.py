@@ -292,3 +292,10 @@ def test_progress_shows_training_and_scores(flowers):
     assert watch.begun.count("epoch") == 5
     for name in ("train", "scores", "aum", "vog"):
         assert watch.begun.count(name) == 1
+
+
+def test_the_default_network_of_residuals_is_a_regressor(flowers):
+    X, _ = flowers
+    scorer = DifficultyScorer(scores=["residual", "loss"], random_state=0).fit(X, X[:, 0] + 5)
+    assert scorer.classes_ is None
+    assert scorer.difficulties_.shape == (150, 2)

@@ -259,6 +259,63 @@ def test_rows_that_were_put_aside_are_undefined(flowers, measure, undefined):
 # ---------------------------------------------------------------------- refused, before training
 
 
+OF_REGRESSORS = ["residual", "residual_deviation"]
+
+
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_residuals_are_those_of_the_predictions(flowers, mode, n_outputs):
+    X, _ = flowers
+    y = X[:, :n_outputs] * 2
+    settings = {"cls": NeuralNetRegressor, "criterion": nn.MSELoss, "lr": 0.03, "max_epochs": 4}
+    net = make_net(**settings, module__n_outputs=n_outputs)
+    record = TrainingRecord.from_fit(net, X, y, keep_logits=True, mode=mode, random_state=0)
+    found = measures.residual_statistics(record.trajectory.logits, y)
+    for measure, expected in zip(OF_REGRESSORS, found[1:], strict=True):
+        scorer = read(record, measure, (X, y), mode=mode)
+        assert_allclose(scorer.difficulty_, expected, rtol=1e-4, atol=1e-6)
+        trained = read(net, measure, (X, y), mode=mode, random_state=0)
+        assert_array_equal(trained.difficulty_, scorer.difficulty_)
+        assert (trained.record_.trajectory.logits is None) == (measure == "residual")
+    with torch.no_grad():
+        outputs = record.module(torch.tensor(X)).numpy()
+    last = read(record, "residual", (X, y), mode=mode, checkpoints=[4])
+    expected = np.linalg.norm(outputs - y, axis=1)
+    assert_allclose(last.score_samples(X, y), expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="needs y"):
+        last.score_samples(X)
+    assert not hasattr(scorer, "score_samples")
+
+
+def test_the_default_network_of_a_residual_is_a_regressor(flowers):
+    X, _ = flowers
+    years = np.arange(1900, 2050)  # whole numbers, and no classes
+    scorer = TrainingDynamicsScorer(measure="residual", random_state=0).fit(X[:, :2], years)
+    assert scorer.classes_ is None
+    assert scorer.difficulty_.mean() < np.abs(years - years.mean()).mean()
+
+
+@pytest.mark.parametrize("measure", OF_REGRESSORS)
+def test_classifiers_have_no_residual(flowers, measure):
+    net = make_net(callbacks=[NeverTrain()])
+    with pytest.raises(ValueError, match=f"measure {measure!r} is one of regressors"):
+        read(net, measure, flowers)
+
+
+def test_rows_that_a_regression_never_showed(flowers):
+    X, _ = flowers
+    y = X[:, 0] * 2
+    split = ValidSplit(5)
+    settings = {"cls": NeuralNetRegressor, "criterion": nn.MSELoss, "module__n_outputs": 1}
+    recorder = RecordTraining(keep_logits=True)
+    net = make_net(**settings, callbacks=[recorder], train_split=split).fit(X, y[:, None])
+    for measure in OF_REGRESSORS:
+        with pytest.warns(UserWarning, match=r"30 row\(s\) have no defined difficulty"):
+            scorer = TrainingDynamicsScorer(FrozenEstimator(net), measure=measure).fit(X, y)
+        assert scorer.n_undefined_ == 30
+        assert np.isfinite(scorer.difficulty_).sum() == 120
+
+
 @pytest.mark.parametrize("measure", MEASURES)
 def test_regressor(flowers, measure):
     X, _ = flowers

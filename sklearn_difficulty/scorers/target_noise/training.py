@@ -18,7 +18,7 @@ from ..._progress import Task
 from ..._randomness import draw_seed
 from ...rows.copies import warn_of_divided_copies
 from ...rows.labels import float_targets
-from ...rows.rows import ArrayRows, Rows
+from ...rows.rows import Rows
 from ...training.default import center_and_scale, default_network_for
 from ...training.ensemble.resampled import ResampledEnsemble
 from ...training.ensemble.splits import draw_masks
@@ -199,16 +199,15 @@ def read_predictions(X: Rows, is_single: bool, n_outputs: int) -> Floats:
     wanted = "(n_samples,) or (n_samples, n_members)"
     if not is_single:
         wanted = f"(n_samples, {n_outputs}) or (n_samples, {n_outputs}, n_members)"
-    shape = X.row_shape
-    if not isinstance(X, ArrayRows) or shape is None or not 1 <= len(shape) <= 1 + (not is_single):
-        raise ValueError(f"With estimator='precomputed' X must hold predictions of shape {wanted}.")
-    if not is_single and shape[0] != n_outputs:
+    values = as_floats(X.data, "X")
+    is_right = values.ndim == 2 or (values.ndim == 3 and not is_single)
+    if not is_right or (not is_single and values.shape[1] != n_outputs):
         raise ValueError(
-            f"With estimator='precomputed' and {n_outputs} targets a row X must have the shape "
-            f"{wanted}, got {X.data.shape}."
+            f"With estimator='precomputed' and {n_outputs} target(s) a row X must have the shape "
+            f"{wanted}, got {values.shape}."
         )
-    values = as_floats(X.data, "X").reshape(len(X), n_outputs, -1)
-    there = ~np.isnan(values)
+    values = values.reshape(len(values), n_outputs, -1)
+    there = np.isfinite(values)
     total = np.where(there, values, 0).sum(axis=2)
     count = there.sum(axis=2)
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)

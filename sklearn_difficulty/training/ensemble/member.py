@@ -207,7 +207,7 @@ def refuse_untrainable(net: NeuralNet, pool: Pool, sizes: Sequence[int]) -> None
 
 @located("before the first epoch")
 def untrained_record(net: NeuralNet, classes: NDArray[Any] | None, X: Rows) -> TrainingRecord:
-    """Return a record of an initialized net, with the classes of its columns."""
+    """Return a record of an initialized net, with the classes of its columns, or None."""
     check_copy(plain_module(net.module_))
     with isolated_rng(0, net.device or "cpu"):
         try:
