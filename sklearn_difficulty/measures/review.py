@@ -24,11 +24,16 @@ _SHOWN = 5  # rows, in a repr
 _LARGEST_WEIGHT = 1e18  # more rows than anybody has; its square is finite
 
 
-class ReviewPlan(NamedTuple):
-    """What `review_plan` returns, each of shape (n,); `ids` are the names of rows, if known."""
+class _RowsAndWeight(NamedTuple):
+    """What a plan is unpacked into."""
 
     rows: NDArray[np.int64]
     weight: NDArray[np.float64]
+
+
+class ReviewPlan(_RowsAndWeight):
+    """What `review_plan` returns, each of shape (n,); `ids` are the names of rows, if known."""
+
     ids: NDArray[Any] | None = None
 
     def __repr__(self) -> str:

@@ -159,13 +159,13 @@ def test_an_interrupted_run_is_taken_up_again(command, fruit, tmp_path, ending):
         assert again.out == fresh.out
 
 
-def test_folds_of_other_models_are_kept_too(command, fruit, tmp_path, monkeypatch):
-    fruit.frame["size"] = "small"
+def test_folds_of_text_models_are_kept_too(command, fruit, tmp_path, monkeypatch):
+    fruit.frame["notes"] = "a fruit"
     fruit.frame.to_csv(fruit.path, index=False)
-    argv = ["find", fruit.path, "--label", "kind", "--json", "--members", 3]
+    argv = ["find", fruit.path, "--label", "kind", "--text", "notes", "--json", "--members", 3]
     argv += ["--cache", tmp_path / "cache"]
     first = command(*argv)
-    monkeypatch.setattr("sklearn.ensemble.RandomForestClassifier.fit", None)
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression.fit", None)
     assert command(*argv).out == first.out
     assert command(*argv, "--seed", 1).status == 2
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_difficulty.networks.published import WeightStandardizedConv2d
-from sklearn_difficulty.training import MLP, VGG16, ConvNet, ResNet18, TrainingRecord
+from sklearn_difficulty.training import MLP, VGG16, ConvNet, ResNet18, TableMLP, TrainingRecord
 from sklearn_difficulty.training.checkpoints import Checkpoint
 from sklearn_difficulty.training.record_files import ARCHITECTURES
 
@@ -60,7 +60,7 @@ def test_saved_record_makes_the_same_module(module, tmp_path):
 
 
 def test_every_architecture_can_be_loaded():
-    assert set(ARCHITECTURES.values()) == {MLP, ConvNet, VGG16, ResNet18}
+    assert set(ARCHITECTURES.values()) == {MLP, TableMLP, ConvNet, VGG16, ResNet18}
     assert all(name == cls.__name__ for name, cls in ARCHITECTURES.items())
 
 

@@ -76,7 +76,8 @@ class ReviewsRows:
         known = np.flatnonzero(~np.isnan(self._suspicion))
         plan = review_plan(self._suspicion[known], n, cut=cut, random_state=random_state)
         rows, index = known[plan.rows], getattr(self, "_index", None)
-        plan = ReviewPlan(rows, plan.weight, None if index is None else index[rows].to_numpy())
+        plan = ReviewPlan(rows, plan.weight)
+        plan.ids = None if index is None else index[rows].to_numpy()
         self._plans = [*getattr(self, "_plans", ()), plan]
         return plan
 
