@@ -64,9 +64,12 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
     probability that the target is wrong, the target that is suggested in its place and an interval
     for the right one, the share of wrong targets in the whole, and what a cut would drop.
 
-    **What it finds.** Wrong targets: those of other rows, wrong units, shifts, large random errors,
-    one in twenty as well as every other one. Errors that are smaller than the spread of right
-    targets around what features tell cannot be seen.
+    **What it finds.** Wrong targets: those of other rows, wrong units, shifts, large random errors.
+    With boosting as judge and 5, 20, 40 and 60 % of the prices of 8,593 diamonds swapped, average
+    precision is 0.81, 0.91, 0.94 and 0.96, and the F1 of the cut at 0.5 0.81, 0.84, 0.86 and 0.89;
+    of cleanlab's regression it is 0.79, 0.89, 0.90 and 0.88, and 0.33, 0.10, 0.05 and 0.03. Errors
+    that are smaller than the spread of right targets around what features tell are hardly seen, and
+    not counted: if all targets are a little off, the rate comes out too low.
 
     Parameters
     ----------
@@ -223,14 +226,17 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
     >>> scorer = TargetErrorScorer(judge, random_state=0).fit(X, y_noisy)
     >>> low, high = scorer.noise_rate_interval_
     >>> print(f"wrong targets: {low:.0%} to {high:.0%}")
-    wrong targets: 16% to 24%
+    wrong targets: 15% to 25%
     >>> suspect = scorer.error_probability_ > 0.5
     >>> print(f"{suspect.sum()} suspects, {is_wrong[suspect].sum()} are wrong")
-    156 suspects, 152 are wrong
-    >>> scorer.suspects(3)[["row", "given", "suggested"]].round(
-    ...     1
-    ... )  # to look at first
+    171 suspects, 146 are wrong
+    >>> scorer.suspects(3)[["row", "given", "suggested"]].round(1)
          row  given  suggested
+    372  372   24.1        5.4
+    60    60   21.5        5.7
+    497  497    6.9       23.1
+    >>> y[[372, 60, 497]].round(1)  # what they are in truth
+    array([ 5.9,  6.1, 22.8])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
