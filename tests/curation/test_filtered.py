@@ -459,7 +459,9 @@ def test_memory_knows_equal_tensors(tmp_path, kind):
 
 
 def test_memory_does_not_take_a_matrix_for_a_mapping(tmp_path):
-    found = FilteredClassifier(scorer=TrainingDynamicsScorer(), drop=0.1, memory=str(tmp_path))
+    found = FilteredClassifier(
+        scorer=TrainingDynamicsScorer(random_state=0), drop=0.1, memory=str(tmp_path)
+    )
     found.fit(sparse.dok_array(X6), Y6)
     assert_array_equal(found.difficulty_, clone(found).fit(sparse.csr_array(X6), Y6).difficulty_)
 
