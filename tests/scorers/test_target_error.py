@@ -323,7 +323,8 @@ def test_review_and_suspects(fitted):
     review = fitted.calibrate(plan.rows, WRONG[plan.rows])
     assert review.noise_rate_interval[0] <= WRONG.mean() <= review.noise_rate_interval[1]
     table = fitted.suspects(5)
-    assert list(table) == ["row", "given", "suggested", "probability", "difficulty"]
+    names = ["row", "given", "suggested", "probability", "difficulty", "expected_precision"]
+    assert list(table) == names
     assert WRONG[table["row"]].all()
     assert_allclose(table["given"], Y[table["row"]], rtol=1e-6)
     assert "of the targets are wrong" in repr(fitted)
