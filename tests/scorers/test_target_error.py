@@ -197,6 +197,15 @@ def test_predictions_that_do_not_fit(given, y, message):
         TargetErrorScorer("precomputed").fit(given, y)
 
 
+def test_doubtful_rates_are_warned_of():
+    y = np.random.default_rng(0).uniform(size=300)
+    with pytest.warns(UserWarning, match="% of the targets look wrong.*a better judge"):
+        TargetErrorScorer("precomputed").fit(np.full(300, 0.5), y)
+    many_zeros = np.where(y < 0.5, 0, 1 + y)
+    with pytest.warns(UserWarning, match=r"\d\d% of the targets of column 1 are 0"):
+        TargetErrorScorer("precomputed").fit(np.c_[y, many_zeros], np.c_[y, many_zeros])
+
+
 @pytest.mark.parametrize("rows", ["frame", "sparse", "list"])
 def test_regressors_get_rows_as_they_are(rows):
     kinds = {
