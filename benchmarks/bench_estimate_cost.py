@@ -22,7 +22,7 @@ def vog_table():
 
 def vog_images():
     module, shape = TIMED[CONV]
-    return VoGScorer(net(module(), max_epochs=2), checkpoints=2, random_state=0), shape, 2_000
+    return VoGScorer(net(module(), max_epochs=2), checkpoints=2, random_state=0), shape, 3_000
 
 
 def depth():

@@ -23,7 +23,6 @@ from sklearn.utils import _safe_indexing
 
 from ..inference.nearest import counted_pairs, seconds_of_pair
 from ..rows.checked import is_frame
-from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.recorder import find_recorder
 from ..training.skorch_net import UNTRAINED_TYPES, settings_of
 from ._trained_source import given_record, is_trained
@@ -238,9 +237,8 @@ def _reads_its_rows(scorer: Any) -> bool:
     """Tell whether what was trained knows about its own rows alone."""
     if not is_trained(scorer.estimator):
         return False
-    if isinstance(scorer.estimator, ResampledEnsemble) or given_record(scorer.estimator) is None:
-        return True
-    return bool(scorer._needs().same_rows)
+    is_ensemble = given_record(scorer.estimator) is None
+    return is_ensemble or bool(scorer._needs().same_rows)
 
 
 def _sizes(scorer: Any, n: int, y: NDArray[Any]) -> list[int]:
