@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The engines that joblib hands work to: dask and ray with two workers against one process.
+"""The engines that joblib hands work to: dask with two workers against one process.
 
 Members of an ensemble, folds of `cross_val_difficulty` and members of all sizes of
 `MemorizationTrajectory`: are the numbers the same bit for bit, and what do they take? The start of
@@ -72,29 +72,14 @@ def dask():
 
 
 @contextlib.contextmanager
-def ray():
-    """Run joblib's work on two processes of ray."""
-    import ray
-    from ray.util.joblib import register_ray
-
-    ray.init(num_cpus=N_WORKERS, include_dashboard=False, object_store_memory=2**28)
-    register_ray()
-    try:
-        with joblib.parallel_config(backend="ray"):
-            yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
 def one_process():
     """Run joblib's work where it is asked for."""
     with joblib.parallel_config(backend="sequential"):
         yield
 
 
-ENGINES = {"one process": one_process, "ray": ray, "dask": dask}
-PACKAGES = {"dask": "distributed", "ray": "ray"}
+ENGINES = {"one process": one_process, "dask": dask}
+PACKAGES = {"dask": "distributed"}
 
 
 def main():
