@@ -70,8 +70,8 @@ EXPERT = AdaptingExpert(MLP, module__n_outputs=2, criterion=CrossEntropyLoss, ba
 INSTANCES = {
     ConFragRegressor: [ConFragRegressor(REGRESSOR, expert=EXPERT)],
     ConFragSelector: [
-        ConFragSelector(expert=EXPERT),
-        ConFragSelector(expert=EXPERT, fragmentation="count", jitter=0, view="prediction"),
+        ConFragSelector(expert=EXPERT, fragmentation="count"),
+        ConFragSelector(expert=EXPERT, jitter=0, view="prediction"),
     ],
     ConsistencyScorer: [
         ConsistencyScorer(n_members=2, train_size=0.5),
