@@ -253,7 +253,7 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...), tensor, dict of arrays, or Dataset
+        X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
             The rows.
         y : array-like of shape (n_samples,), default=None
             Their labels, of any type. May be None for a Dataset that yields (x, y).

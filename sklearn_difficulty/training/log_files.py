@@ -77,7 +77,8 @@ def _of_margins(
     highest = max(log.label.max(), log.other.max())
     if highest >= len(classes):
         raise ValueError(f"{path} has a logit {highest}, and there are {len(classes)} classes.")
-    unlike = np.flatnonzero(classes[log.label] != label) if label is not log.label else []
+    is_given = label is not log.label  # from y
+    unlike = np.flatnonzero(is_given & (classes[log.label] != label))
     if len(unlike):
         raise ValueError(
             f"{path} holds margins of other labels than y, first of row {rows[unlike[0]]}: "
