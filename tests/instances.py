@@ -174,6 +174,8 @@ SCORERS = [
     for instance in ALL
     if isinstance(instance, BaseDifficultyScorer) and not isinstance(instance, OF_TARGETS)
 ]
+# Without those that a classifier of scikit-learn judges for.
+OF_NETWORKS = [scorer for scorer in SCORERS if scorer.estimator is None]
 # One of each class, for what takes long.
 SMALLEST = [instances[0] for instances in INSTANCES.values()]
 SMALLEST_SCORERS = [instance for instance in SMALLEST if instance in SCORERS]

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from instances import SCORERS
+from instances import OF_NETWORKS
 from numpy.testing import assert_array_equal, assert_equal
 from sklearn.base import clone
 from skorch import NeuralNetClassifier
@@ -93,7 +93,7 @@ def fitted(scorer, rows, **params):
     return scorer, [str(w.message) for w in said]
 
 
-@pytest.mark.parametrize("scorer", [*SCORERS, *EVALUATED], ids=str)
+@pytest.mark.parametrize("scorer", [*OF_NETWORKS, *EVALUATED], ids=str)
 def test_view_is_scored_in_place_of_random_rows(scorer, plain, jittered):
     expected, said = fitted(scorer, plain)
     assert not said

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from instances import SCORERS
+from instances import OF_NETWORKS
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from small_nets import TwoLayers, make_net
@@ -80,7 +80,7 @@ def counted(call):
 
 
 @pytest.mark.parametrize("module", [ConstantNaN, Infinite])
-@pytest.mark.parametrize("scorer", SCORERS, ids=str)
+@pytest.mark.parametrize("scorer", OF_NETWORKS, ids=str)
 def test_rows_without_finite_outputs_are_undefined_and_counted(scorer, module, spoiled_rows):
     X, y, bad = spoiled_rows
     scorer = on(module, scorer)

@@ -61,6 +61,7 @@ def check_names(names: list[str]) -> None:
 def _scores(data: Data, args: Namespace) -> dict[str, NDArray[Any]]:
     """Return the scores of all rows by their names, in the order asked for."""
     from ..scorers import DifficultyScorer
+    from ..scorers._cost import told_beforehand
 
     found = {}
     read_from_one = [name for name in args.scores if name != LABEL_ERROR]
@@ -71,6 +72,8 @@ def _scores(data: Data, args: Namespace) -> dict[str, NDArray[Any]]:
         scorer = DifficultyScorer(
             network(X, data.y, args), scores=read_from_one, random_state=args.seed
         )
+        if not args.quiet and (cost := told_beforehand(scorer, X, data.y)):
+            note(cost)
         with progress_on_stderr():
             scorer.fit(X, data.y)
         found |= dict(zip(read_from_one, scorer.difficulties_.T, strict=True))

@@ -244,4 +244,5 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
         return tags

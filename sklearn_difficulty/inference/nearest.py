@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +21,8 @@ _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the cac
 _GROUP = 8  # columns of which the minimum is looked at first
 _PART_VALUES = 2**16  # squared at once
 _MAX_COLUMNS = 2**23  # float32 can number them
+_TIMED_BANK = 4096  # rows
+_COUNTED: ContextVar[Counter[int] | None] = ContextVar("_COUNTED", default=None)
 
 
 def count_votes(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
@@ -108,6 +113,9 @@ class _Nearest:
     ) -> None:
         """Compare some rows with a piece of the bank that begins at a position."""
         device = embedded.device
+        counted = _COUNTED.get()
+        if counted is not None:
+            counted[embedded.shape[1]] += len(embedded) * len(piece.matrix)
         squares = _squared_lengths(embedded)
         step = _CPU_PRODUCT_ROWS if device.type == "cpu" else _CHUNK_ROWS
         n_columns = min(max(1, self._n_bytes // (4 * step)), _MAX_COLUMNS)
@@ -202,3 +210,30 @@ def full_precision() -> Iterator[None]:
     finally:
         for setting, precision in zip(settings, before, strict=True):
             setting.fp32_precision = precision
+
+
+@contextmanager
+def counted_pairs() -> Iterator[Counter[int]]:
+    """Give how many pairs of rows are compared inside, by the width of their embeddings."""
+    counted: Counter[int] = Counter()
+    token = _COUNTED.set(counted)
+    try:
+        yield counted
+    finally:
+        _COUNTED.reset(token)
+
+
+def seconds_of_pair(width: int, n_bank: int) -> float:
+    """Return the processor seconds of comparing two rows of a width, among a bank of some rows."""
+    n_bank, n = min(n_bank, _TIMED_BANK), _CPU_PRODUCT_ROWS
+    generator = torch.Generator().manual_seed(0)
+    bank = torch.randn((n_bank, width), generator=generator, device="cpu")
+    piece = _Piece(bank, _squared_lengths(bank), torch.zeros(width, device="cpu"))
+    queries = torch.randn((n, width), generator=generator, device="cpu")
+    search = _Nearest(n, min(30, n_bank - 1), _VOTE_BYTES)
+    times = []
+    for _ in range(3):  # the first one makes the buffer
+        start = time.process_time()
+        search.update(slice(0, n), queries, piece, 0, None)
+        times.append(time.process_time() - start)
+    return min(times) / (n * n_bank)

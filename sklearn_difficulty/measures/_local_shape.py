@@ -19,6 +19,7 @@ _MAX_WINDOWS = 80
 _ROWS_PER_WINDOW = 25  # one in so many rows
 _LEAST_WIDTH = 0.1  # of the median width
 _MAD_TO_STD = 1.4826
+_GOLDEN = 0.6180339887498949  # multiples of it, less whole ones, lie evenly in a unit
 _TINY = 1e-300
 
 
@@ -51,7 +52,7 @@ class Windows:
         self.places = predictions[self.rows].mean(axis=1)
         largest = float(np.abs(targets).max())
         # Targets in whole units cannot be met more closely than that.
-        self.least_width = max(resolution(targets) / 2, 1e-9 * largest) or 1.0
+        self.least_width = max(resolution(targets) / 2, 1e-9 * largest) or 1e-9
 
     def start(self, residuals: Floats, share: float) -> LocalShape:
         """Return the shortest intervals that hold a share of each window's residuals.
@@ -106,6 +107,19 @@ def resolution(values: Floats) -> float:
     gaps = np.append(gaps, gaps[-1])
     order = gaps.argsort(kind="stable")
     return float(gaps[order][np.searchsorted(counts[order].cumsum(), len(values) / 2)])
+
+
+def without_ties(values: Floats, predictions: Floats) -> Floats:
+    """Return values, each somewhere in what is rounded to it, evenly over the predictions.
+
+    A density that is fitted to tied values narrows down to one of them.
+    """
+    if 2 * len(np.unique(values)) > len(values):
+        return values
+    order = np.lexsort((values, predictions))
+    places = np.empty(len(values))
+    places[order] = np.arange(1, len(values) + 1) * _GOLDEN % 1 - 0.5
+    return values + resolution(values) * places
 
 
 class Density:

@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._arrays import LISTED_ROWS, as_floats
 from .._parameters import check_parameters
-from ._local_shape import Density, LocalShape, Windows
+from ._local_shape import Density, LocalShape, Windows, without_ties
 from ._two_parts import TwoParts, fit_two_parts
 
 __all__ = ["TargetNoise", "estimate_target_noise"]
@@ -37,6 +37,7 @@ _ITERATIONS_OF_TURN = 60
 _ROWS_OF_FIT = 20_000
 _NEAR, _BESIDE = 2.5, 5.0  # scaled residuals: errors are hardly seen below, and seen above
 SPREAD_OUT = 8.0  # by which log odds are divided, so that a float32 tells the largest apart
+MOST_BELIEVED = 0.75  # of the targets: predictions that tell nothing make as many look wrong
 _Z = 1.96  # of a 95 % interval
 
 
@@ -110,7 +111,8 @@ def estimate_target_noise(
           `coverage`;
         - ``noise_rate``: the share of wrong targets, the mean of ``error_probability``;
         - ``noise_rate_interval``: over tails of the honest spread from heavy to next to normal,
-          with errors that are too small to be seen, and the sampling error;
+          with errors that are too small to be seen, and the sampling error; it begins at 0 where
+          the rate would be above 0.75, since predictions that tell nothing look the same;
         - ``error_probability_bounds`` (2, n_rows): what ``error_probability`` is under the tails
           with the lowest and the highest rate;
         - ``difficulty`` (n_rows,), float32: in [0, 1], larger = more suspect, in the order of
@@ -169,6 +171,11 @@ def estimate_target_noise(
     **Suggestion.** The interval holds the quantiles of the :math:`z_i`, weighted by
     :math:`1 - e_i`, as in split conformal prediction [2]_ for rows that were held out.
 
+    **Ties.** Where half of the targets or more are repeated, as counts and rounded ones are, shape
+    and mixture are fitted to targets that are spread evenly over the distance between different
+    ones: a density of tied values would narrow down to one of them. That is not enough where a
+    third of the targets or more are one and the same, such as zero: rates are then too high.
+
     Mixtures are fitted to 20,000 rows at most. Numbers were chosen by measurement, not derived.
 
     References
@@ -222,7 +229,8 @@ def fit_target_noise(
 ) -> tuple[TargetNoise, TargetNoiseModel]:
     """Return what `estimate_target_noise` does, and what is needed to read other rows."""
     taken = _rows_of_fit(predictions)
-    some_y, some_predictions = y[taken], predictions[taken]
+    some_predictions = predictions[taken]
+    some_y = without_ties(y[taken], some_predictions)
     others = Density(some_y)
     windows = Windows(some_predictions, some_y, local=scale == "local")
     starts = [_shape_of(windows, some_y, some_predictions, others, s) for s in _SHARES_INSIDE]
@@ -237,6 +245,7 @@ def fit_target_noise(
         for parts in worlds
     ]
     rates = [float(line.mean()) for line in of_worlds]
+    lowest = min(rates) if min(rates) <= MOST_BELIEVED else 0.0
     bounds = np.stack([of_worlds[int(np.argmin(rates))], of_worlds[int(np.argmax(rates))]])
     z, width = model.scaled(y, predictions)
     middle = predictions + model.shape.center(predictions)
@@ -247,7 +256,7 @@ def fit_target_noise(
             np.where(error > 0.5, middle + model.parts.location * width, y),
             np.stack([middle + low * width, middle + high * width], axis=1),
             float(error.mean()),
-            _with_sampling_error(min(rates), _rate_with_hidden(bounds[1], z), len(taken)),
+            _with_sampling_error(lowest, _rate_with_hidden(bounds[1], z), len(taken)),
             bounds,
             expit(log_odds / SPREAD_OUT).astype(np.float32),
             z,

@@ -22,11 +22,14 @@ from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES, keep_trace, refuse_other_estimators
+from ._cost import EstimatesCost, told_beforehand
 from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_tuning
 from ._unseen_rows import ScoresUnseenRows
 
 
-class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows, BaseEstimator):
+class BaseDifficultyScorer(
+    ShowsFindings, EstimatesCost, CallbackSupportMixin, ScoresUnseenRows, BaseEstimator
+):
     """Base of the scorers: larger = harder, one training, the rows' order kept.
 
     A scorer has a source of trained networks (`_trained_source`) and turns what comes from there
@@ -115,6 +118,8 @@ class BaseDifficultyScorer(ShowsFindings, CallbackSupportMixin, ScoresUnseenRows
         self._check_estimator()
         self._validate_params()
         self._forget()
+        if self.verbose and (cost := told_beforehand(self, X, y)):
+            print(cost)
         with root_task(self, 2) as progress:
             rows = self._rows(X)
             self._check_width(X, rows, reset=True)

@@ -39,7 +39,7 @@ from .label_noise.judges import is_judge, refuse_methods_of_networks
 from .label_noise.review import ReviewsRows
 from .label_noise.sources import needs_of, refuse_too_many_neighbors
 from .label_noise.suspects import ListsSuspects
-from .target_noise.findings import Errors, TellsTargetNoise
+from .target_noise.findings import Errors, TellsTargetNoise, warn_of_doubt
 from .target_noise.predictions import Predictions, open_predictions
 from .target_noise.training import (
     GivenPredictions,
@@ -230,12 +230,13 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
     >>> suspect = scorer.error_probability_ > 0.5
     >>> print(f"{suspect.sum()} suspects, {is_wrong[suspect].sum()} are wrong")
     171 suspects, 146 are wrong
-    >>> scorer.suspects(3)[["row", "given", "suggested"]].round(1)
+    >>> suspects = scorer.suspects(3)  # to look at first
+    >>> suspects[["row", "given", "suggested"]].round(1)
          row  given  suggested
     372  372   24.1        5.4
     60    60   21.5        5.7
     497  497    6.9       23.1
-    >>> y[[372, 60, 497]].round(1)  # what they are in truth
+    >>> y[suspects["row"]].round(1)  # what they are in truth
     array([ 5.9,  6.1, 22.8])
     """
 
@@ -436,6 +437,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         if not known.any():
             raise ValueError("No row was held out by any model; train more members.")
         errors = Errors.of(columns[known], predictions[known], self.scale, self.coverage)
+        warn_of_doubt(columns[known], errors.columns)
         self._errors = errors
         if as_unseen is not predictions and self._scores_unseen_rows:
             known_last = _are_known(as_unseen)

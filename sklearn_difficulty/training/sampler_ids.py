@@ -65,21 +65,19 @@ class RowIds:
             )
         else:
             name = "sampler" if loader.batch_sampler is None else "batch_sampler"
-            sampler = getattr(loader, name)
-            if isinstance(sampler, _Remembering):  # of a loader that is used again
-                sampler = sampler._sampler
+            self.unfollow(loader)  # which may be used again
+            sampler = _Remembering(getattr(loader, name), self._remembered)
             # DataLoader forbids to set it; that is meant for what workers were told already.
-            object.__setattr__(loader, name, _Remembering(sampler, self._remembered))
+            object.__setattr__(loader, name, sampler)
             if collation and loader.batch_sampler is not None and is_own(loader.collate_fn):
                 loader.collate_fn = FollowedCollate(loader.collate_fn)
                 self._follows_collation = True
 
-    @staticmethod
-    def unfollow(loader: Any) -> None:
-        """Give a loader its own sampler back."""
+    def unfollow(self, loader: Any) -> None:
+        """Take off a loader's sampler what this object has put around it, and nobody else has."""
         for name in ("sampler", "batch_sampler"):
             if isinstance(sampler := getattr(loader, name, None), _Remembering):
-                object.__setattr__(loader, name, sampler._sampler)
+                object.__setattr__(loader, name, sampler.without(self._remembered))
 
     def start_epoch(self) -> None:
         """Forget batches that an epoch has asked for and not used."""
@@ -133,6 +131,13 @@ class _Remembering:
         for index in self._sampler:
             self._remembered.append(_as_positions(index))
             yield index
+
+    def without(self, remembered: deque[NDArray[Any] | None]) -> Any:
+        """Return the sampler as it is for those who do not remember there."""
+        inner = self._sampler
+        if isinstance(inner, _Remembering):
+            inner = inner.without(remembered)
+        return inner if self._remembered is remembered else _Remembering(inner, self._remembered)
 
     def __len__(self) -> int:
         return len(self._sampler)

@@ -162,6 +162,33 @@ def test_whole_numbers():
     assert f1_score(wrong, found.error_probability > 0.5) > 0.7
 
 
+@pytest.mark.parametrize(
+    ("kind", "rate"), [("rounded", 0.0), ("rounded", 0.3), ("count", 0.0), ("count", 0.1)]
+)
+def test_ties_are_no_errors(kind, rate):
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(0, 10, size=1000)
+    rounded = np.round(predictions + rng.normal(size=1000))  # a dozen values or so
+    right = rounded if kind == "rounded" else rng.poisson(predictions).astype(float)
+    y = np.where(np.arange(1000) < rate * 1000, rng.permutation(right), right)
+    found = estimate_target_noise(y, predictions)
+    low, high = found.noise_rate_interval
+    assert low - 0.05 <= np.mean(y != right) <= high
+    assert (found.error_probability[y == right] > 0.5).mean() < 0.1
+
+
+def test_predictions_that_tell_nothing_leave_the_rate_open():
+    y = np.random.default_rng(0).uniform(size=300)
+    found = estimate_target_noise(y, np.full(300, 0.5))
+    assert found.noise_rate_interval[0] == 0
+
+
+def test_constant_targets_that_are_met_are_right():
+    for constant in (0.0, 3.0):
+        found = estimate_target_noise(np.full(50, constant), np.full(50, constant))
+        assert found.noise_rate < 0.02
+
+
 def test_one_target_far_off_is_the_most_suspect_one():
     y, predictions, _, _ = simulated(0, n=82)  # as many as galaxies
     y[40] += 50

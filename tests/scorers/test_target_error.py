@@ -197,6 +197,15 @@ def test_predictions_that_do_not_fit(given, y, message):
         TargetErrorScorer("precomputed").fit(given, y)
 
 
+def test_doubtful_rates_are_warned_of():
+    y = np.random.default_rng(0).uniform(size=300)
+    with pytest.warns(UserWarning, match="% of the targets look wrong.*a better judge"):
+        TargetErrorScorer("precomputed").fit(np.full(300, 0.5), y)
+    many_zeros = np.where(y < 0.5, 0, 1 + y)
+    with pytest.warns(UserWarning, match=r"\d\d% of the targets of column 1 are 0"):
+        TargetErrorScorer("precomputed").fit(np.c_[y, many_zeros], np.c_[y, many_zeros])
+
+
 @pytest.mark.parametrize("rows", ["frame", "sparse", "list"])
 def test_regressors_get_rows_as_they_are(rows):
     kinds = {
@@ -323,7 +332,8 @@ def test_review_and_suspects(fitted):
     review = fitted.calibrate(plan.rows, WRONG[plan.rows])
     assert review.noise_rate_interval[0] <= WRONG.mean() <= review.noise_rate_interval[1]
     table = fitted.suspects(5)
-    assert list(table) == ["row", "given", "suggested", "probability", "difficulty"]
+    names = ["row", "given", "suggested", "probability", "difficulty", "expected_precision"]
+    assert list(table) == names
     assert WRONG[table["row"]].all()
     assert_allclose(table["given"], Y[table["row"]], rtol=1e-6)
     assert "of the targets are wrong" in repr(fitted)

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from ..._warnings import warn_caller
 from ...measures.cuts import noise_cuts
-from ...measures.target_noise import TargetNoise, TargetNoiseModel, fit_target_noise
+from ...measures.target_noise import MOST_BELIEVED, TargetNoise, TargetNoiseModel, fit_target_noise
 
 Floats = NDArray[np.float64]
+
+_MOST_TIED = 1 / 3  # of the targets that may be one and the same
+_FEW_ROWS = 20  # of which a third may be the same by chance
 
 
 class Errors(NamedTuple):
@@ -51,6 +55,27 @@ def log_odds_of_any(log_odds: list[Floats]) -> Floats:
     total = np.logaddexp(0, log_odds).sum(axis=0)  # minus the log probability of none
     with np.errstate(divide="ignore"):
         return np.maximum(total + np.log(-np.expm1(-total)), -1e6)
+
+
+def warn_of_doubt(targets: Floats, noises: list[TargetNoise]) -> None:
+    """Warn where columns of targets (n, n_outputs) are such that rates are not to be believed."""
+    for j, (y, noise) in enumerate(zip(targets.T, noises, strict=True)):
+        of_column = f" of column {j}" if len(noises) > 1 else ""
+        if noise.noise_rate > MOST_BELIEVED:
+            warn_caller(
+                f"{noise.noise_rate:.0%} of the targets{of_column} look wrong. Most likely the "
+                "predictions tell next to nothing about them: take a better judge, or features "
+                "that have to do with the target, before you drop any."
+            )
+        values, counts = np.unique(y, return_counts=True)
+        share = counts.max() / len(y)
+        if len(y) >= _FEW_ROWS and 1 > share > _MOST_TIED:
+            warn_caller(
+                f"{share:.0%} of the targets{of_column} are {values[counts.argmax()]:g}. Right "
+                "targets then have no single spread around the predictions, and too many look "
+                "wrong. Judge the other rows by themselves, and by LabelErrorScorer which of all "
+                "have this value."
+            )
 
 
 class TellsTargetNoise:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -33,6 +34,7 @@ from .member import Arrays, Pool, train_member
 from .stack_training import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
+_MAX_LOST = 3  # workers of a cluster, in one fit; dask allows a job as many
 _IN_PROCESSES = ("LokyBackend", "MultiprocessingBackend")
 _SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
@@ -158,17 +160,25 @@ def _side_by_side(
     if type(active).__name__ in _IN_PROCESSES and effective_n_jobs(n_jobs) > 1:
         _refuse_unpicklable(pool.net)
     train = _train_stack if plan.backend == "stacked" else _train_one
-    jobs = (
-        delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
-        for stack in todo
-    )
-    n_finished, n_todo = 0, sum(map(len, todo))
-    for trained in as_they_come(jobs, n_jobs):
-        yield from trained
-        n_finished += len(trained)
-        # Jobs are equally long: when one is finished, those that began with it are nearly so.
-        at_once = effective_n_jobs(n_jobs) * len(trained)
-        report(n_finished, min(n_todo, -(-n_finished // at_once) * at_once))
+    n_finished, n_todo, left, n_lost = 0, sum(map(len, todo)), list(todo), 0
+    while left:
+        jobs = (
+            delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
+            for stack in left.copy()
+        )
+        try:
+            for trained in as_they_come(jobs, n_jobs):
+                yield from trained
+                left = [stack for stack in left if stack[0] != trained[0][0]]
+                n_finished += len(trained)
+                # Jobs are equally long: when one is finished, those begun with it are nearly so.
+                at_once = effective_n_jobs(n_jobs) * len(trained)
+                report(n_finished, min(n_todo, -(-n_finished // at_once) * at_once))
+        except CancelledError:
+            # dask: what all jobs have in common is lost with the worker that kept it.
+            n_lost += 1
+            if n_lost > _MAX_LOST:
+                raise
 
 
 def _refuse_unpicklable(net: NeuralNet) -> None:
