@@ -107,8 +107,8 @@ class FilteredClassifier(BaseFiltered):
 
     A scorer that reads a finished training, of a `TrainingRecord`, a ``FrozenEstimator`` or a
     fitted ``ResampledEnsemble``, can be used on the rows of that training alone, and therefore not
-    in a cross-validation. The rows must be numbers for the scorer; preprocess them before the
-    filter, as in ``make_pipeline(preprocessor, FilteredClassifier(...))``.
+    in a cross-validation. The scorer gets the rows as they came; preprocessing for it alone goes
+    into a Pipeline that ends with it, as in ``scorer=make_pipeline(preprocessor, scorer)``.
 
     `fit` passes `groups` and `scoring_view` to the scorer and all else, as `sample_weight`, to the
     estimator. The scorer does not see sample weights: a row of weight 0 is not as good as absent,

@@ -42,7 +42,7 @@ def default_sizes(rows: Rows, y: Any, owner: Any) -> Sequence[tuple[str, Any]]:
         )
     sizes = []
     for width in _DEFAULT_WIDTHS:
-        net = default_network(rows.data, y)
+        net = default_network(rows, y)
         if "module__hidden_units" not in net.get_params():
             raise ValueError(
                 "For images there are no default networks of several sizes. Pass estimators, "

@@ -21,7 +21,7 @@ from ..measures import memorization_categories
 from ..measures.memorization_sizes import CATEGORIES, UNDEFINED
 from ..rows.rows import as_rows
 from ..training.ensemble.resampled import ResampledEnsemble
-from ..training.skorch_net import collate_fn, keep_trace
+from ..training.skorch_net import collate_fn, columns_of, keep_trace
 from ._size_tables import means_of_size, summary_frame, trajectory_frame, values_of_size
 from ._sizes import checked_sizes, default_sizes
 
@@ -253,7 +253,7 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...), tensor, dict of arrays, or Dataset
+        X : array-like of shape (n_samples, ...), tensor, DataFrame, dict of arrays, or Dataset
             The rows.
         y : array-like of shape (n_samples,), default=None
             Their labels, of any type. May be None for a Dataset that yields (x, y).
@@ -279,8 +279,8 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
             delattr(self, name)
         given = checked_sizes(self.estimators)
         self._validate_names([name for name, _ in given])
-        joined_by = collate_fn(given[0][1] if given else None)
-        rows = as_rows(X, collate_fn=joined_by, estimator=self)
+        first = given[0][1] if given else None
+        rows = as_rows(X, collate_fn=collate_fn(first), estimator=self, columns=columns_of(first))
         if rows.has_columns:
             validate_data(self, X, skip_check_array=True, reset=True)
         sizes = given or default_sizes(rows, y, self)

@@ -193,6 +193,11 @@ def _read(frame: Any, i: int) -> tuple[Kind, NDArray[Any]]:
     """Return what a column holds, and its values: float64 or datetime64 with holes, or objects."""
     column = _column(frame, i)
     values = np.asarray(column)
+    if values.dtype.kind == "c" or values.ndim != 1:  # of polars, arrays and structs of numbers
+        held = kind_of_values(values) if values.ndim == 1 else "several values a row"
+        raise ValueError(
+            f"Column {_names(frame)[i]!r} of X holds {held}; make columns of numbers of it."
+        )
     if str(column.dtype).lower().startswith(_DECLARED):
         return "category", values.astype(object)
     if values.dtype.kind == "M":
@@ -201,11 +206,6 @@ def _read(frame: Any, i: int) -> tuple[Kind, NDArray[Any]]:
         return "number", values / np.timedelta64(1, "D")
     if values.dtype.kind in "biuf":
         return "number", values.astype(np.float64)
-    if values.dtype.kind == "c" or values.ndim != 1:
-        raise ValueError(
-            f"Column {_names(frame)[i]!r} of X holds {kind_of_values(values)}; make columns of "
-            "numbers of it."
-        )
     return _read_objects(values.astype(object), _names(frame)[i])
 
 

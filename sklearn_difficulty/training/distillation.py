@@ -29,7 +29,14 @@ from .default import untrained_net
 from .fit import targets_for, unfitted_clone
 from .record import TrainingRecord, train_record
 from .recorder import RecordTraining
-from .skorch_net import StandsForNet, collate_fn, is_regression, keep_trace, warn_of_seen_rows
+from .skorch_net import (
+    StandsForNet,
+    collate_fn,
+    columns_of,
+    is_regression,
+    keep_trace,
+    warn_of_seen_rows,
+)
 from .teachers import Distillation, given_teacher
 
 __all__ = ["DistilledClassifier"]
@@ -185,7 +192,7 @@ class DistilledClassifier(
             self.__dict__.pop(name, None)
         self._validate_params()
         with root_task(self, 1) as progress:
-            rows = as_rows(X, collate_fn=collate_fn(self), estimator=self)
+            rows = as_rows(X, collate_fn=collate_fn(self), estimator=self, columns=columns_of(self))
             check_width(self, X, rows, reset=True)
             net = self._net_for(rows, y)
             warn_of_seen_rows(net)
@@ -244,7 +251,8 @@ class DistilledClassifier(
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        rows = as_rows(X, collate_fn=collate_fn(self), estimator=self)
+        columns = self.record_.columns
+        rows = as_rows(X, collate_fn=collate_fn(self), estimator=self, columns=columns)
         check_width(self, X, rows, reset=False)
         with alone():
             return answers(self.record_.module, rows, self.record_.head)

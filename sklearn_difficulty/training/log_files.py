@@ -44,7 +44,7 @@ def trajectory_of_log(
     n_rows, rows = _positions(log.id, ids, path)
     label, n_rows = _labels(log.label, y, n_rows, rows)
     if log.logits is None:
-        return _of_margins(log, n_rows, rows, classes)
+        return _of_margins(log, label, n_rows, rows, classes, path)
     n_classes = log.logits.shape[1]
     if classes is None:
         classes = classes_of_columns(label, n_classes)
@@ -65,7 +65,7 @@ def trajectory_of_log(
 
 
 def _of_margins(
-    log: _Log, n_rows: int, rows: NDArray[np.int64], classes: Any
+    log: _Log, label: Any, n_rows: int, rows: NDArray[np.int64], classes: Any, path: Path
 ) -> tuple[Trajectory, NDArray[Any]]:
     """Return the trajectory of margins, with which go neither probabilities nor losses."""
     assert log.label is not None
@@ -74,6 +74,16 @@ def _of_margins(
     if classes is None:
         classes = np.arange(max(log.label.max(), log.other.max()) + 1)
     classes = as_labels(classes, "classes")
+    highest = max(log.label.max(), log.other.max())
+    if highest >= len(classes):
+        raise ValueError(f"{path} has a logit {highest}, and there are {len(classes)} classes.")
+    is_given = label is not log.label  # from y
+    unlike = np.flatnonzero(is_given & (classes[log.label] != label))
+    if len(unlike):
+        raise ValueError(
+            f"{path} holds margins of other labels than y, first of row {rows[unlike[0]]}: "
+            f"{classes[log.label[unlike[0]]]} in place of {label[unlike[0]]}."
+        )
     targets = np.full(n_rows, -1, dtype=np.int64)
     targets[rows] = log.label
     epochs = list(_by_epoch(log.epoch))
@@ -100,6 +110,8 @@ def _positions(names: NDArray[Any], ids: Any, path: Path) -> tuple[int, NDArray[
     """Return how many rows there are, and which of them every line is about."""
     if ids is not None:
         listed = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+        if path.suffix == ".csv" and all(isinstance(name, str) for name in listed):
+            names = names.astype(str)  # the file does not say whether 1 is a number
         return len(listed), RowNames(listed, len(listed)).find(names).numpy()
     if names.dtype.kind not in "iu" or names.min() < 0:
         raise ValueError(
@@ -155,19 +167,20 @@ def _read_cartography(files: Sequence[Path]) -> _Log:
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             if not line.strip():
                 continue
-            said = json.loads(line)
-            key = next((key for key in said if key.startswith("logits_epoch_")), None)
-            if key is None or "guid" not in said or "gold" not in said:
+            try:
+                said = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{file}, line {number} is not JSON: {error}.") from error
+            keys = sorted(said) if isinstance(said, dict) else []
+            key = next((key for key in keys if key.startswith("logits_epoch_")), None)
+            if key is None or "guid" not in keys or "gold" not in keys:
                 raise ValueError(
-                    f"{file}, line {number} has {sorted(said)}; it needs guid, gold and "
-                    "logits_epoch_N."
+                    f"{file}, line {number} has {keys}; it needs guid, gold and logits_epoch_N."
                 )
             epochs.append(int(key.removeprefix("logits_epoch_")))
             names.append(said["guid"])
             logits.append(said[key])
             labels.append(said["gold"])
-    if not names:
-        raise ValueError(f"{files[0]} is empty.")
     return _checked(epochs, names, logits, labels, files[0])
 
 
@@ -189,7 +202,7 @@ def _read_table(path: Path) -> _Log:
         raise ImportError(
             f"{path.suffix} files are read with pandas, which is not here."
         ) from error
-    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    table = _as_written(path, pd) if path.suffix == ".csv" else pd.read_parquet(path)
     if set(_OF_AUM) <= set(table.columns):
         return _Log(
             table["num_measurements"].to_numpy(),
@@ -219,6 +232,17 @@ def _read_table(path: Path) -> _Log:
     return _checked(table["epoch"].to_numpy(), table["id"].to_numpy(), logits, label, path)
 
 
+def _as_written(path: Path, pd: Any) -> Any:
+    """Return a .csv file in which names and labels such as 007, NA or None stay what they are."""
+    table = pd.read_csv(path)
+    names = [name for name in ("id", "sample_id", "label") if name in table.columns]
+    texts = pd.read_csv(path, usecols=names, dtype=str, keep_default_na=False)
+    for name in names:
+        if (table[name].astype(str) != texts[name]).any():
+            table[name] = texts[name].where(texts[name] != "")
+    return table
+
+
 def _checked(epoch: Any, names: Any, logits: Any, label: Any, path: Path) -> _Log:
     """Return a log whose parts have one entry a line, or raise."""
     epoch, names = as_array(epoch, "epoch"), _names(names)
@@ -227,6 +251,8 @@ def _checked(epoch: Any, names: Any, logits: Any, label: Any, path: Path) -> _Lo
     except (TypeError, ValueError) as error:
         raise ValueError(f"The logits of {path} are no rows of equally many numbers.") from error
     label = None if label is None else as_labels(label, "label")
+    if not len(names):
+        raise ValueError(f"{path} is empty.")
     lengths = {len(part) for part in (epoch, names, logits, label) if part is not None}
     if len(lengths) > 1 or logits.ndim != 2 or logits.shape[1] < 2 or epoch.ndim != 1:
         raise ValueError(

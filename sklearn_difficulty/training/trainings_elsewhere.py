@@ -113,11 +113,13 @@ class TrainingsElsewhere:
               ``logits`` (n_lines, n_classes) and ``label``; ``.parquet`` or ``.csv`` with columns
               of these names, or with ``logit_0``, ``logit_1``, ... in place of ``logits``. Epochs
               may have any numbers that can be ordered.
+
+            Names and labels in a ``.csv`` file are kept as they are written, also 007, NA and None.
         ids : array-like of shape (n_samples,), default=None
             What the log calls the rows, in the order that X and y have: any hashable values, each
             once. None takes them for the numbers of the rows from 0 on.
         y : array-like of shape (n_samples,), default=None
-            The given labels. None takes those of the log.
+            The given labels. None takes those of the log, with which they must agree for aum.
         classes : array-like of shape (n_classes,), default=None
             What the columns stand for. None takes the positions 0, 1, ... if the labels are such,
             else the sorted labels.

@@ -165,6 +165,14 @@ def test_what_no_column_may_hold(values, message):
         as_rows(pd.DataFrame({"x": values}), columns="any")
 
 
+@pytest.mark.parametrize("dtype", [pl.Array(pl.Int64, 2), pl.Struct({"a": pl.Int64})], ids=str)
+def test_columns_of_several_numbers_a_row_are_named(dtype):
+    values = [[1, 2]] * 4 if dtype == pl.Array else [{"a": 1}] * 4
+    frame = pl.DataFrame({"word": WORDS, "x": pl.Series(values, dtype=dtype)})
+    with pytest.raises(ValueError, match="'x' of X holds several values a row"):
+        as_rows(frame, columns="any")
+
+
 def test_texts_that_hardly_repeat_are_left_out_with_a_warning():
     frame = pd.DataFrame({"name": ["Ann", "Bob", "Cy", "Di"], "x": NUMBERS})
     with pytest.warns(UserWarning, match=r"1 column\(s\) of X.*\['name'\].*TfidfVectorizer"):

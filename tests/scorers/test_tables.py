@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sklearn_difficulty import (
     DifficultyFilter,
+    DistilledClassifier,
     FilteredClassifier,
     LabelErrorScorer,
     PredictionDepthScorer,
@@ -24,7 +25,11 @@ from sklearn_difficulty import (
     VoGScorer,
 )
 from sklearn_difficulty.inspection import ProbePathDisplay, ReviewPage
-from sklearn_difficulty.model_selection import benchmark_scorers, cross_val_difficulty
+from sklearn_difficulty.model_selection import (
+    MemorizationTrajectory,
+    benchmark_scorers,
+    cross_val_difficulty,
+)
 from sklearn_difficulty.training import MLP, ResampledEnsemble, TableMLP, default_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:The network knows no more|.*say no more|.*learned")
@@ -221,3 +226,27 @@ def test_regressors_take_columns_of_any_kind():
     net = default_network(FRAME, targets, task="regression").set_params(max_epochs=2)
     of_one = TrainingDynamicsScorer(net, measure="loss", random_state=0).fit(POLARS, targets)
     assert np.isfinite(of_one.difficulty_).all()
+
+
+def test_students_take_columns_of_any_kind():
+    small, large = (
+        default_network(FRAME, y).set_params(max_epochs=1, module__hidden_units=(units,))
+        for units in (2, 4)
+    )
+    students = DistilledClassifier(small, large, random_state=0).fit(FRAME, y)
+    assert students.student_.module is students.teacher_.net.module is TableMLP
+    expected = students.predict_proba(UNSEEN)
+    on_polars = clone(students).fit(POLARS, y).predict_proba(pl.from_pandas(UNSEEN))
+    np.testing.assert_allclose(on_polars, expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*have no category")
+def test_networks_of_several_sizes_take_columns_of_any_kind():
+    sizes = [
+        (f"{n}", default_network(FRAME, y).set_params(max_epochs=1, module__hidden_units=(n,)))
+        for n in (2, 4)
+    ]
+    given = MemorizationTrajectory(sizes, n_members=2, random_state=0).fit(FRAME, y)
+    assert given.trajectory_frame_.index[0] == "row 0"
+    default = MemorizationTrajectory(n_members=2, random_state=0).fit(POLARS, y)
+    assert default.memorization_.shape == (4, N)

@@ -290,3 +290,39 @@ def test_what_is_no_log_is_refused(history, tmp_path):
         TrainingRecord.from_file(tmp_path / "bare.npz")
     with pytest.raises(ValueError, match="y holds 1 labels"):
         TrainingRecord.from_file(tmp_path / "bare.npz", y=[0])
+
+
+@pytest.mark.parametrize("names", [["007", "1"], ["NA", "null"], ["1", "2"]])
+def test_names_in_csv_files_are_what_they_look_like(names, tmp_path):
+    write_csv(tmp_path, np.eye(3)[None, :2], ["None", "NA"], names, order=[0, 1])
+    record = TrainingRecord.from_file(
+        tmp_path / "log.csv", ids=names[::-1], classes=["NA", "None", "other"]
+    )
+    assert record.classes_[record.trajectory.targets].tolist() == ["NA", "None"]
+    write_csv(tmp_path, np.eye(3)[None, :2], [0, ""], names, order=[0, 1])
+    with pytest.raises(ValueError, match="no label"):
+        TrainingRecord.from_file(tmp_path / "log.csv", ids=names)
+
+
+def test_margins_of_aum_are_those_of_the_labels(tmp_path):
+    path = tmp_path / "full_aum_records.csv"
+    path.write_text(
+        "sample_id,num_measurements,target_logit,target_val,other_logit,other_val,margin,aum\n"
+        "a,1,0,2,1,1,1,1\nb,1,1,2,0,1,1,1\n"
+    )
+    record = TrainingRecord.from_file(path, ids=["b", "a"], y=["no", "yes"], classes=["yes", "no"])
+    assert_array_equal(record.trajectory.targets, [1, 0])
+    with pytest.raises(ValueError, match="other labels than y, first of row 1: 0 in place of 1"):
+        TrainingRecord.from_file(path, ids=["b", "a"], y=[1, 1])
+    with pytest.raises(ValueError, match="there are 1 classes"):
+        TrainingRecord.from_file(path, ids=["b", "a"], classes=["yes"])
+
+
+def test_broken_logs_are_named(tmp_path):
+    for text in ('{"guid": 1, "logits', "[1]"):
+        (tmp_path / "broken.jsonl").write_text(f"{text}\n")
+        with pytest.raises(ValueError, match=r"broken\.jsonl, line 1"):
+            TrainingRecord.from_file(tmp_path / "broken.jsonl")
+    np.savez(tmp_path / "empty.npz", epoch=[], id=[], logits=np.zeros((0, 2)), label=[])
+    with pytest.raises(ValueError, match="is empty"):
+        TrainingRecord.from_file(tmp_path / "empty.npz")

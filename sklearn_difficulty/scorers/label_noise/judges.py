@@ -56,10 +56,11 @@ def check_judge(scorer: Any) -> None:
         )
     if not hasattr(estimator, "predict_proba"):
         has_scores = hasattr(estimator, "decision_function")
+        remedy = "Wrap it: sklearn.calibration.CalibratedClassifierCV(estimator)."
         raise InvalidParameterError(
             f"{judge} has no predict_proba{', only a decision_function' if has_scores else ''}, "
-            f"and {name} asks how likely labels are. Wrap it: "
-            "sklearn.calibration.CalibratedClassifierCV(estimator)."
+            f"and {name} asks how likely labels are. "
+            f"{remedy if has_scores or kind == 'classifier' else 'Pass a classifier.'}"
         )
 
 

@@ -62,6 +62,7 @@ class FollowedTraining:
         self.row_ids = RowIds()
         self.row_ids.n_rows = len(self.targets)
         self._outputs: torch.Tensor | None = None
+        self._labels: Any = None  # that the network was given with a batch, by name
         self._hook: Any = None
         self._loaders: list[Any] = []
         self.n_epochs = 0
@@ -73,12 +74,13 @@ class FollowedTraining:
             check_copy(self.network)
         self.store = CheckpointStore(self.plan, n_epochs or _NO_END, None)
         self.store.offer(0, self.network)
-        self._hook = self.network.register_forward_hook(self._listen)
+        self._hook = self.network.register_forward_hook(self._listen, with_kwargs=True)
 
-    def _listen(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _listen(self, module: nn.Module, inputs: Any, named: Any, outputs: Any) -> None:
         """Put aside what the network says first in a training batch."""
         if module.training and torch.is_grad_enabled() and self._outputs is None:
             self._outputs = first_output(outputs).detach()
+            self._labels = named.get("labels")
 
     def follow(self, loader: Any) -> None:
         """Note which rows the batches of a DataLoader hold."""
@@ -104,7 +106,7 @@ class FollowedTraining:
         if ids is None:
             raise ValueError(f"The rows of a batch are not known: {self.row_ids.problem}.")
         labels = self.targets[ids]
-        _refuse_other_labels(labels, batch)
+        _refuse_other_labels(labels, {"labels": self._labels} if batch is None else batch)
         self.collector.update(ids, outputs, torch.as_tensor(labels))
 
     def end_epoch(self) -> None:
@@ -142,6 +144,8 @@ def _refuse_other_labels(labels: NDArray[Any], batch: Any) -> None:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         given = batch[1]
     if not isinstance(given, torch.Tensor) or given.shape != labels.shape:
+        return
+    if given.dtype in (torch.float16, torch.bfloat16):  # targets that have been rounded
         return
     if not np.array_equal(given.detach().cpu().numpy(), labels):
         raise ValueError(

@@ -195,6 +195,7 @@ def test_a_class_of_one_row_is_undefined():
 
 
 REFUSED = {
+    "a transformer": (StandardScaler(), "StandardScaler has no predict_proba.*Pass a classifier"),
     "no probabilities": (LinearSVC(), "LinearSVC has no predict_proba, only a decision_function.*"),
     "a pipeline of it": (make_pipeline(SVC()), "Pipeline with SVC has no predict_proba.*Calibr"),
     "regressor": (LinearRegression(), "must be a classifier; LinearRegression is a regressor"),

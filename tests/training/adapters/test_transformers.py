@@ -133,3 +133,5 @@ def test_scores_of_a_language_model(tmp_path):
 def test_labels_of_another_order_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds 59 labels, and the training set 60"):
         train(TransformersRecorder(NOISY[1:]), tmp_path)
+    with pytest.raises(ValueError, match="holds other labels than y has for its rows"):
+        train(TransformersRecorder(NOISY[::-1]), tmp_path)
