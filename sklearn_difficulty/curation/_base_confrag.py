@@ -34,6 +34,7 @@ from ..training.epoch_rows import refuse_own_order
 from ..training.skorch_net import (
     NET_TYPES,
     collate_fn,
+    columns_of,
     is_regression,
     keep_trace,
     refuse_other_estimators,
@@ -87,7 +88,7 @@ class BaseConFrag(ShowsFindings, CallbackSupportMixin, BaseEstimator):
         forget(self)
         pairs = self._pairs()
         net, joined_by = self.estimator, collate_fn(self.estimator)
-        rows = as_rows(X, collate_fn=joined_by, estimator=self)
+        rows = as_rows(X, collate_fn=joined_by, estimator=self, columns=columns_of(net))
         if rows.has_columns:
             validate_data(self, X, skip_check_array=True, reset=True)
         self._row_shape = rows.row_shape

@@ -221,7 +221,8 @@ class ConFragRegressor(RegressorMixin, BaseConFrag):
             The predicted targets, in the units of those of ``fit``.
         """
         check_is_fitted(self)
-        rows = as_rows(X, collate_fn=self.record_.collate_fn, estimator=self)
+        columns = self.record_.columns
+        rows = as_rows(X, collate_fn=self.record_.collate_fn, estimator=self, columns=columns)
         if rows.has_columns:
             validate_data(self, X, skip_check_array=True, reset=False)
         with alone():

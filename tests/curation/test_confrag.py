@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -382,3 +383,14 @@ def test_fragments_with_few_rows_have_no_neighbors():
 
 def _of_view(view):
     return make_selector(view=view).fit(X, Y).selection_probability_
+
+
+def test_tables_as_they_come():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=60), "kind": rng.choice(["a", "b"], 60)})
+    frame.loc[3, "size"] = np.nan
+    y = frame["size"].fillna(0) + 3 * (frame["kind"] == "a")
+    found = ConFragRegressor(random_state=0).fit(frame, y)
+    predicted = found.predict(frame)
+    assert np.corrcoef(predicted, y)[0, 1] > 0.9
+    assert_allclose(found.predict(frame[["kind", "size"]][frame.columns]), predicted, rtol=1e-6)
