@@ -158,8 +158,8 @@ class ScaledL1Loss(nn.L1Loss):
             numbers = as_floats(scale, "scale").astype(np.float32)
         if numbers.ndim > 1 or not numbers.size or not (np.isfinite(numbers) & (numbers > 0)).all():
             raise ValueError(
-                "scale must be a positive, finite number, or one for each column of the targets; "
-                f"got {scale!r}."
+                "scale must be positive and finite, one number or one for each column of the "
+                f"targets; got {scale!r}."
             )
         self.register_buffer("scale", torch.from_numpy(numbers))
 

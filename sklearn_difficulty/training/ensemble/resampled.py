@@ -280,7 +280,7 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         # A fit that fails half-way leaves nothing of the one before it.
         fitted = [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]
         for name in [*fitted, "_row_shape"]:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         with root_task(self, 1) as progress:
             joined_by = collate_fn(self.estimator)
             columns = columns_of(self.estimator)
