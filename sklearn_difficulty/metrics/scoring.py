@@ -216,4 +216,8 @@ def _take(X: Any, rows: NDArray[np.intp]) -> Any:
         return {name: _take(array, rows) for name, array in X.items()}
     if is_tensor(X):
         refuse_not_dense(X)
-    return _safe_indexing(X, rows)
+    try:
+        return _safe_indexing(X, rows)
+    except Exception as error:  # of a Dataset of the user's, say
+        error.add_note("This came up when the verified rows of X were taken.")
+        raise
