@@ -26,15 +26,20 @@ def to_numpy(values: Any) -> Any:
     """Return a tensor of any device and dtype as an ndarray; leave anything else as it is."""
     if not is_tensor(values):
         return values
+    refuse_not_dense(values)
     tensor = values.detach()
-    if tensor.is_meta or tensor.is_nested or tensor.layout != sys.modules["torch"].strided:
-        what = "on the meta device" if tensor.is_meta else "nested or sparse"
-        raise TypeError(f"A tensor is {what}; pass a dense one, such as tensor.to_dense().")
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     tensor = tensor.cpu().resolve_conj().resolve_neg()
     is_known = str(tensor.dtype) != "torch.bfloat16" and "float8" not in str(tensor.dtype)
     return (tensor if is_known else tensor.float()).numpy()
+
+
+def refuse_not_dense(tensor: Any) -> None:
+    """Raise for a tensor whose rows cannot be taken by their number."""
+    if tensor.is_meta or tensor.is_nested or tensor.layout != sys.modules["torch"].strided:
+        what = "on the meta device" if tensor.is_meta else "nested or sparse"
+        raise TypeError(f"A tensor is {what}; pass a dense one, such as tensor.to_dense().")
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:

@@ -243,6 +243,8 @@ def test_what_is_no_such_array_is_refused_by_name(call, arguments, name):
     for form, values, message in bad_forms(arguments[name]):
         if name in OF_ANY_TYPE and form in ("strings", "days", "complex", "objects"):
             continue
+        if call is measures.targeted_forgetting and form in ("strings", "days"):
+            continue  # groups may have any name
         if name in OF_TEXT and form == "strings":
             continue
         with pytest.raises((TypeError, ValueError), match=message) as caught:

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _BLOCK_ROWS = 4096  # whose neighbours are held at once
+_LARGEST = 1e150  # residual that can be squared
 
 
 class ResidualStatistics(NamedTuple):
@@ -220,7 +221,8 @@ def residual_statistics(
         ``mean``, of the shape of `y`: the signed residual, positive where the target lies above
         what is predicted. ``size``, (n_rows,): the mean of its absolute value. ``deviation``,
         (n_rows,): the standard deviation of the residual, which is that of the predictions. All in
-        the unit of `y`, and NaN for rows that were never shown.
+        the unit of `y`, and NaN for rows that were never shown, or whose residual was ever infinite
+        or beyond 1e150, as when a training diverges.
 
     Raises
     ------
@@ -255,7 +257,8 @@ def residual_statistics(
             "predictions must have one line per epoch and the shape of y in each, (n_epochs, "
             f"{', '.join(map(str, targets.shape))}), with at least one epoch; got {f.shape}."
         )
-    residual = (targets - f).reshape(*f.shape[:2], -1)
+    with np.errstate(over="ignore"):
+        residual = (targets - f).reshape(*f.shape[:2], -1)
     weights = np.ones(f.shape[:2]) if counts is None else as_floats(counts, "counts")
     if weights.shape != f.shape[:2] or not (weights >= 0).all():
         raise ValueError(
@@ -263,6 +266,7 @@ def residual_statistics(
             f"{weights.shape}."
         )
     is_shown: NDArray[np.bool_] = np.asarray(~np.isnan(residual).any(axis=2))
+    is_shown &= ~(np.abs(residual) > _LARGEST).any(axis=(0, 2))
     weights = np.where(is_shown, weights, 0.0)
     with np.errstate(invalid="ignore"):
         weights = weights / weights.sum(axis=0)
@@ -311,8 +315,8 @@ def local_scale(
     Raises
     ------
     ValueError
-        If shapes do not fit, a position is not finite, a parameter is out of range, or there are
-        fewer than two rows with a residual.
+        If shapes do not fit, a position is not finite or a residual infinite, a parameter is out of
+        range, or there are fewer than two rows with a residual.
 
     See Also
     --------
@@ -354,6 +358,9 @@ def local_scale(
             f"residual must hold one number for each of the {len(place)} positions; its shape is "
             f"{size.shape}."
         )
+    if np.isinf(size).any():
+        row = int(np.flatnonzero(np.isinf(size))[0])
+        raise ValueError(f"residual is infinite in row {row}; NaN leaves a row out.")
     known = np.flatnonzero(~np.isnan(size))
     if len(known) < 2:
         raise ValueError(f"A local scale needs two rows with a residual; there are {len(known)}.")

@@ -78,6 +78,9 @@ class TargetNoiseModel(NamedTuple):
         return expit(self.log_odds(y, predictions) / SPREAD_OUT).astype(np.float32)
 
 
+_LARGEST = 1e100  # of predictions: of larger ones squares would overflow
+
+
 def estimate_target_noise(
     y: ArrayLike,
     predictions: ArrayLike,
@@ -124,7 +127,8 @@ def estimate_target_noise(
     Raises
     ------
     ValueError
-        If the shapes do not fit, there is no row, or a number is not finite.
+        If the shapes do not fit, there is no row, a number is not finite, or a prediction is
+        beyond 1e100.
 
     See Also
     --------
@@ -217,6 +221,12 @@ def estimate_target_noise(
             raise ValueError(
                 f"{name} holds NaN or inf in {len(bad)} row(s), first {bad[:LISTED_ROWS].tolist()}."
             )
+    too_large = np.flatnonzero(np.abs(predicted) > _LARGEST)
+    if len(too_large):
+        raise ValueError(
+            f"predictions holds numbers beyond {_LARGEST:g} in {len(too_large)} row(s), first "
+            f"{too_large[:LISTED_ROWS].tolist()}: has the training diverged?"
+        )
     if len(targets) != len(predicted):
         raise ValueError(
             f"predictions must have the shape {targets.shape} of y, got {predicted.shape}."

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_difficulty.metrics.detection import detection_report, undefined_as_easiest
 
-from .._arrays import as_floats
+from .._arrays import as_floats, is_tensor, refuse_not_dense
 
 __all__ = ["label_error_scoring"]
 
@@ -213,5 +213,11 @@ def _check_verdicts(verdicts: Any, n_rows: int) -> NDArray[np.float64]:
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
     """Return some rows of an array, a DataFrame, or a dict of arrays."""
     if isinstance(X, Mapping):
-        return {name: _safe_indexing(array, rows) for name, array in X.items()}
-    return _safe_indexing(X, rows)
+        return {name: _take(array, rows) for name, array in X.items()}
+    if is_tensor(X):
+        refuse_not_dense(X)
+    try:
+        return _safe_indexing(X, rows)
+    except Exception as error:  # of a Dataset of the user's, say
+        error.add_note("This came up when the verified rows of X were taken.")
+        raise

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
+
+from .._arrays import as_floats
 
 __all__ = ["ScaledL1Loss", "ZeroMarginHingeLoss"]
 
@@ -148,11 +151,17 @@ class ScaledL1Loss(nn.L1Loss):
     def __init__(
         self, scale: Any = 1.0, reduction: Literal["mean", "sum", "none"] = "mean"
     ) -> None:
+        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction must be 'mean', 'sum' or 'none'; got {reduction!r}.")
         super().__init__(reduction=reduction)
-        numbers = torch.as_tensor(scale, dtype=torch.float32)
-        if not bool(((numbers > 0) & torch.isfinite(numbers)).all()):
-            raise ValueError(f"scale must be positive and finite; got {scale!r}.")
-        self.register_buffer("scale", numbers)
+        with np.errstate(over="ignore", under="ignore"):
+            numbers = as_floats(scale, "scale").astype(np.float32)
+        if numbers.ndim > 1 or not numbers.size or not (np.isfinite(numbers) & (numbers > 0)).all():
+            raise ValueError(
+                "scale must be positive and finite, one number or one for each column of the "
+                f"targets; got {scale!r}."
+            )
+        self.register_buffer("scale", torch.from_numpy(numbers))
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of outputs and targets of one shape, (n,) or (n, n_outputs).
@@ -169,4 +178,10 @@ class ScaledL1Loss(nn.L1Loss):
         loss : Tensor of shape () or, for ``reduction="none"``, of that of `input`
             Not negative.
         """
+        n_scales = self.scale.numel()
+        if n_scales > 1 and (input.ndim < 2 or input.shape[-1] != n_scales):
+            raise ValueError(
+                f"scale holds {n_scales} numbers, one per column, and the outputs have the shape "
+                f"{tuple(input.shape)}."
+            )
         return super().forward(input / self.scale, target / self.scale)

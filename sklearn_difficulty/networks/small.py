@@ -53,8 +53,8 @@ class Restore(nn.Module):
     def __init__(self, n_outputs: int, center: Any = None, scale: Any = None) -> None:
         super().__init__()
         for name, value, neutral in (("center", center, 0.0), ("scale", scale, 1.0)):
-            numbers = neutral if value is None else value
-            numbers = np.full(n_outputs, numbers) if np.ndim(numbers) == 0 else numbers
+            numbers = as_floats(neutral if value is None else value, f"target_{name}")
+            numbers = np.full(n_outputs, numbers) if numbers.ndim == 0 else numbers
             filled = _filled(numbers, f"target_{name}", (n_outputs,))
             self.register_buffer(name, torch.tensor(filled, dtype=torch.float32))
 
@@ -74,7 +74,7 @@ def _filled(value: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32
         numbers = as_floats(value, name).astype(np.float32)
     is_usable = np.isfinite(numbers).all() and not ("scale" in name and (numbers == 0).any())
     if numbers.size != math.prod(shape) or not is_usable:
-        of_what = "output" if name.startswith("target") else "feature or channel"
+        of_what = "column of the outputs" if name.startswith("target") else "feature or channel"
         raise ValueError(
             f"{name} must hold {math.prod(shape)} finite number(s), one per {of_what}, and no 0 in "
             f"a scale; got {value!r}."

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from .._arrays import as_floats
 from ..rows.columns import Columns
 from ..rows.rows import ArrayRows, FrameRows
 from .small import MLP
@@ -34,10 +35,16 @@ class TableEncoding(nn.Module):
         self.n_categories = columns.n_categories
         self.n_features = self.n_values + self.n_missing + sum(self.n_categories)
         for name, value, neutral in (("mean", mean, 0.0), ("scale", scale, 1.0)):
-            filled = np.full(self.n_features, neutral) if value is None else np.asarray(value)
-            if filled.shape != (self.n_features,):
-                raise ValueError(f"{name} must have the shape ({self.n_features},), one a feature.")
-            self.register_buffer(name, torch.tensor(filled, dtype=torch.float32))
+            filled = np.full(self.n_features, neutral) if value is None else as_floats(value, name)
+            with np.errstate(over="ignore", under="ignore"):
+                filled = filled.astype(np.float32)
+            is_usable = np.isfinite(filled) if name == "mean" else (filled != 0) & ~np.isnan(filled)
+            if filled.shape != (self.n_features,) or not is_usable.all():
+                raise ValueError(
+                    f"{name} must hold {self.n_features} numbers, one per encoded column: of a "
+                    f"mean finite ones, of a scale any but 0; got {value!r}."
+                )
+            self.register_buffer(name, torch.from_numpy(filled))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features (n, n_features) for rows of a matrix as `Columns` makes them."""

@@ -96,8 +96,11 @@ def merge_trajectories(parts: Sequence[Trajectory | TrainingRecord]) -> Trajecto
 
 def _listed(parts: Any) -> list[Any]:
     """Return the parts as a list, or raise."""
-    if isinstance(parts, (Trajectory, TrainingRecord)) or not len(parts):
-        raise ValueError("parts must be a list of trajectories or records, one per process.")
+    if not isinstance(parts, Sequence) or isinstance(parts, (str, bytes)) or not len(parts):
+        raise ValueError(
+            "parts must be a list of trajectories or records, one per process, with at least one; "
+            f"got {type(parts).__name__}."
+        )
     return list(parts)
 
 

@@ -118,8 +118,10 @@ class TrajectoryRecorder:
         if outputs.ndim == 0 or labels.ndim == 0:
             raise ValueError("outputs and labels must have one entry per row, not be one number.")
         if len(ids) != len(outputs) or not has_labels(self._head, outputs, labels):
-            is_soft = labels.shape == outputs.shape and not self._head.is_regression
-            if self._head.name == "logits" and outputs[0].numel() == 1:
+            is_soft = (
+                labels.shape == outputs.shape and labels.ndim > 1 and not self._head.is_regression
+            )
+            if self._head.name == "logits" and outputs.shape[1:].numel() == 1 and len(outputs):
                 raise ValueError(
                     f"outputs of shape {tuple(outputs.shape)} are one number a row, and logits are "
                     "one per class. If it is the logit of the second of two classes, pass "
@@ -237,8 +239,12 @@ class TrajectoryRecorder:
             Positions of output columns; numbers for a regressor.
         """
         labels = numbers_of(targets, "targets")
-        if labels.shape[:1] != (self.n_rows,):
-            raise ValueError(f"targets must hold {self.n_rows} labels, one per row.")
+        is_one_each = self._head.is_regression or labels.numel() == self.n_rows
+        if labels.shape[:1] != (self.n_rows,) or not is_one_each:
+            raise ValueError(
+                f"targets must hold {self.n_rows} labels, one per row; their shape is "
+                f"{tuple(labels.shape)}."
+            )
         self._expected = labels.float() if self._head.is_regression else labels.flatten().long()
 
     def _note_targets(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
@@ -248,6 +254,11 @@ class TrajectoryRecorder:
             self._targets = labels.new_full((self.n_rows, *labels.shape[1:]), filling)
         before = self._targets[rows]
         if self._expected is not None:
+            if self._expected.numel() != self._targets.numel():
+                raise ValueError(
+                    f"targets of shape {tuple(self._expected.shape)} were named for all rows, and "
+                    f"a row comes with labels of shape {tuple(labels.shape[1:])}."
+                )
             before = self._expected.reshape(self._targets.shape)[rows]
         unknown = before.isnan() if labels.is_floating_point() else before < 0
         changed = torch.nonzero(~unknown & (before != labels))

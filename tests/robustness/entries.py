@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from instances import OF_TARGETS, SMALLEST
 from robustness.outcomes import NAMED
@@ -39,8 +40,10 @@ from sklearn_difficulty import (
     model_selection,
     training,
 )
+from sklearn_difficulty._arrays import to_numpy
 from sklearn_difficulty._randomness import isolated_rng
 from sklearn_difficulty.model_selection import MemorizationTrajectory
+from sklearn_difficulty.rows.rows import as_rows
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
 from sklearn_difficulty.training import RecordTraining, ResampledEnsemble, TrajectoryRecorder
 
@@ -124,10 +127,28 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "thresholds": (0.5, 0.5),
     },
     "epoch_statistics": {"logits": RNG.normal(size=(2, 24, 3)), "labels": Y},
+    "error_residual_ratio": {
+        "y": _ERROR,
+        "y_true": _ERROR**2,
+        "selected": _MARKED,
+        "corrected": _ERROR**3,
+    },
     "estimate_label_noise": {"probabilities": _SHARES, "y": Y, "noise": "auto"},
+    "estimate_target_noise": {
+        "y": _ERROR,
+        "predictions": _ERROR**2,
+        "scale": "local",
+        "coverage": 0.9,
+    },
     "forgetting_events": {"predicted": _PREDICTED, "labels": Y, "never_learned": 9.0},
     "forgetting_under_perturbation": {"correct": _CORRECT},
-    "fragment_edges": {"y": _ERROR, "n_fragments": 4, "jitter": 0.1, "shift": 0.5},
+    "fragment_edges": {
+        "y": _ERROR,
+        "n_fragments": 4,
+        "fragmentation": "count",
+        "jitter": 0.1,
+        "shift": 0.5,
+    },
     "fragment_prior": {"y": _ERROR, "centers": _ERROR[:4], "value_range": 1.0},
     "group_statistics": {"scores": _ERROR, "groups": Y, "n_groups": 3},
     "high_influence_pairs": {
@@ -142,8 +163,20 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "influence": {"test_correct": _CORRECT[:, :7], "trained_on": _MASK},
     "input_margin": {"logits": _LOGITS, "gradients": _GRADIENTS, "labels": Y},
     "iteration_learned": {"predicted": _PREDICTED, "labels": Y, "rescale": True},
+    "local_scale": {
+        "residual": _ERROR,
+        "position": X,
+        "n_neighbors": 3,
+        "quantile": 0.5,
+        "floor": 0.1,
+    },
     "mean_correctness": {"predicted": _PREDICTED, "labels": Y},
     "mean_over_epochs": {"values": _PROBABILITY, "counts": np.ones((4, 24), dtype=int)},
+    "mean_relative_absolute_error": {
+        "y_true": _ERROR,
+        "y_pred": _ERROR**2,
+        "y_pred_clean": _ERROR**3,
+    },
     "memorization": {"correct": _CORRECT, "trained_on": _MASK},
     "memorization_categories": {
         "memorization": _PROBABILITY,
@@ -159,6 +192,11 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
     "otsu_threshold": {"values": _ERROR},
     "output_margin": {"logits": _LOGITS, "labels": Y},
     "prediction_depth": {"probe_predictions": _PREDICTED, "target": Y},
+    "residual_statistics": {
+        "predictions": _PROBABILITY,
+        "y": _ERROR,
+        "counts": np.ones((4, 24), dtype=int),
+    },
     "review_plan": {"error_probability": _ERROR, "n": 5, "cut": 0.5, "random_state": 0},
     "saliency_map": {
         "activations": _GRADIENTS,
@@ -167,6 +205,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "aggregation": "norm",
         "channel_axis": 1,
     },
+    "selection_rate": {"selected": _MARKED},
     "selection_probability": {"prior": _SHARES, "agreement": _MASK[:3].T},
     "standardize": {
         "scores": _ERROR,
@@ -197,7 +236,14 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "estimator": None,
         "random_state": 0,
     },
-    "default_network": {"X": X, "y": Y},
+    "make_target_noise": {
+        "y": _ERROR,
+        "kind": "unit",
+        "level": 2.54,
+        "rate": 0.25,
+        "random_state": 0,
+    },
+    "default_network": {"X": X, "y": Y, "task": "classification"},
     "cross_val_difficulty": {
         "scorer": TrainingDynamicsScorer(tiny_net(), random_state=0),
         "X": X,
@@ -215,6 +261,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "rate": 0.1,
         "kind": "symmetric",
         "noise_matrix": None,
+        "level": None,
         "scoring_view": X,
         "groups": np.arange(24) % 8,
         "n_repeats": 1,
@@ -258,6 +305,23 @@ def function_entries() -> Iterator[tuple[str, Entry]]:
         "load_fashion_mnist",
         Entry(datasets.load_fashion_mnist, {"split": "train", "path": "no such folder"}),
     )
+    yield "load_diamonds", Entry(_load_diamonds, {"path": DIAMONDS})
+
+
+DIAMONDS = "a file that is written when it is needed"
+
+
+def _load_diamonds(path: Any) -> Any:
+    if path is None:
+        return {}  # asks the network
+    if isinstance(path, str) and path == DIAMONDS:
+        with tempfile.TemporaryDirectory() as folder:
+            lines = (
+                "carat,cut,color,clarity,depth,table,x,y,z,price\n.3,Ideal,E,SI2,61,55,4,4,2,326\n"
+            )
+            Path(folder, "diamonds.csv").write_text(lines)
+            return dict(datasets.load_diamonds(folder))
+    return dict(datasets.load_diamonds(path))
 
 
 def _then(read: Callable[..., Any], function: Callable[..., Any], **arguments: Any) -> Any:
@@ -299,7 +363,7 @@ def labels_for(estimator: Any) -> np.ndarray:
     return X[:, 0] if is_regressor(estimator) or isinstance(estimator, OF_TARGETS) else Y
 
 
-def small(estimator: Any) -> Any:
+def small(estimator: Any, of_targets: bool = False) -> Any:
     """Return an instance with a seed and a tiny net."""
     estimator = clone(estimator)
     if isinstance(estimator, (ConFragRegressor, ConFragSelector)):
@@ -310,6 +374,8 @@ def small(estimator: Any) -> Any:
     if isinstance(estimator, FilteredRegressor):
         scorer = TrainingDynamicsScorer(net, measure="loss", random_state=0)
         return estimator.set_params(scorer=scorer, drop=0.1)
+    if isinstance(estimator, ResampledEnsemble) and of_targets:
+        return estimator.set_params(estimator=net, random_state=0)
     if isinstance(estimator, MemorizationTrajectory):
         sizes = [("small", tiny_net()), ("large", tiny_net())]
         return estimator.set_params(estimators=sizes, random_state=0)
@@ -389,7 +455,16 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
                 yield f"{name}.{method}", Entry(call, plain)
 
 
+@functools.cache
+def fitted_regressors() -> ResampledEnsemble:
+    """Return an ensemble of regressors."""
+    index = [type(instance) for instance in SMALLEST].index(ResampledEnsemble)
+    return small(SMALLEST[index], of_targets=True).fit(X, X[:, 0])
+
+
 def _call_fitted(index: int, method: str, **arguments: Any) -> Any:
+    if method == "out_of_sample_prediction":
+        return fitted_regressors().out_of_sample_prediction(**arguments)
     if method == "calibrate":  # asks for a plan
         fitted_instance(index).review_plan(24, random_state=0)
     return getattr(fitted_instance(index), method)(**arguments)
@@ -400,7 +475,7 @@ def _fit_anew(index: int, method: str, X: Any, y: Any) -> Any:
 
 
 def fit_results_of(pair: Any) -> Any:
-    return {"X": np.asarray(pair[0]), "y": np.asarray(pair[1])} if len(pair) == 2 else pair
+    return {"X": to_numpy(pair[0]), "y": to_numpy(pair[1])} if len(pair) == 2 else pair
 
 
 # ------------------------------------------------------------------------- networks and records
@@ -419,6 +494,30 @@ def _of_rows(network: type, **params: Any) -> torch.Tensor:
 def _hinge(reduction: Any) -> torch.Tensor:
     loss = training.ZeroMarginHingeLoss(reduction)
     return loss(torch.from_numpy(_LOGITS), torch.from_numpy(Y))
+
+
+def _scaled(**params: Any) -> torch.Tensor:
+    loss = training.ScaledL1Loss(**params)
+    return loss(torch.from_numpy(_LOGITS), torch.from_numpy(_LOGITS[::-1].copy()))
+
+
+def _in_generations(callback: type, **params: Any) -> Any:
+    with isolated_rng(0):
+        net = tiny_net(callbacks=[callback(**params)], max_epochs=4, train_split=None).fit(X, Y)
+    return {n: p.detach().numpy() for n, p in net.module_.named_parameters()}
+
+
+def _of_frame(**params: Any) -> torch.Tensor:
+    rows = as_rows(FRAME, columns="any")
+    with isolated_rng(0):
+        return training.TableMLP(**params).eval()(torch.from_numpy(rows.data))
+
+
+def _merge(parts: Any) -> Any:
+    return _read(TrainingRecord.from_trajectory(training.merge_trajectories(parts)))
+
+
+FRAME = pd.DataFrame({"size": [1.5, None, 2.0, 4.0], "colour": ["red", "blue", "red", "red"]})
 
 
 def _record_training(**params: Any) -> Any:
@@ -529,7 +628,7 @@ def _trajectory(**arguments: Any) -> Any:
 def record_entries() -> Iterator[tuple[str, Entry]]:
     of_images = {"n_channels": 1, "n_outputs": 3, "channels": (4, 8), "mean": 0.0, "scale": 1.0}
     for network, more in (
-        (training.ConvNet, {}),
+        (training.ConvNet, {"target_center": np.zeros(3), "target_scale": np.ones(3)}),
         (training.VGG16, {"channels": (4, 4, 4, 4, 4)}),
         (training.ResNet18, {"channels": (4, 4, 4, 4), "n_groups": 2}),
     ):
@@ -545,9 +644,58 @@ def record_entries() -> Iterator[tuple[str, Entry]]:
                 "hidden_units": (4,),
                 "mean": np.zeros(4),
                 "scale": np.ones(4),
+                "target_center": np.zeros(3),
+                "target_scale": np.ones(3),
             },
         ),
     )
+    net = training.default_network(FRAME, Y[:4])
+    yield (
+        "TableMLP",
+        Entry(
+            _of_frame,
+            {
+                "columns": net.module__columns,
+                "n_outputs": 3,
+                "hidden_units": (4,),
+                "mean": np.asarray(net.module__mean),
+                "scale": np.where(np.isinf(net.module__scale), 1, net.module__scale),
+                "target_center": np.zeros(3),
+                "target_scale": np.ones(3),
+            },
+        ),
+    )
+    yield "ScaledL1Loss", Entry(_scaled, {"scale": np.ones(3), "reduction": "mean"})
+    generations = {"split": "auto", "n_generations": 2, "epochs_per_generation": 2}
+    yield (
+        "SimulatedAnnealingEarlyLayers",
+        Entry(
+            functools.partial(_in_generations, training.SimulatedAnnealingEarlyLayers),
+            {
+                **generations,
+                "ascent_epochs": 1,
+                "ascent_scale": 0.01,
+                "ascent_weight_decay": 0.0,
+                "reverse": False,
+                "freeze_descenders": False,
+                "reset_later": False,
+            },
+        ),
+    )
+    yield (
+        "LaterLayerForgetting",
+        Entry(
+            functools.partial(_in_generations, training.LaterLayerForgetting),
+            {
+                **generations,
+                "layers": "later",
+                "draw": "fresh",
+                "keep": "weights",
+                "keep_share": 0.5,
+            },
+        ),
+    )
+    yield "merge_trajectories", Entry(_merge, {"parts": [kept_record().trajectory] * 2})
     yield (
         "ZeroMarginHingeLoss",
         Entry(

@@ -33,6 +33,7 @@ ARGUMENTS = [
     if argument not in NOT_ATTACKED
 ]
 
+CALLBACKS = ("RecordTraining", "SimulatedAnnealingEarlyLayers", "LaterLayerForgetting")
 
 # Of an estimator's rows every sixth value is tried, and others for the next method or class: they
 # go through the same checks. `-m fuzz` tries all.
@@ -48,7 +49,7 @@ def hostile_values(name, argument):
             continue  # workers cost seconds
         if argument in ("layers", "probes", "readout", "metric") and callable(make()):
             continue  # a function of the user's, which fails in its own way
-        if name == "RecordTraining" and word == "generator":
+        if name in CALLBACKS and word == "generator":
             continue  # skorch copies its callbacks
         yield word, make, False
     plain = ENTRIES[name].plain[argument]

@@ -273,3 +273,11 @@ def test_failed_refit_leaves_no_trajectory(make_net, data):
     with pytest.raises(ValueError, match="diverged"):
         net.fit(*data)
     assert recorded(net).trajectory_ is None
+
+
+def test_a_batch_without_rows_and_labels_of_two_columns_are_refused_by_name():
+    recorder = TrajectoryRecorder(3)
+    with pytest.raises(ValueError, match="outputs of shape"):
+        recorder.update([0, 1, 2], [], [0, 1, 0])
+    with pytest.raises(ValueError, match="targets must hold 3 labels"):
+        recorder.expect(np.zeros((3, 2), dtype=int))

@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ..._randomness import alone
 from ...networks.answers import answers
 from ...networks.copying import copied_module
 from ...rows.labels import codes_of, float_targets
 from ...rows.rows import Rows, as_rows
+from ...rows.width import check_width
 from ..record import TrainingRecord
 from ..skorch_net import collate_fn, columns_of
 from .member import READOUT, STATE, Arrays
@@ -159,8 +160,8 @@ class FittedMembers:
         """
         check_is_fitted(self)
         rows = self._rows(X)
-        if rows.has_columns and hasattr(self, "n_features_in_"):
-            validate_data(self, X, skip_check_array=True, reset=False)
+        if hasattr(self, "_row_shape"):
+            check_width(self, X, rows, reset=False)
         with alone():
             return self._member_probability(rows)
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from ..._progress import CallbackSupportMixin, Task, root_task, with_callbacks
@@ -23,6 +22,7 @@ from ...rows.copies import warn_of_divided_copies
 from ...rows.labels import among_columns
 from ...rows.rows import Rows, as_rows
 from ...rows.views import as_view
+from ...rows.width import check_width
 from ..default import untrained_net
 from ..files.folders import folder_of
 from ..fit import targets_for, unfitted_clone
@@ -278,14 +278,14 @@ class ResampledEnsemble(ShowsFindings, CallbackSupportMixin, FittedMembers, Base
         refuse_other_estimators(self)
         self._validate_params()
         # A fit that fails half-way leaves nothing of the one before it.
-        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
-            delattr(self, name)
+        fitted = [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]
+        for name in [*fitted, "_row_shape"]:
+            self.__dict__.pop(name, None)
         with root_task(self, 1) as progress:
             joined_by = collate_fn(self.estimator)
             columns = columns_of(self.estimator)
             rows = as_rows(X, collate_fn=joined_by, estimator=self, columns=columns)
-            if rows.has_columns:
-                validate_data(self, X, skip_check_array=True, reset=True)
+            check_width(self, X, rows, reset=True)
             view = as_view(scoring_view, rows, collate_fn=joined_by, estimator=self)
             self._train(rows, y, view, groups, progress)
         return self
