@@ -385,6 +385,8 @@ def _targets(values: ArrayLike, name: str) -> NDArray[np.float64]:
     array = as_floats(values, name)
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must have one or two dimensions; its shape is {array.shape}.")
+    if array.size == 0:
+        raise ValueError(f"{name} holds no row; its shape is {array.shape}.")
     bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
     if len(bad):
         raise ValueError(

@@ -21,6 +21,7 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from .._arrays import as_array, as_labels
 from ..inference.nearest import counted_pairs, seconds_of_pair
 from ..rows.checked import is_frame
 from ..training.recorder import find_recorder
@@ -136,7 +137,7 @@ class EstimatesCost:
         self._validate_params()  # type: ignore[attr-defined]
         with _quiet():
             rows = self._rows(X)  # type: ignore[attr-defined]
-            y = np.asarray(rows.given_labels(y)) if X is not None else y
+            y = _labels(rows.given_labels(y)) if X is not None else y
             n = len(rows)
             sizes = [n] if _reads_its_rows(self) else _sizes(self, n, y)
             runs = [_Run.of(self, X, rows, y, size) for size in [sizes[0], *sizes][-3:]]
@@ -249,6 +250,12 @@ def _sizes(scorer: Any, n: int, y: NDArray[Any]) -> list[int]:
     least = max(_PER_NEIGHBOR * int(n_neighbors), _PER_CLASS * _n_classes(y, n))
     first, second = (max(least * k // _BATCHES[0], batch * k) for k in _BATCHES)
     return [first, second] if 2 * second <= n else [n // 4, n // 2] if least <= n // 4 else [n]
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    """Return labels or targets as an array, or raise for what is neither."""
+    array = as_array(y, "y")
+    return array if array.dtype.kind in "biuf" else as_labels(y)
 
 
 def _n_classes(y: NDArray[Any], n: int) -> int:
