@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the tests of several rooms share."""
 
+import os
 import shutil
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 
 from sklearn_difficulty import TrainingRecord
 from sklearn_difficulty._randomness import isolated_rng
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when a test imports Keras
 
 
 class Ragged(Dataset):

@@ -82,7 +82,10 @@ class KerasRecorder(Callback):
         keep_logits: bool = False,
     ) -> None:
         if Callback is object:
-            raise ImportError("KerasRecorder needs Keras 3: pip install keras.")
+            raise ImportError(
+                "KerasRecorder needs Keras 3 (pip install keras) and the backend that it is told to "
+                "use: KERAS_BACKEND=torch, set before Keras is imported, takes the one that is here."
+            )
         super().__init__()
         self.X = X
         self.head = head_named(outputs)

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """KerasRecorder, inside a real fit with the torch backend."""
 
-import os
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
 
 from sklearn_difficulty import TrainingDynamicsScorer
+from sklearn_difficulty.training.adapters import KerasRecorder
 
-os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported
 keras = pytest.importorskip("keras")
-from sklearn_difficulty.training.adapters import KerasRecorder  # noqa: E402  # imports Keras
-
 # Of Keras itself, with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 X, Y = load_iris(return_X_y=True)
