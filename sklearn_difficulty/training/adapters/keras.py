@@ -83,8 +83,8 @@ class KerasRecorder(Callback):
     ) -> None:
         if Callback is object:
             raise ImportError(
-                "KerasRecorder needs Keras 3 (pip install keras) and the backend that Keras is told "
-                "to use: KERAS_BACKEND=torch in the environment takes the one that is here."
+                "KerasRecorder needs Keras 3 (pip install keras) and the backend that it is "
+                "told to use: KERAS_BACKEND=torch in the environment takes the one that is here."
             )
         super().__init__()
         self.X = X
