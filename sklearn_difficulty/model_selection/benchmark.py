@@ -65,10 +65,10 @@ def benchmark_scorers(
         rows with the flipped labels.
     rate : float or None, default=0.05
         Share of the rows to flip, as in ``make_label_noise``; of several outputs, of each.
-    kind : {"symmetric", "pair", "matrix", "instance", "gaussian", "shift", "unit"}, \
-            default="symmetric"
-        How labels are flipped, as in ``make_label_noise``; "instance" for arrays only. How targets
-        go wrong, as in ``make_target_noise``: "symmetric" or one of the last three.
+    kind : str, default="symmetric"
+        How labels are flipped, as in ``make_label_noise``: "symmetric", "pair", "matrix", or, for
+        arrays, "instance". How targets go wrong, as in ``make_target_noise``: "symmetric",
+        "gaussian", "shift" or "unit".
     noise_matrix : array-like of shape (n_classes, n_classes), default=None
         For ``kind="matrix"``.
     level : float, default=None

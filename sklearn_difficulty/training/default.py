@@ -57,9 +57,9 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features) or (n_samples, n_channels, height, width), \
-            sparse matrix, or DataFrame
-        The training rows, for their shape and scale. A DataFrame, of pandas or polars, may hold
+    X : array-like, sparse matrix or DataFrame
+        The training rows, of shape (n_samples, n_features) or (n_samples, n_channels, height,
+        width), for their shape and scale. A DataFrame, of pandas or polars, may hold
         numbers, categories, strings, dates, booleans and missing values.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their labels, for the number of classes; or their targets, for scale and columns.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""merge_trajectories: one trajectory of those that several processes recorded."""
+"""One trajectory of those that several processes recorded: `merge_trajectories`."""
 
 from __future__ import annotations
 
