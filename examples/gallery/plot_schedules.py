@@ -70,6 +70,7 @@ for row in climbing:
     if row["event_ascent"]:
         axis.axvspan(row["epoch"] - 0.5, row["epoch"] + 0.5, color="#E5F0F8")
 axis.set(xlabel="epoch", ylabel="training loss (logarithmic)", yscale="log")
+axis.set_title("Training in four generations")
 axis.legend()
 plt.show()
 

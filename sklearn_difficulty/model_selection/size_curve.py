@@ -129,8 +129,9 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
     :math:`k`-th members of all sizes are trained on, and row :math:`i` with given label
     :math:`y_i`,
 
-    .. math:: p_{si}^\text{in} = \operatorname{mean}_{k : i \in I_k} [h_{sk}(x_i) = y_i], \qquad
-        p_{si}^\text{out} = \operatorname{mean}_{k : i \notin I_k} [h_{sk}(x_i) = y_i],
+    .. math:: p_{si}^\text{in} = \operatorname{mean}_{k : i \in I_k} [h_{sk}(x_i) = y_i],
+
+    .. math:: p_{si}^\text{out} = \operatorname{mean}_{k : i \notin I_k} [h_{sk}(x_i) = y_i],
 
     and memorization is :math:`p_{si}^\text{in} - p_{si}^\text{out}`. The standard errors of a row
     are those of `measures.memorization`. Those of a mean :math:`\bar p` of shares over rows
