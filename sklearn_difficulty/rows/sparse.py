@@ -20,6 +20,8 @@ def checked_sparse(matrix: Any, name: str, estimator: Any) -> Any:
 
     Integers become floats: they are counts. Token ids would not be sparse.
     """
+    if matrix.ndim != 2:  # scikit-learn's message depends on SciPy's release
+        raise ValueError(f"{name} is a sparse array of shape {matrix.shape}; it must be 2D.")
     csr = check_array(
         matrix,
         accept_sparse="csr",

@@ -133,8 +133,7 @@ def test_members_are_found_again(texts, tmp_path):
 
 
 def test_the_scale_of_the_default_network_keeps_zeros_and_weights():
-    rng = np.random.default_rng(0)
-    wide = sparse.random_array((200, 500), density=0.1, rng=rng, format="csr")
+    wide = sparse.csr_array(sparse.random(200, 500, density=0.1, random_state=0))
     scale = scale_of_sparse(wide)
     assert len(np.unique(scale)) == 1
     assert_allclose(np.mean(np.sum(np.square(wide.toarray() / scale), axis=1)), 25)
@@ -149,7 +148,7 @@ def test_the_scale_of_the_default_network_keeps_zeros_and_weights():
 
 def test_memory_is_that_of_the_matrix_and_some_batches():
     n, n_features = 400, 20_000
-    X = sparse.random_array((n, n_features), density=0.002, rng=np.random.default_rng(0))
+    X = sparse.coo_array(sparse.random(n, n_features, density=0.002, random_state=0))
     y = np.arange(n) % 2
     dense_bytes = n * n_features * 4
     net = default_network(X, y).set_params(
