@@ -122,7 +122,8 @@ def all_outputs() -> dict[str, Any]:
     for action in ("drop", "relabel", "weight"):
         kept = sd.FilteredClassifier(model, scorer=errors, action=action).fit(X, y)
         found[f"filtered.{action}"] = kept.predict(X)
-    filtered = sd.FilteredRegressor(Ridge(), scorer=scorers(regressor)["loss"]).fit(Xr, yr)
+    by_loss = sd.FilteredRegressor(Ridge(), scorer=scorers(regressor)["loss"], drop=0.1)
+    filtered = by_loss.fit(Xr, yr)
     found["filtered.regressor"] = filtered.predict(Xr)
     fold = cross_val_difficulty(scorers(net)["margin"], X, y, cv=3, random_state=0)
     found["cross_val"] = fold
