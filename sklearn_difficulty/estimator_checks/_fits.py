@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from .._randomness import isolated_rng
-from ..scorers.label_noise.judges import is_judge
+from ..scorers._judges import is_judge
 from ._material import (
     error_of,
     forward_passes,

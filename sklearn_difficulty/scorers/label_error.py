@@ -32,8 +32,9 @@ from ._base_ensemble import (
     EnsembleTraining,
     not_one_of_several,
 )
+from ._judges import is_judge
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
-from .label_noise.judges import JudgeTraining, check_judge, is_judge
+from .label_noise.judges import ClassifierTraining, check_classifier
 from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance
 from .label_noise.review import EstimatesNoise
 from .label_noise.sources import (
@@ -395,7 +396,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
 
     def _check_estimator(self) -> None:
         if self._asks_judge:
-            check_judge(self)
+            check_classifier(self)
 
     def _check_size(self, n: int) -> None:
         method = self._method()
@@ -438,7 +439,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
     def _held_out_source(self) -> TrainedSource:
         """Return the source of members or of clones, trained now or given."""
         if self._asks_judge:
-            return JudgeTraining(self, getattr(self, "classes_", None))
+            return ClassifierTraining(self, getattr(self, "classes_", None))
         return EnsembleTraining.of(self, train_size=lambda: self.train_size, readout=self.readout)
 
     def _reads_rows(self, source: TrainedSource) -> bool:

@@ -34,8 +34,8 @@ from ._base_ensemble import (
     no_regressor,
     not_one_of_several,
 )
+from ._judges import check_kind, is_judge, refuse_methods_of_networks
 from ._trained_source import TrainedSource, given_record, is_trained
-from .label_noise.judges import is_judge, refuse_methods_of_networks
 from .label_noise.review import ReviewsRows
 from .label_noise.sources import needs_of, refuse_too_many_neighbors
 from .label_noise.suspects import ListsSuspects
@@ -44,7 +44,6 @@ from .target_noise.predictions import Predictions, open_predictions
 from .target_noise.training import (
     GivenPredictions,
     RegressorTraining,
-    check_regressor,
     training_of,
 )
 
@@ -355,7 +354,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
 
     def _check_estimator(self) -> None:
         if self._asks_regressor:
-            check_regressor(self)
+            check_kind(self, "regressor")
 
     def _needs(self) -> RecordNeeds:
         method = self._method()

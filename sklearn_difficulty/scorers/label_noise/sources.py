@@ -23,8 +23,9 @@ from ...training.skorch_net import settings_of
 from .._base_ensemble import readings_of_members
 from .._base_probing import lost_bank
 from .._cross_validated import CrossValidated
+from .._judges import is_judge, refuse_methods_of_networks
 from .._trained_source import checkpoints_to_read, given_record
-from .judges import HeldOutByJudges, is_judge, refuse_methods_of_networks
+from .judges import HeldOutByJudges
 from .precomputed import Precomputed, Probabilities
 
 _MEMBERS_ARE_GONE = (

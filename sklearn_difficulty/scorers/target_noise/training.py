@@ -9,30 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.utils import get_tags
-from sklearn.utils._param_validation import InvalidParameterError
 
 from ..._arrays import LISTED_ROWS, as_floats
 from ..._progress import Task
-from ..._randomness import draw_seed
-from ...rows.copies import warn_of_divided_copies
 from ...rows.labels import float_targets
 from ...rows.rows import Rows
 from ...training.default import center_and_scale, untrained_net
 from ...training.ensemble.resampled import ResampledEnsemble
-from ...training.ensemble.splits import draw_masks
 from ...training.skorch_net import NET_TYPES, is_regression
 from .._base_ensemble import EnsembleTraining, no_regressor
-from .._cross_validated import cross_validate, name_of
+from .._judges import JudgeTraining
 from .._trained_source import SingleTraining, Trained, TrainedSource
 
 Floats = NDArray[np.float64]
 # From predictions and targets (n, n_outputs), and the rows that were trained on, None for all, to
 # those that are to be trained on next; None if another round would change little.
 NextRows = Callable[[Floats, Floats, NDArray[np.bool_] | None], NDArray[np.bool_] | None]
-
-_OF_NETWORKS = ("cache_dir", "cache_key")  # what would be ignored, and cost time or trust
 
 
 @dataclass(frozen=True)
@@ -109,66 +101,27 @@ def replace_attributes(trained: Trained, attributes: dict[str, Any]) -> Trained:
 
 
 @dataclass(frozen=True)
-class RegressorTraining:
-    """Clones of any regressor, each trained on a part of the rows; rows are as they were given."""
+class RegressorTraining(JudgeTraining):
+    """Clones of any regressor, each trained on a part of the rows, and again on fewer of them."""
 
-    scorer: Any  # with the parameters of those who train ensembles
     next_rows: NextRows
-
-    reads_rows = False  # X is not a Dataset, whose items could differ between two reads
-    collate_fn = None
-    columns = None  # X is not looked into
-
-    @property
-    def scores_unseen_rows(self) -> bool:
-        """Whether clones can be asked about other rows: if they are kept."""
-        return bool(self.scorer.keep_members)
 
     def obtain(self, X: Rows, y: Any, view: Rows, groups: Any, progress: Task) -> Trained:
         """Return clones that were trained on parts of the rows, and the targets."""
-        scorer = self.scorer
-        for parameter in _OF_NETWORKS:
-            if getattr(scorer, parameter) is not None:
-                raise ValueError(
-                    f"{parameter} is of networks, and {name_of(scorer.estimator)} is none. Leave "
-                    "it out; the memory of FilteredRegressor keeps fitted scorers."
-                )
         targets = checked_targets(X.given_labels(y))
-        split_seed, seed = np.random.SeedSequence(draw_seed(scorer.random_state)).generate_state(2)
-        masks = draw_masks(
-            len(targets),
-            scorer.n_members,
-            scorer.train_size,
-            strata=None,
-            groups=groups,
-            seed=int(split_seed),
-        )
-        if groups is None:
-            warn_of_divided_copies(X, masks)
+        masks, seed = self._divide(X, len(targets), None, groups)
         columns = targets.reshape(len(targets), -1)
         rows, n_rounds = None, 0
         while True:
-            judged = cross_validate(
-                scorer.estimator,
-                X.data,
-                targets,
-                masks if rows is None else masks & rows,
-                method="predict",
-                seed=int(seed),
-                view=view.data,
-                n_jobs=scorer.n_jobs,
-                keep_models=scorer.keep_members,
-                verbose=scorer.verbose,
-                progress=progress,
-            )
+            trained_on = masks if rows is None else masks & rows
+            judged = self._ask(X, targets, view, trained_on, seed, "predict", progress)
             n_rounds += 1
-            if n_rounds == scorer.n_rounds:
+            if n_rounds == self.scorer.n_rounds:
                 break
             rows = self.next_rows(judged.held_out.reshape(columns.shape), columns, rows)
             if rows is None:
                 break
-        kept = {"estimator_": clone(scorer.estimator), "_judged": judged, "n_rounds_": n_rounds}
-        return Trained(kept | ({"estimators_": judged.models} if judged.models else {}), targets)
+        return Trained(self._attributes(judged) | {"n_rounds_": n_rounds}, targets)
 
     def targets(self, X: Rows, y: Any) -> Floats:
         """Return the targets of rows."""
@@ -228,24 +181,6 @@ def checked_targets(y: Any) -> Floats:
             f"Input y contains NaN or inf in {len(bad)} row(s), first {bad[:LISTED_ROWS].tolist()}."
         )
     return targets
-
-
-def check_regressor(scorer: Any) -> None:
-    """Raise unless the estimator of a scorer, which is no network, is a regressor."""
-    estimator, name = scorer.estimator, type(scorer).__name__
-    if isinstance(estimator, type):
-        raise InvalidParameterError(
-            f"The 'estimator' parameter of {name} is the class {estimator.__name__}; pass an "
-            f"instance, such as {estimator.__name__}()."
-        )
-    if not all(hasattr(estimator, method) for method in ("fit", "get_params", "set_params")):
-        return  # the message of scikit-learn says what is taken
-    kind = get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
-    if kind not in ("regressor", None):
-        raise InvalidParameterError(
-            f"The 'estimator' parameter of {name} must be a regressor; {name_of(estimator)} is a "
-            f"{kind}."
-        )
 
 
 def training_of(scorer: Any, next_rows: NextRows, method: str, is_trained: bool) -> NetworkTraining:
