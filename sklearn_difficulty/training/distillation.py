@@ -104,12 +104,10 @@ class DistilledClassifier(
     For a row with logits :math:`z` of the student and :math:`v` of the teacher, and a label
     :math:`y`, the loss is
 
-    .. math::
+    .. math:: (1 - \alpha)\, \ell(z, y) + \alpha\, T^2 \sum_c p_c \log \frac{p_c}{q_c}
 
-        (1 - \alpha)\, \ell(z, y) + \alpha\, T^2 \sum_c p_c \log \frac{p_c}{q_c},
-        \qquad p = \mathrm{softmax}(v / T), \quad q = \mathrm{softmax}(z / T),
-
-    averaged over the rows of a batch, where :math:`\ell` is the criterion of the student,
+    averaged over the rows of a batch, where :math:`p = \mathrm{softmax}(v / T)`,
+    :math:`q = \mathrm{softmax}(z / T)`, :math:`\ell` is the criterion of the student,
     :math:`\alpha` the weight, :math:`T` the temperature, and :math:`c` runs over the classes. The
     factor :math:`T^2` keeps the gradients of both parts comparable, which without it fall with
     :math:`1 / T^2`. Of networks that return probabilities the logarithms take the place of logits.

@@ -77,12 +77,11 @@ class SimulatedAnnealingEarlyLayers(Generations):
     With the gradient g of the loss of a batch, the momentum buffer v, the scheduled rate
     :math:`\eta(e)` of epoch e of a generation, and k epochs of ascent, a step is
 
-    .. math::
+    .. math:: \theta_\mathrm{early} \leftarrow \theta_\mathrm{early} + S\, \eta(e)\, v_\mathrm{early}
 
-        \theta_{early} \leftarrow \theta_{early} + S\, \eta(e)\, v_{early}, \qquad
-        \theta_{later} \leftarrow \theta_{later} - \eta(e)\, v_{later} \qquad (e < k)
+    .. math:: \theta_\mathrm{later} \leftarrow \theta_\mathrm{later} - \eta(e)\, v_\mathrm{later}
 
-    and descent for both from e = k on. One backward pass serves both. Weight decay is part of
+    while e < k, and descent for both from e = k on. One backward pass serves both. Weight decay is part of
     v for the later layers and not, by default, for the ascending ones. Momentum is emptied at the
     start of a generation and where the ascent ends. The network stays in train mode, so that
     running statistics of batch normalisation follow the ascent.
