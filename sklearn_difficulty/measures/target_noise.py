@@ -39,6 +39,7 @@ _NEAR, _BESIDE = 2.5, 5.0  # scaled residuals: errors are hardly seen below, and
 SPREAD_OUT = 8.0  # by which log odds are divided, so that a float32 tells the largest apart
 MOST_BELIEVED = 0.75  # of the targets: predictions that tell nothing make as many look wrong
 _Z = 1.96  # of a 95 % interval
+_LARGEST = 1e100  # of predictions: of larger ones squares would overflow
 
 
 class TargetNoise(NamedTuple):
@@ -76,9 +77,6 @@ class TargetNoiseModel(NamedTuple):
     def difficulty(self, y: Floats, predictions: Floats) -> NDArray[np.float32]:
         """Return a score (n,) in [0, 1] in the order of the log odds, 0.5 where they are even."""
         return expit(self.log_odds(y, predictions) / SPREAD_OUT).astype(np.float32)
-
-
-_LARGEST = 1e100  # of predictions: of larger ones squares would overflow
 
 
 def estimate_target_noise(
