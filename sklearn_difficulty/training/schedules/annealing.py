@@ -77,13 +77,15 @@ class SimulatedAnnealingEarlyLayers(Generations):
     With the gradient g of the loss of a batch, the momentum buffer v, the scheduled rate
     :math:`\eta(e)` of epoch e of a generation, and k epochs of ascent, a step is
 
-    .. math:: \theta_\mathrm{early} \leftarrow \theta_\mathrm{early} + S\, \eta(e)\, v_\mathrm{early}
+    .. math:: \theta_\mathrm{early} \leftarrow
+        \theta_\mathrm{early} + S\, \eta(e)\, v_\mathrm{early}
 
-    .. math:: \theta_\mathrm{later} \leftarrow \theta_\mathrm{later} - \eta(e)\, v_\mathrm{later}
+    .. math:: \theta_\mathrm{later} \leftarrow
+        \theta_\mathrm{later} - \eta(e)\, v_\mathrm{later}
 
-    while e < k, and descent for both from e = k on. One backward pass serves both. Weight decay is part of
-    v for the later layers and not, by default, for the ascending ones. Momentum is emptied at the
-    start of a generation and where the ascent ends. The network stays in train mode, so that
+    while e < k, and descent for both from e = k on. One backward pass serves both. Weight decay is
+    part of v for the later layers and not, by default, for the ascending ones. Momentum is emptied
+    at the start of a generation and where the ascent ends. The network stays in train mode, so that
     running statistics of batch normalisation follow the ascent.
 
     **Learning-rate schedules** (skorch's `LRScheduler`) see and record the descending rate, and
