@@ -6,7 +6,9 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from numbers import Integral
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,9 @@ from sklearn.model_selection import (
     StratifiedKFold,
     check_cv,
 )
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._arrays import as_labels
+from .._jobs import as_they_come
 from .._parameters import check_parameters
 from .._randomness import one_thread
 from .._warnings import located
@@ -149,10 +151,14 @@ def cross_val_difficulty(
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
     if groups is None:
         warn_of_divided_copies(rows, (np.isin(np.arange(len(y)), train) for train, _ in splits))
-    results = Parallel(n_jobs=n_jobs)(
-        delayed(_score_fold)(scorer, rows, y, groups, view, *split, f"fold {k} of {len(splits)}")
-        for k, split in enumerate(splits, start=1)
+    n = len(splits)
+    done = as_they_come(
+        partial(_score_fold, scorer, rows, y, groups, view),
+        lambda k: (*splits[k], f"fold {k + 1} of {n}"),
+        n,
+        n_jobs,
     )
+    results = [result for _, result in sorted(done, key=itemgetter(0))]
     difficulty = np.empty(len(y), dtype=np.float32)
     caught: dict[tuple[type[Warning], str], list[int]] = {}
     for k, ((_, test), (scores, warned)) in enumerate(zip(splits, results, strict=True), start=1):
@@ -160,7 +166,7 @@ def cross_val_difficulty(
         for warning in warned:
             caught.setdefault(warning, []).append(k)
     for (category, message), folds in caught.items():
-        where = f"Fold {', '.join(map(str, folds))} of {len(splits)}, rows numbered within the fold"
+        where = f"Fold {', '.join(map(str, folds))} of {n}, rows numbered within the fold"
         warnings.warn(f"{where}: {message}", category, stacklevel=2)
     return difficulty
 
