@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Jobs for joblib's workers: results as they come, and what is lost with a worker done again.
 
-The engines differ in what they do about trouble. joblib's backend for dask waits forever for a job
-that cannot be pickled, or unpickled, or that dask gives up (joblib 1.6, distributed 2026.8). So
-jobs go to other machines as bytes, which are unpickled inside the job, where errors are caught.
+Clusters get jobs as bytes, which are unpickled inside the job, where errors are caught: joblib's
+backend for dask waits forever for a job that cannot be pickled or unpickled (joblib 1.6,
+distributed 2026.8).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def as_they_come(
         for k in range(n):
             yield k, work(*arguments(k))
         return
-    if _backend_name() in _OF_CLUSTERS:
+    if type(_active_backend()).__name__ in _OF_CLUSTERS:
         work = _Packed(work)
     left, n_lost = dict.fromkeys(range(n)), 0
     while left:
@@ -86,18 +86,44 @@ def as_they_come(
 
 def sent_to_processes(n_jobs: int | None) -> bool:
     """Tell whether jobs are pickled."""
-    return _backend_name() in (*_ELSEWHERE, *_OF_CLUSTERS) and not _stays_here(n_jobs)
+    return type(_active_backend()).__name__ in (*_ELSEWHERE, *_OF_CLUSTERS) and not _stays_here(
+        n_jobs
+    )
 
 
-def _backend_name() -> str:
-    """Return the name of the class that joblib hands jobs to now."""
-    return type(get_active_backend()[0]).__name__
+def _active_backend() -> Any:
+    """Return what joblib hands jobs to now."""
+    active, _ = get_active_backend()
+    if type(active).__name__ == _DASK and "submit" not in vars(active):
+        _mend(active)
+    return active
+
+
+def _mend(dask: Any) -> None:
+    """Let joblib's backend for dask tell of jobs that dask gives up, and not do jobs itself.
+
+    It waits forever for the first, and does the second when a single worker is left: what has just
+    killed the others would kill this process.
+    """
+    submit, n_workers = dask.submit, dask.effective_n_jobs
+
+    def submit_and_tell(batch: Any, callback: Callable[[Any], None]) -> Any:
+        def tell(done: Any) -> None:
+            if done.exception() is not None:
+                callback(done.exception())
+
+        future = submit(batch, callback)
+        future.add_done_callback(tell)
+        return future
+
+    dask.submit = submit_and_tell
+    dask.effective_n_jobs = lambda n_jobs: max(2, n_workers(n_jobs))
 
 
 def _stays_here(n_jobs: int | None) -> bool:
     """Tell whether jobs are done one after the other by this thread."""
     # Other threads would wait for this one, which is part of a job itself and waits for them.
-    is_held = is_alone() and _backend_name() not in _ELSEWHERE
+    is_held = is_alone() and type(_active_backend()).__name__ not in _ELSEWHERE
     return is_held or effective_n_jobs(n_jobs) == 1
 
 
@@ -124,32 +150,13 @@ def _numbered(k: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, A
 
 def _handed_out(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[tuple[int, Any]]:
     """Yield results as they come, or, where joblib cannot do that, in chunks."""
-    active, _ = get_active_backend()
-    if not active.supports_return_generator:
+    if not _active_backend().supports_return_generator:
         # One pool for all chunks: the workers of a new one have to import everything again.
         with Parallel(n_jobs=n_jobs) as parallel:
             while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
                 yield from parallel(chunk)
         return
-    if type(active).__name__ == _DASK and "submit" not in vars(active):
-        active.submit = _telling_of_errors(active.submit)
     yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-
-
-def _telling_of_errors(submit: Callable[..., Any]) -> Callable[..., Any]:
-    """Return joblib's function that submits to dask, mended to tell of a job that dask gives up."""
-
-    def and_tell(batch: Any, callback: Callable[[Any], None]) -> Any:
-        future = submit(batch, callback)
-
-        def tell(done: Any) -> None:
-            if done.exception() is not None:
-                callback(done.exception())
-
-        future.add_done_callback(tell)
-        return future
-
-    return and_tell
 
 
 def _is_loss(error: Exception) -> bool:

@@ -25,7 +25,7 @@ from .._arrays import as_labels
 from .._jobs import as_they_come
 from .._parameters import check_parameters
 from .._randomness import one_thread
-from .._warnings import located
+from .._warnings import Caught, caught_warnings, located
 from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
@@ -180,10 +180,10 @@ def _score_fold(
     train: NDArray[np.intp],
     test: NDArray[np.intp],
     name: str,
-) -> tuple[NDArray[Any], list[tuple[type[Warning], str]]]:
+) -> tuple[NDArray[Any], Caught]:
     """Return the scores of the tested rows, and what was warned of, which workers would lose."""
     # Threads share the list of caught warnings, too.
-    with one_thread(), warnings.catch_warnings(record=True) as caught:
+    with one_thread(), caught_warnings() as caught:
         warnings.filterwarnings("ignore", message=VARYING)  # said once, of all rows
         with located(f"in {name}"):
             fitted = fit_clone(
@@ -194,7 +194,7 @@ def _score_fold(
                 scoring_view=None if view is X else given(view.take(train)),
             )
             scores = score_unseen(fitted, given(view.take(test)), y[test])
-    return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
+    return scores, caught
 
 
 def _splits(
