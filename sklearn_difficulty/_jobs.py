@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Jobs for joblib's workers: results as they come, and what is lost with a worker done again.
 
-Clusters get jobs as bytes, which are unpickled inside the job, where errors are caught: joblib's
-backend for dask waits forever for a job that cannot be pickled or unpickled (joblib 1.6,
-distributed 2026.8).
+To clusters jobs go as bytes, and results come back as such, pickled and unpickled where errors are
+caught: joblib's backend for dask waits forever for what cannot be (joblib 1.6, distributed 2026.8).
 """
 
 from __future__ import annotations
@@ -57,8 +56,9 @@ def as_they_come(
         for k in range(n):
             yield k, work(*arguments(k))
         return
+    unpacked: Callable[[Any], Any] = _as_it_is
     if type(_active_backend()).__name__ in _OF_CLUSTERS:
-        work = _Packed(work)
+        work, unpacked = _Packed(work), pickle.loads
     left, n_lost = dict.fromkeys(range(n)), 0
     while left:
         jobs = (delayed(_numbered)(k, work, *arguments(k)) for k in list(left))
@@ -66,7 +66,7 @@ def as_they_come(
             for k, result in _handed_out(jobs, n_jobs):
                 del left[k]
                 n_lost = 0
-                yield k, result
+                yield k, unpacked(result)
         except Exception as error:
             if not _is_loss(error):
                 raise
@@ -128,7 +128,7 @@ def _stays_here(n_jobs: int | None) -> bool:
 
 
 class _Packed:
-    """Work as bytes."""
+    """Work as bytes, that gives its result as bytes."""
 
     def __init__(self, work: Callable[..., Any]) -> None:
         with located("while the job was pickled for a cluster"):
@@ -138,9 +138,16 @@ class _Packed:
         """Return the size, by which dask decides to send an argument of several jobs but once."""
         return len(self._pickled)
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any) -> bytes:
         """Do the work."""
-        return pickle.loads(self._pickled)(*arguments)
+        result = pickle.loads(self._pickled)(*arguments)
+        with located("while the result was pickled on a cluster"):
+            return bytes(dumps(result))
+
+
+def _as_it_is(result: Any) -> Any:
+    """Return the result of a job that was not packed."""
+    return result
 
 
 def _numbered(k: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:

@@ -121,7 +121,7 @@ def test_rows_of_a_dask_array_are_read_there(dask):
 def test_jobs_inside_of_jobs(dask):
     def scores():
         scorer = ConsistencyScorer(
-            make_net(max_epochs=1), n_members=3, backend="joblib", n_jobs=2, random_state=0
+            make_net(max_epochs=1), n_members=10, backend="joblib", n_jobs=2, random_state=0
         )
         return cross_val_difficulty(scorer, X, Y, cv=2, n_jobs=4, random_state=0)
 
@@ -138,6 +138,16 @@ class Unpicklable:
 class Unloadable:
     def __reduce__(self):
         return __import__, ("no_such_module",)
+
+
+def test_a_result_that_cannot_be_sent_raises(dask):
+    def lock():
+        import threading
+
+        return threading.Lock()
+
+    with pytest.raises(TypeError, match="cannot pickle"):
+        list(as_they_come(lock, lambda k: (), 3, None))
 
 
 def test_a_job_that_cannot_be_sent_raises(dask):
