@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Jobs on a cluster: work that a worker takes with it is done again, errors come back, no hang."""
 
+import tempfile
 import threading
 
 import joblib
@@ -33,6 +34,26 @@ def dask(tmp_path_factory):
     )
     with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
         yield
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    ray = pytest.importorskip("ray")
+    from joblib.pool import PicklingPool
+    from ray.util.joblib import register_ray
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    bases = PicklingPool.__bases__
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+        settings = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
+        ray.init(num_cpus=2, **settings)
+        register_ray()
+        try:
+            with joblib.parallel_config(backend="ray", n_jobs=2):
+                yield
+        finally:
+            ray.shutdown()
+            PicklingPool.__bases__ = bases  # which ray's backend puts its own pool into
 
 
 # What follows is made in functions, since workers cannot import this module.
@@ -107,6 +128,19 @@ def test_work_of_a_killed_worker_is_done_again_and_no_other(work, dask, tmp_path
     assert n_done == [1] * (N_JOBS - 1) + [2]
     with joblib.parallel_config(backend="sequential"):
         assert_array_equal(on_cluster, work(lambda name: None))
+
+
+@pytest.mark.slow
+def test_work_of_a_killed_worker_of_ray_is_done_again(ray, tmp_path):
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    on_cluster = members(killing(folder))
+    assert (tmp_path / "killed").exists()
+    n_done = [len(path.read_text().splitlines()) for path in folder.iterdir()]
+    assert len(n_done) == N_JOBS
+    assert sum(n_done) <= N_JOBS + 2  # ray gives out two at a time
+    with joblib.parallel_config(backend="sequential"):
+        assert_array_equal(on_cluster, members(lambda name: None))
 
 
 def test_rows_of_a_dask_array_are_read_there(dask):
