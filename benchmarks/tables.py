@@ -1657,6 +1657,20 @@ def scaling():
 
 
 @table
+def engines():
+    found = results("engines_cpu")
+    header = ["two workers", *(f"{engine}: seconds" for engine in found), "same numbers"]
+    body = []
+    for work in found["dask"]:
+        cells = [engine.get(work, {}) for engine in found.values()]
+        equal = {cell["equal"] for cell in cells if "equal" in cell}
+        seconds = [fill("<seconds|.0>", cell) for cell in cells]
+        body.append([work, *seconds, {True: "yes", False: "no"}[all(equal)] if equal else "—"])
+    again = [engine.get(work, {}).get("trained again", "—") for engine in found.values()]
+    return header, [*body, ["members trained again then", *map(str, again), "—"]]
+
+
+@table
 def many_rows():
     found = results("many_rows_cpu")
     templates = {

@@ -40,3 +40,15 @@ def located(place: str) -> Iterator[None]:
     except Exception as error:
         locate(error, place)
         raise
+
+
+Caught = list[tuple[type[Warning], str]]
+
+
+@contextmanager
+def caught_warnings() -> Iterator[Caught]:
+    """Yield a list that holds, at the end, each kind of warning once, which a worker would lose."""
+    found: Caught = []
+    with warnings.catch_warnings(record=True) as caught:
+        yield found
+    found += dict.fromkeys((w.category, str(w.message)) for w in caught)

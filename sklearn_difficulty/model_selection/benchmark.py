@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from .._jobs import as_they_come
 from .._parameters import check_parameters
+from .._randomness import one_thread
+from .._warnings import Caught, caught_warnings, located
 from ..datasets import make_label_noise, make_target_noise
 from ..metrics import detection_report
 from ..metrics.detection import undefined_as_easiest
@@ -46,6 +53,7 @@ def benchmark_scorers(
     groups: ArrayLike | None = None,
     scoring_view: Any = None,
     n_repeats: int = 3,
+    n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
 ) -> NDArray[np.void]:
@@ -80,6 +88,10 @@ def benchmark_scorers(
         that take it: networks are trained on X, and these are scored.
     n_repeats : int, default=3
         How often labels are flipped anew. Within a repeat all scorers get the same flips.
+    n_jobs : int, default=None
+        Fits at a time, by joblib. With more than one each takes one torch thread, and scorers that
+        train several networks train them one after the other: so few fits of large ensembles are
+        better left to ``n_jobs=1`` here and more of the scorers' own.
     random_state : int, RandomState or None, default=None
         Draws the flips. The training is seeded by the scorers' own `random_state`.
     verbose : int, default=0
@@ -147,6 +159,7 @@ def benchmark_scorers(
     """
     check_parameters(
         "benchmark_scorers",
+        n_jobs=(n_jobs, [Integral, None]),
         random_state=(random_state, ["random_state"]),
         verbose=(verbose, ["verbose"]),
     )
@@ -172,25 +185,35 @@ def benchmark_scorers(
         _flip(y, rate, **noise, random_state=seed)
         for seed in rng.randint(np.iinfo(np.int32).max, size=n_repeats)
     ]
-    measures = ("recall", "average_precision", "auroc")
+    # As many rows as are flipped: precision and recall are the same.
+    measures = {
+        "recall": "precision_at_k",
+        "average_precision": "average_precision",
+        "auroc": "auroc",
+    }
     values = np.empty((n_repeats, len(named), len(measures)))
     seconds = np.empty((n_repeats, len(named)))
     # Repeat by repeat, so that a scorer that fails does so in the first one.
-    for r, (y_noisy, is_flipped) in enumerate(flips):
-        for i, (name, scorer) in enumerate(named.items()):
-            start = time.perf_counter()
-            fitted = fit_clone(scorer, data, y_noisy, groups=groups, scoring_view=scoring_view)
-            seconds[r, i] = time.perf_counter() - start
-            # As many rows as are flipped: precision and recall are the same.
-            report = detection_report(
-                is_flipped, undefined_as_easiest(scorer_in(fitted).difficulty_)
-            )
-            values[r, i] = report["precision_at_k"], report["average_precision"], report["auroc"]
-            if verbose:
-                print(
-                    f"{name}, repeat {r + 1} of {n_repeats}: average precision "
-                    f"{values[r, i, 1]:.3f}, {seconds[r, i]:.1f} s"
-                )
+    fits = [(r, i) for r in range(n_repeats) for i in range(len(named))]
+    names = [f"{name}, repeat {r + 1} of {n_repeats}" for r in range(n_repeats) for name in named]
+    # Alone, a scorer may use all threads, and hand jobs of its own to workers.
+    limit = one_thread if effective_n_jobs(n_jobs) > 1 else nullcontext
+    work = partial(_found, limit, list(named.values()), data, groups, scoring_view)
+    done = as_they_come(
+        work, lambda f: (fits[f][1], *flips[fits[f][0]], names[f]), len(fits), n_jobs
+    )
+    caught: dict[tuple[type[Warning], str], list[int]] = {}
+    for f, (report, took, warned) in done:
+        values[fits[f]] = [report[measure] for measure in measures.values()]
+        seconds[fits[f]] = took
+        for warning in warned:
+            caught.setdefault(warning, []).append(f)
+        if verbose:
+            average_precision = report["average_precision"]
+            print(f"{names[f]}: average precision {average_precision:.3f}, {took:.1f} s")
+    for (category, message), where in caught.items():
+        warned_of = "; ".join(names[f] for f in sorted(where))
+        warnings.warn(f"{warned_of}: {message}", category, stacklevel=2)
     errors = np.full(values.shape[1:], np.nan)
     if n_repeats > 1:
         errors = values.std(axis=0, ddof=1) / np.sqrt(n_repeats)
@@ -202,6 +225,27 @@ def benchmark_scorers(
     for name, column in columns.items():
         table[name] = column
     return table
+
+
+def _found(
+    limit: Callable[[], AbstractContextManager[None]],
+    scorers: Sequence[Any],
+    X: Any,
+    groups: NDArray[Any] | None,
+    scoring_view: Any,
+    number: int,
+    y_noisy: NDArray[Any],
+    is_flipped: NDArray[np.bool_],
+    name: str,
+) -> tuple[dict[str, Any], float, Caught]:
+    """Return how a scorer finds the flips, seconds of its fit, and what was warned of."""
+    with limit(), caught_warnings() as caught, located(f"in {name}"):
+        start = time.perf_counter()
+        scorer = scorers[number]
+        fitted = fit_clone(scorer, X, y_noisy, groups=groups, scoring_view=scoring_view)
+        seconds = time.perf_counter() - start
+        difficulty = undefined_as_easiest(scorer_in(fitted).difficulty_)
+    return detection_report(is_flipped, difficulty), seconds, caught
 
 
 def _named(scorers: Any) -> dict[str, Any]:

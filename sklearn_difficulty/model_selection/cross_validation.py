@@ -6,7 +6,9 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from numbers import Integral
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,12 @@ from sklearn.model_selection import (
     StratifiedKFold,
     check_cv,
 )
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._arrays import as_labels
+from .._jobs import as_they_come
 from .._parameters import check_parameters
 from .._randomness import one_thread
-from .._warnings import located
+from .._warnings import Caught, caught_warnings, located
 from ..rows.copies import warn_of_divided_copies
 from ..rows.rows import Rows
 from ..rows.views import VARYING, as_view
@@ -149,10 +151,14 @@ def cross_val_difficulty(
     splits = _splits(rows, y, groups, cv, for_regression, random_state)
     if groups is None:
         warn_of_divided_copies(rows, (np.isin(np.arange(len(y)), train) for train, _ in splits))
-    results = Parallel(n_jobs=n_jobs)(
-        delayed(_score_fold)(scorer, rows, y, groups, view, *split, f"fold {k} of {len(splits)}")
-        for k, split in enumerate(splits, start=1)
+    n = len(splits)
+    done = as_they_come(
+        partial(_score_fold, scorer, rows, y, groups, view),
+        lambda k: (*splits[k], f"fold {k + 1} of {n}"),
+        n,
+        n_jobs,
     )
+    results = [result for _, result in sorted(done, key=itemgetter(0))]
     difficulty = np.empty(len(y), dtype=np.float32)
     caught: dict[tuple[type[Warning], str], list[int]] = {}
     for k, ((_, test), (scores, warned)) in enumerate(zip(splits, results, strict=True), start=1):
@@ -160,7 +166,7 @@ def cross_val_difficulty(
         for warning in warned:
             caught.setdefault(warning, []).append(k)
     for (category, message), folds in caught.items():
-        where = f"Fold {', '.join(map(str, folds))} of {len(splits)}, rows numbered within the fold"
+        where = f"Fold {', '.join(map(str, folds))} of {n}, rows numbered within the fold"
         warnings.warn(f"{where}: {message}", category, stacklevel=2)
     return difficulty
 
@@ -174,10 +180,10 @@ def _score_fold(
     train: NDArray[np.intp],
     test: NDArray[np.intp],
     name: str,
-) -> tuple[NDArray[Any], list[tuple[type[Warning], str]]]:
+) -> tuple[NDArray[Any], Caught]:
     """Return the scores of the tested rows, and what was warned of, which workers would lose."""
     # Threads share the list of caught warnings, too.
-    with one_thread(), warnings.catch_warnings(record=True) as caught:
+    with one_thread(), caught_warnings() as caught:
         warnings.filterwarnings("ignore", message=VARYING)  # said once, of all rows
         with located(f"in {name}"):
             fitted = fit_clone(
@@ -188,7 +194,7 @@ def _score_fold(
                 scoring_view=None if view is X else given(view.take(train)),
             )
             scores = score_unseen(fitted, given(view.take(test)), y[test])
-    return scores, list(dict.fromkeys((w.category, str(w.message)) for w in caught))
+    return scores, caught
 
 
 def _splits(

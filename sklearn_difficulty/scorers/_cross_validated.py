@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from .._arrays import LISTED_ROWS
+from .._jobs import as_they_come
 from .._progress import SILENT, Task
 from .._warnings import located
 from ..rows.labels import codes_of
-from ..training.ensemble.runs import as_they_come
 
 Method = Literal["predict_proba", "predict"]
 Predictions = NDArray[np.float64]
@@ -103,10 +102,11 @@ def cross_validate(
     seeds = np.random.SeedSequence(seed).generate_state(len(masks))
     classes = np.unique(y) if method == "predict_proba" else None
     fold = _Fold(estimator, X, y, view, method, classes, dict(params or {}), keep_models)
-    jobs = (delayed(fold)(k, mask, int(seeds[k])) for k, mask in enumerate(masks))
     answers: dict[int, _Answers] = {}
     with progress.subtask("train", len(masks)) as training:
-        for k, answered in as_they_come(jobs, n_jobs):
+        for k, answered in as_they_come(
+            fold, lambda k: (k, masks[k], int(seeds[k])), len(masks), n_jobs
+        ):
             answers[k] = answered
             with training.subtask("fold"):
                 pass
@@ -139,7 +139,7 @@ class _Fold:
     params: dict[str, Any]
     keep_model: bool
 
-    def __call__(self, k: int, mask: NDArray[np.bool_], seed: int) -> tuple[int, _Answers]:
+    def __call__(self, k: int, mask: NDArray[np.bool_], seed: int) -> _Answers:
         """Fit a clone on the rows of a mask, and ask it about the others."""
         trained_on, asked = np.flatnonzero(mask), np.flatnonzero(~mask)
         y = self.y[trained_on]
@@ -152,7 +152,7 @@ class _Fold:
             model.fit(_safe_indexing(self.X, trained_on), y, **params)
             rows = _safe_indexing(self.view, asked)
             predictions = _predictions(model, rows, len(asked), self.method, self.classes)
-        return k, _Answers(asked, predictions, model if self.keep_model else None)
+        return _Answers(asked, predictions, model if self.keep_model else None)
 
 
 def _missing_seeds(estimator: Any, seed: int) -> dict[str, int]:

@@ -579,7 +579,8 @@ def test_targets_that_are_made_wrong(y, settings, n_wrong):
 
 def test_scorers_of_a_regression_are_compared(one_thread):
     X = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
-    scorers = {m: TrainingDynamicsScorer(measure=m) for m in ("residual", "residual_deviation")}
+    measures = ("residual", "residual_deviation")
+    scorers = {m: TrainingDynamicsScorer(measure=m, random_state=0) for m in measures}
     table = benchmark_scorers(X, X[:, 0] + 2, scorers, rate=0.1, n_repeats=1, random_state=0)
     assert table["average_precision"][0] > 0.9
 
@@ -647,6 +648,44 @@ def test_verbose_prints_a_line_per_fit(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("a, repeat 2 of 2: average precision 1.000, ")
+
+
+class Complains(Knows):
+    def fit(self, X, y):
+        warnings.warn("of this scorer", RuntimeWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_warnings_name_their_fits(n_jobs):
+    scorers = {"a": Knows(NAMES), "b": Complains(NAMES)}
+    with joblib.parallel_config(backend="threading"), pytest.warns() as caught:
+        benchmark_scorers(ROWS, NAMES, scorers, n_repeats=2, n_jobs=n_jobs)
+    [told] = [w for w in caught if w.category is RuntimeWarning]
+    assert str(told.message) == "b, repeat 1 of 2; b, repeat 2 of 2: of this scorer"
+    assert told.filename == __file__
+
+
+def test_errors_name_their_fit():
+    class Fails(BaseEstimator):
+        def fit(self, X, y):
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no") as caught:
+        benchmark_scorers(ROWS, NAMES, {"a": Knows(NAMES), "b": Fails()}, n_repeats=2)
+    assert caught.value.__notes__ == ["This happened in b, repeat 1 of 2."]
+
+
+def test_jobs_of_a_benchmark_change_nothing(flips, one_thread):
+    X, _, _, y = flips
+    scorers = {m: TrainingDynamicsScorer(measure=m, random_state=0) for m in ("loss", "entropy")}
+    settings = {"rate": 0.1, "n_repeats": 2, "random_state": 0}
+    X, y = X[:100], y[:100]
+    one = benchmark_scorers(X, y, scorers, **settings)
+    with joblib.parallel_config(backend="threading"):
+        two = benchmark_scorers(X, y, scorers, n_jobs=2, **settings)
+    names = [name for name in one.dtype.names if name != "seconds"]
+    assert_array_equal(one[names], two[names])
 
 
 def test_real_scorers_are_cloned(flips, one_thread):

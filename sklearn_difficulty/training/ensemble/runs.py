@@ -11,22 +11,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from joblib.externals.loky.backend.reduction import dumps
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
-from sklearn.utils.parallel import Parallel, delayed
 from skorch import NeuralNet
 
+from ..._jobs import as_they_come, sent_to_processes
 from ..._progress import Task
-from ..._randomness import is_alone, one_thread
+from ..._randomness import one_thread
 from ..._warnings import located
 from ..fingerprints.config_hash import fingerprint, training_fingerprint
 from .cache import Layout, MemberStore
@@ -34,9 +31,6 @@ from .member import Arrays, Pool, train_member
 from .stack_training import train_stack
 
 _SECONDS_BETWEEN_LINES = 5
-_MAX_LOST = 3  # workers of a cluster, in one fit; dask allows a job as many
-_IN_PROCESSES = ("LokyBackend", "MultiprocessingBackend")
-_SEQUENTIAL = "SequentialBackend"  # yields results as they come, although it does not say so
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,29 +150,21 @@ def _side_by_side(
     pool: Pool, plan: Plan, todo: Sequence[Sequence[int]], n_jobs: int | None, report: _Report
 ) -> Iterator[tuple[int, Arrays]]:
     """Train stacks, or members one by one, as jobs."""
-    active, _ = get_active_backend()
-    if type(active).__name__ in _IN_PROCESSES and effective_n_jobs(n_jobs) > 1:
+    if sent_to_processes(n_jobs):
         _refuse_unpicklable(pool.net)
-    train = _train_stack if plan.backend == "stacked" else _train_one
-    n_finished, n_todo, left, n_lost = 0, sum(map(len, todo)), list(todo), 0
-    while left:
-        jobs = (
-            delayed(train)(pool, stack, plan.masks[stack], [plan.seeds[k] for k in stack])
-            for stack in left.copy()
-        )
-        try:
-            for trained in as_they_come(jobs, n_jobs):
-                yield from trained
-                left = [stack for stack in left if stack[0] != trained[0][0]]
-                n_finished += len(trained)
-                # Jobs are equally long: when one is finished, those begun with it are nearly so.
-                at_once = effective_n_jobs(n_jobs) * len(trained)
-                report(n_finished, min(n_todo, -(-n_finished // at_once) * at_once))
-        except CancelledError:
-            # dask: what all jobs have in common is lost with the worker that kept it.
-            n_lost += 1
-            if n_lost > _MAX_LOST:
-                raise
+    train = partial(_train_stack if plan.backend == "stacked" else _train_one, pool)
+    n_finished, n_todo = 0, sum(map(len, todo))
+
+    def arguments(i: int) -> tuple[Any, ...]:
+        stack = todo[i]
+        return stack, plan.masks[stack], [plan.seeds[k] for k in stack]
+
+    for _, trained in as_they_come(train, arguments, len(todo), n_jobs):
+        yield from trained
+        n_finished += len(trained)
+        # Jobs are equally long: when one is finished, those begun with it are nearly so.
+        at_once = effective_n_jobs(n_jobs) * len(trained)
+        report(n_finished, min(n_todo, -(-n_finished // at_once) * at_once))
 
 
 def _refuse_unpicklable(net: NeuralNet) -> None:
@@ -193,20 +179,6 @@ def _refuse_unpicklable(net: NeuralNet) -> None:
                 "n_jobs=1, train in joblib.parallel_config('threading'), or let a class or a "
                 "function make it."
             ) from error
-
-
-def as_they_come(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[Any]:
-    """Yield the results of jobs as soon as they are there, so that none is lost with the others."""
-    active, _ = get_active_backend()
-    if is_alone() and type(active).__name__ not in _IN_PROCESSES:
-        # Other threads would wait for this one, which is part of a fold and waits for them.
-        yield from Parallel(n_jobs=1, backend="sequential", return_as="generator")(jobs)
-        return
-    if active.supports_return_generator or type(active).__name__ == _SEQUENTIAL:
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-        return
-    while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
-        yield from Parallel(n_jobs=n_jobs)(chunk)
 
 
 def _train_stack(
