@@ -287,9 +287,7 @@ def test_what_is_no_log_is_refused(history, tmp_path):
     path = write_npz(tmp_path, logits, y, ["a", "b", "c", "d"], order=[0, 1, 2, 3])
     with pytest.raises(ValueError, match=r"pass ids=\[\.\.\.\]"):
         TrainingRecord.from_file(path)
-    with pytest.raises(
-        ValueError, match=r"log\.npz names 1 row.*does not, first \['d'\]"
-    ):
+    with pytest.raises(ValueError, match=r"log\.npz names 1 row.*does not, first \['d'\]"):
         TrainingRecord.from_file(path, ids=["a", "b", "c", "e"])
     np.savez(tmp_path / "bare.npz", epoch=[0, 0], id=[0, 1], logits=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="holds no labels"):
