@@ -22,16 +22,21 @@ _GLOBAL_STATE = threading.RLock()
 _N_THREADS_BEFORE: dict[int, int] = {}  # torch's, of every thread that is in `one_thread`
 
 
-def _renew_lock() -> None:
-    """Give a forked process a lock of its own, if another thread held it when it was forked."""
+def _begin_forked() -> None:
+    """Let a forked process not wait for threads that have stayed behind.
+
+    Those of torch have, so it takes none, as in the workers of a DataLoader. The lock may have been
+    held by another one.
+    """
     global _GLOBAL_STATE
+    torch.set_num_threads(1)
     if not is_alone():
         _GLOBAL_STATE = threading.RLock()
         _N_THREADS_BEFORE.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_begin_forked)
 
 
 def is_alone() -> bool:

@@ -2,7 +2,9 @@
 """Seeds are drawn without touching the global generators, which are put back after use."""
 
 import contextlib
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -111,3 +113,24 @@ def test_threads_that_work_meanwhile_leave_the_number_of_threads_alone():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_forked_process_waits_for_no_thread_of_torch(two_threads):
+    many = torch.ones(200_000)
+    many.sin()  # shared among threads, which do not come along
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # in place of waiting forever
+        many.sin()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert torch.get_num_threads() == 2

@@ -318,4 +318,6 @@ def training_clone(net: NeuralNet, *, verbose: int) -> NeuralNet:
         copy.set_params(classes=list(range(len(classes))))  # labels reach the clone as codes
     if verbose == 0:
         copy.set_params(verbose=0)
+        if hasattr(copy, "accelerator"):  # in whose own way skorch prints, whatever verbose says
+            copy.callbacks__print_log__sink = print
     return copy

@@ -135,7 +135,9 @@ class Learning:
         self._before = weight_sums(net.module_)
 
         def count(optimizer: Any, args: Any, kwargs: Any) -> None:
-            self.n_steps += any(optimizer is value for value in vars(net).values())
+            # That of accelerate holds the one that takes the steps.
+            held = (getattr(value, "optimizer", value) for value in vars(net).values())
+            self.n_steps += any(optimizer is value for value in held)
 
         # Of all optimisers: a callback may replace that of the net.
         self._hook = register_optimizer_step_post_hook(count)

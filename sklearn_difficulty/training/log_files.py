@@ -112,7 +112,7 @@ def _positions(names: NDArray[Any], ids: Any, path: Path) -> tuple[int, NDArray[
         listed = ids.tolist() if hasattr(ids, "tolist") else list(ids)
         if path.suffix == ".csv" and all(isinstance(name, str) for name in listed):
             names = names.astype(str)  # the file does not say whether 1 is a number
-        return len(listed), RowNames(listed, len(listed)).find(names).numpy()
+        return len(listed), RowNames(listed, len(listed)).find(names, str(path)).numpy()
     if names.dtype.kind not in "iu" or names.min() < 0:
         raise ValueError(
             f"{path} calls the rows by names such as {names.tolist()[0]!r}; pass ids=[...], the "

@@ -26,7 +26,7 @@ def merge_trajectories(parts: Sequence[Trajectory | TrainingRecord]) -> Trajecto
     ----------
     parts : list of Trajectory or TrainingRecord
         What the processes recorded, or records of it, such as `TrainingRecord.load` returns: of the
-        same rows in the same order and of as many epochs.
+        same rows in the same order and of as many epochs. A process that saw no row has its part.
 
     Returns
     -------
@@ -63,13 +63,18 @@ def merge_trajectories(parts: Sequence[Trajectory | TrainingRecord]) -> Trajecto
     >>> merge_trajectories(parts).margin
     array([[1., 1., 1., 1.]], dtype=float32)
     """
-    trajectories = [_trajectory(part) for part in _listed(parts)]
+    numbered = dict(enumerate(map(_trajectory, _listed(parts)), start=1))
+    for number, part in numbered.items():
+        _check_alike(numbered[1], part, number)
+    # Who saw no row knows neither what targets look like nor how many logits there are.
+    numbered = {n: part for n, part in numbered.items() if part.count.any()} or {1: numbered[1]}
+    trajectories = list(numbered.values())
     first = trajectories[0]
-    for number, part in enumerate(trajectories[1:], start=2):
-        _check_alike(first, part, number)
     seen = np.zeros(first.n_rows, dtype=bool)
     targets = first.targets.copy()
-    for number, part in enumerate(trajectories, start=1):
+    for number, part in numbered.items():
+        if (part.logits is None) != (first.logits is None):
+            raise ValueError(f"Part {number} was recorded with another keep_logits.")
         ever = (part.count > 0).any(axis=0)
         _check_labels(targets, part.targets, np.flatnonzero(seen & ever), number)
         targets[ever] = part.targets[ever]
@@ -123,8 +128,8 @@ def _check_alike(first: Trajectory, part: Trajectory, number: int) -> None:
             f"{part.n_epochs} of {part.n_rows}: every process must name all rows, and end every "
             "epoch."
         )
-    if part.mode != first.mode or (part.logits is None) != (first.logits is None):
-        raise ValueError(f"Part {number} was recorded with another mode or keep_logits.")
+    if part.mode != first.mode:
+        raise ValueError(f"Part {number} was recorded with another mode.")
 
 
 def _check_labels(

@@ -30,15 +30,16 @@ class RowNames:
                 f"{len(self._position)} of them different."
             )
 
-    def find(self, names: Any) -> torch.Tensor:
+    def find(self, names: Any, source: str = "A batch") -> torch.Tensor:
         """Return the positions of rows, or raise for names that are not known."""
         listed = _listed(names)
         found = [self._position.get(name, -1) for name in listed]
         if -1 in found:
-            unknown = [name for name, at in zip(listed, found, strict=True) if at < 0]
+            missing = [name for name, at in zip(listed, found, strict=True) if at < 0]
+            unknown = list(dict.fromkeys(missing))  # a log names a row in every epoch
             raise ValueError(
-                f"A batch holds {len(unknown)} ids that were not given to the recorder, first "
-                f"{unknown[:LISTED_ROWS]}; it knows {list(self._position)[:LISTED_ROWS]} ...."
+                f"{source} names {len(unknown)} row(s) that ids does not, first "
+                f"{unknown[:LISTED_ROWS]}; ids begins with {list(self._position)[:LISTED_ROWS]}."
             )
         return torch.tensor(found, dtype=torch.int64)
 

@@ -55,6 +55,7 @@ class RowIds:
 
     def follow(self, loader: Any, *, collation: bool = True) -> None:
         """Remember what the sampler of a loader chooses from here on, and what collate_fn does."""
+        loader = _plain_loader(loader)
         if not isinstance(loader, DataLoader):
             self.problem = f"the iterator is a {type(loader).__name__}, not a DataLoader"
         elif isinstance(loader.dataset, IterableDataset):
@@ -75,6 +76,7 @@ class RowIds:
 
     def unfollow(self, loader: Any) -> None:
         """Take off a loader's sampler what this object has put around it, and nobody else has."""
+        loader = _plain_loader(loader)
         for name in ("sampler", "batch_sampler"):
             if isinstance(sampler := getattr(loader, name, None), _Remembering):
                 object.__setattr__(loader, name, sampler.without(self._remembered))
@@ -146,6 +148,11 @@ class _Remembering:
         if name.startswith("_"):  # a copy asks before it has a sampler
             raise AttributeError(name)
         return getattr(self._sampler, name)
+
+
+def _plain_loader(loader: Any) -> Any:
+    """Return the loader whose batches a loader of accelerate passes on, another one as it is."""
+    return getattr(loader, "base_dataloader", loader)
 
 
 def _as_positions(index: Any) -> NDArray[Any] | None:

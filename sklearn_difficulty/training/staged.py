@@ -25,10 +25,12 @@ def staged_trajectory(
     estimator: Any, X: Any, y: Any, stages: int, keep_logits: bool
 ) -> tuple[Trajectory, NDArray[Any] | None, OutputKind]:
     """Return what a fitted boosting model says stage by stage, its classes and kind of outputs."""
-    for step in _steps_before(estimator):
-        X = step.transform(X)
-    model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     check_is_fitted(estimator)
+    model = estimator
+    while isinstance(model, Pipeline):
+        for step in _steps_before(model):
+            X = step.transform(X)
+        model = model[-1]
     outputs: OutputKind = "logits" if is_classifier(model) else "values"
     classes = as_labels(model.classes_, "classes_") if outputs == "logits" else None
     targets = float_targets(np.asarray(y)) if classes is None else codes_of(as_labels(y), classes)
@@ -43,11 +45,9 @@ def staged_trajectory(
     return recorder.trajectory(), classes, outputs
 
 
-def _steps_before(estimator: Any) -> list[Any]:
+def _steps_before(pipeline: Pipeline) -> list[Any]:
     """Return the preprocessing of a pipeline."""
-    if not isinstance(estimator, Pipeline):
-        return []
-    return [step for _, step in estimator.steps[:-1] if step not in (None, "passthrough")]
+    return [step for _, step in pipeline.steps[:-1] if step not in (None, "passthrough")]
 
 
 def _staged(model: Any, X: Any, stages: int, method: str) -> Iterator[NDArray[Any]]:

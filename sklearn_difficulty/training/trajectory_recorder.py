@@ -172,12 +172,15 @@ class TrajectoryRecorder:
         trajectory : Trajectory
             Rows that were never shown are NaN throughout, with target -1 (NaN for a regressor).
         """
-        if not self._epochs or self._targets is None:
+        if not self._epochs:
             raise ValueError("No epoch has been closed; call end_epoch() after each.")
         history: dict[str, Any] = {
             name: np.stack([epoch[name] for epoch in self._epochs])
             for name in (*_MEANS, "predicted", "count")
         }
+        if self._targets is None:  # one of several processes, which got no batch
+            filling = np.nan if self._head.is_regression else -1
+            return Trajectory(**history, targets=np.full(self.n_rows, filling), mode=self.mode)
         if self.keep_logits:
             logits = [epoch.get("logits") for epoch in self._epochs]
             missing = np.full_like(next(z for z in logits if z is not None), np.nan)

@@ -61,6 +61,26 @@ def test_a_row_of_several_processes_has_the_mean_over_its_sightings(epochs):
     assert_array_equal(merged.logits[0, 0], other.logits[0, 0])
 
 
+@pytest.mark.parametrize("outputs", ["logits", "values"])
+def test_a_process_may_have_seen_no_row(outputs, epochs, tmp_path):
+    if outputs == "values":
+        epochs = epochs[0], torch.randn(4, 3)
+    kinds = {"classes": None if outputs == "values" else [0, 1, 2], "outputs": outputs}
+    saw = record(epochs, [[0, 3], [1, 2]], outputs=outputs)
+    idle = TrajectoryRecorder(4, outputs=outputs, keep_logits=True)
+    idle.end_epoch()
+    idle.end_epoch()
+    TrainingRecord.from_trajectory(idle.trajectory(), **kinds).save(tmp_path / "idle")
+    parts = [TrainingRecord.load(tmp_path / "idle"), TrainingRecord.from_trajectory(saw, **kinds)]
+    for order in (parts, parts[::-1]):
+        merged = merge_trajectories(order)
+        for name in (*FLOATS, "predicted", "count", "targets", "logits"):
+            assert_array_equal(getattr(merged, name), getattr(saw, name), err_msg=name)
+    alone = merge_trajectories(parts[:1])
+    assert np.isnan(alone.loss).all()
+    assert not alone.count.any()
+
+
 def test_parts_of_other_trainings_are_refused(epochs):
     logits, y = epochs
     part = record(epochs, [[0, 1], [2, 3]])
@@ -72,7 +92,7 @@ def test_parts_of_other_trainings_are_refused(epochs):
         merge_trajectories([record(epochs, [[1], [2]]), first, second])
     with pytest.raises(ValueError, match="another mode"):
         merge_trajectories([part, record(epochs, [[0], [1]], mode="evaluation")])
-    with pytest.raises(ValueError, match="another mode or keep_logits"):
+    with pytest.raises(ValueError, match="another keep_logits"):
         merge_trajectories([part, replace(part, logits=None)])
     for parts in ([], part):
         with pytest.raises(ValueError, match="must be a list"):

@@ -130,7 +130,7 @@ def test_bad_settings(settings, message):
 
 def test_unknown_names_are_listed():
     recorder = TrajectoryRecorder(3, ids=["a", "b", "c"])
-    with pytest.raises(ValueError, match=r"2 ids that were not given.*\['d', 'e'\].*\['a', 'b'"):
+    with pytest.raises(ValueError, match=r"A batch names 2 row.*\['d', 'e'\].*\['a', 'b'"):
         recorder.update(["a", "d", "e"], Z[:3], Y[:3])
 
 

@@ -8,6 +8,7 @@ import torch
 from aum import AUMCalculator
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     AdaBoostClassifier,
     GradientBoostingClassifier,
@@ -36,6 +37,9 @@ NAMES = np.array(["setosa", "versicolor", "virginica"])
         GradientBoostingClassifier(n_estimators=5, random_state=0),
         AdaBoostClassifier(n_estimators=5, random_state=0),
         make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=5)),
+        make_pipeline(
+            PCA(2), make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=5))
+        ),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -283,7 +287,7 @@ def test_what_is_no_log_is_refused(history, tmp_path):
     path = write_npz(tmp_path, logits, y, ["a", "b", "c", "d"], order=[0, 1, 2, 3])
     with pytest.raises(ValueError, match=r"pass ids=\[\.\.\.\]"):
         TrainingRecord.from_file(path)
-    with pytest.raises(ValueError, match="not given to the recorder"):
+    with pytest.raises(ValueError, match=r"log\.npz names 1 row.*does not, first \['d'\]"):
         TrainingRecord.from_file(path, ids=["a", "b", "c", "e"])
     np.savez(tmp_path / "bare.npz", epoch=[0, 0], id=[0, 1], logits=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="holds no labels"):

@@ -93,9 +93,7 @@ class TransformersRecorder(TrainerCallback):
         """Listen to the model, and follow the DataLoader."""
         self._training.stop_listening()  # of a training that died
         self._training = FollowedTraining(self.y, **self.settings)
-        loader = kwargs["train_dataloader"]
-        # Accelerate's own yields what another one loads.
-        self._training.follow(getattr(loader, "base_dataloader", loader))
+        self._training.follow(kwargs["train_dataloader"])
         self._training.start(model, int(state.num_train_epochs) or None)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
