@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from joblib import effective_n_jobs
+from sklearn.base import clone
+
 from .._trained_source import given_record, is_trained
 from .estimate import CostEstimate
 from .extrapolation import cost_of_all
@@ -117,7 +120,12 @@ def _cost(scorer: Any, given: GivenToFit) -> CostEstimate:
     if len(sizes) > 1:  # what is made once, such as threads, is not timed
         _rehearsed(scorer, given, sizes[0])
     rehearsals = [_rehearsed(scorer, given, size) for size in sizes]
-    return cost_of_all(rehearsals, given.n, scorer)
+    at_once = min(effective_n_jobs(getattr(scorer, "n_jobs", None)), rehearsals[-1].trainings)
+    if len(sizes) > 1 and at_once > 1:
+        alone = clone(scorer).set_params(n_jobs=1)  # workers do not tell what they count
+        counted = _rehearsed(alone, given, sizes[0]).pairs
+        rehearsals = [rehearsal.with_pairs(counted, sizes[0], at_once) for rehearsal in rehearsals]
+    return cost_of_all(rehearsals, given.n, scorer, given.cast_bytes)
 
 
 def _rehearsed(scorer: Any, given: GivenToFit, n: int) -> Rehearsal:

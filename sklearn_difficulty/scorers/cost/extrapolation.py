@@ -15,8 +15,13 @@ from .watching import own_seconds, resident_bytes
 _BOUNDS = ("max_bank", "pool")  # parameters that make a search for neighbours shorter
 
 
-def cost_of_all(rehearsals: list[Rehearsal], n: int, scorer: Any) -> CostEstimate:
-    """Return what n rows cost, after two rehearsals, or a single one with all of them."""
+def cost_of_all(
+    rehearsals: list[Rehearsal], n: int, scorer: Any, cast_bytes: int = 0
+) -> CostEstimate:
+    """Return what n rows cost, after two rehearsals, or a single one with all of them.
+
+    Of rows that the network takes in another dtype, `cast_bytes` are copied at once.
+    """
     first, last = rehearsals[0], rehearsals[-1]
     slowdown = sum(r.wall for r in rehearsals) / sum(r.seconds for r in rehearsals)
     now = resident_bytes()
@@ -36,7 +41,7 @@ def cost_of_all(rehearsals: list[Rehearsal], n: int, scorer: Any) -> CostEstimat
     seconds = times[-1] + per_row * (n - last.n) + neighbors
     held_per_row = max(0.0, (last.held - first.held) / rows)
     embedded = 4 * bank * sum(kind.width for kind in last.pairs)
-    memory = now + last.grown + held_per_row * (n - last.n)
+    memory = now + last.grown + held_per_row * (n - last.n) + cast_bytes
     memory += min(embedded, 2**20 * get_config()["working_memory"])
     is_mostly_search = neighbors > seconds / 2
     return CostEstimate(

@@ -50,6 +50,11 @@ class GivenToFit:
             return [first, second]
         return [self.n // 4, self.n // 2] if least <= self.n // 4 else [self.n]
 
+    @property
+    def cast_bytes(self) -> int:
+        """How much memory the float32 copy takes that is made of float64 for a network."""
+        return sum(4 * array.size for array in self._rows.arrays if array.dtype == np.float64)
+
     def some(self, n: int) -> tuple[Any, Any, dict[str, Any]]:
         """Return the arguments of a fit to n of the rows."""
         X, y, others = self._given

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ class Rehearsal:
             pairs=dict(pairs),
             trainings=_count_trainings(fitted),
         )
+
+    def with_pairs(self, counted: dict[SearchKind, int], n: int, at_once: int) -> Rehearsal:
+        """Return this with the distances that one worker computed for n rows, shared by several."""
+        growth = (self.n / n) ** 2 / at_once
+        pairs = {kind: round(growth * count) for kind, count in counted.items()}
+        return replace(self, pairs=pairs)
 
 
 def _silent_clone(scorer: Any, directory: str) -> Any:

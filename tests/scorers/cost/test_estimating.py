@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from instances import SMALLEST
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from skorch import NeuralNetClassifier
@@ -25,7 +26,7 @@ from sklearn_difficulty import (
     VoGScorer,
 )
 from sklearn_difficulty.scorers._base import BaseDifficultyScorer
-from sklearn_difficulty.scorers.cost import rehearsal
+from sklearn_difficulty.scorers.cost import extrapolation, rehearsal
 from sklearn_difficulty.training import MLP, RecordTraining, ResampledEnsemble
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -158,6 +159,17 @@ def test_what_is_trained_is_only_read(tmp_path):
         (LabelErrorScorer("precomputed"), probabilities),
     ]:
         assert scorer.estimate_cost(rows, Y).trainings == 0
+
+
+def test_workers_share_the_search_for_neighbours(monkeypatch):
+    monkeypatch.setattr(extrapolation, "seconds_of_pair", lambda *args: 1.0)
+    settings = {"n_members": 2, "train_size": 0.5, "n_neighbors": 2, "backend": "joblib"}
+    scorer = LabelErrorScorer(net(), random_state=0, **settings)
+    alone = scorer.estimate_cost(X, Y).neighbor_seconds
+    with parallel_config("threading"):
+        shared = clone(scorer).set_params(n_jobs=2).estimate_cost(X, Y).neighbor_seconds
+    assert alone > 0
+    assert shared == pytest.approx(alone / 2, rel=0.01)
 
 
 def test_what_is_written_is_told_and_gone(tmp_path):

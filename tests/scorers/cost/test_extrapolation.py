@@ -29,11 +29,13 @@ def rehearsals(seconds, wall=None, pairs=lambda n: {}):
 
 
 def test_the_line_through_two_fits():
-    cost = cost_of_all(rehearsals(lambda n: 1 + n / 100, lambda n: 2 + n / 50), 1000, VoGScorer())
+    runs = rehearsals(lambda n: 1 + n / 100, lambda n: 2 + n / 50)
+    cost = cost_of_all(runs, 1000, VoGScorer())
     assert cost.seconds == pytest.approx(11)
     assert cost.slowdown == pytest.approx(2)
     assert cost.disk == 1000
     assert cost.memory == pytest.approx(resident_bytes() + 8000, rel=0.1)
+    assert cost_of_all(runs, 1000, VoGScorer(), 10**12).memory == pytest.approx(10**12, rel=0.01)
     assert cost.neighbor_seconds == 0
     assert cost.shortened_by == ()
 

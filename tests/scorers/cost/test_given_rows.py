@@ -42,3 +42,9 @@ def test_a_single_class_is_taken_from_all_rows():
 def test_how_many_rows(scorer, y, sizes):
     X = np.zeros((len(y), 2), dtype=np.float32)
     assert GivenToFit(scorer, X, y, None, None).sizes() == sizes
+
+
+def test_only_what_the_network_takes_in_another_dtype_is_copied():
+    X, y = np.zeros((100, 4)), np.arange(100) % 2
+    for dtype, copied in [(np.float64, 1600), (np.float32, 0), (np.int64, 0)]:
+        assert GivenToFit(DEPTH, X.astype(dtype), y, None, None).cast_bytes == copied
