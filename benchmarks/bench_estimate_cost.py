@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What fits cost against what ``estimate_cost`` said: five workloads, each in a fresh process.
+"""What fits cost against what ``estimate_cost`` said, before a fit in the same fresh process.
 
-Seconds are told and measured twice: of the clock on the wall, and of the processor, which other
-work on the machine disturbs less. Memory is the peak of the process, all that it holds included.
+Five workloads, and prediction depth without a bound on its bank, whose time grows with the square
+of the rows. Seconds are those in which no other program kept this one from working, as told; beside
+them those on the wall, told by how busy the machine was in the rehearsal, taken while it was as
+busy as it then happened to be. Memory is the peak of the process, and what of it the fit added.
 """
 
-import time
+import json
+import os
 
+import numpy as np
 from problems import CONV, MLP_784, TIMED, net, random_rows
-from report import argument_parser, parse, write_results
+from report import RESULTS, argument_parser, parse, plain, write_results
 from summaries import show
-from timing import added_mib, in_fresh_process, timed
+from timing import added_mib, in_fresh_process
 
 from sklearn_difficulty import ConsistencyScorer, LabelErrorScorer, PredictionDepthScorer, VoGScorer
-from sklearn_difficulty.scorers import _cost
+from sklearn_difficulty.scorers.cost.watching import own_seconds, resident_bytes, wall_seconds
 
 
 def vog_table():
@@ -38,53 +42,78 @@ def label_errors():
     return LabelErrorScorer(random_state=0), (20,), 3_000
 
 
+def depth_of_images(n):
+    module, shape = TIMED[CONV]
+    return PredictionDepthScorer(net(module(), max_epochs=2), random_state=0), shape, n
+
+
+# With how often each is measured.
 WORKLOADS = {
-    "VoG, table": vog_table,
-    "VoG, images": vog_images,
-    "prediction depth": depth,
-    "consistency, 5 members": ensemble,
-    "label errors": label_errors,
+    "VoG, table": (vog_table, 3),
+    "VoG, images": (vog_images, 3),
+    "prediction depth": (depth, 3),
+    "consistency, 5 members": (ensemble, 3),
+    "label errors": (label_errors, 3),
+    "depth of 6,000 images": (lambda: depth_of_images(6_000), 1),
+    "depth of 12,000 images": (lambda: depth_of_images(12_000), 1),
 }
 
 
 def measure(name, quick, device):
     """Return what was told before a fit, and what it took."""
-    scorer, shape, n = WORKLOADS[name]()
+    scorer, shape, n = WORKLOADS[name][0]()
     X, y = random_rows(n // 10 if quick == "True" else n, shape)
-    told_wall, rehearsal = None, None
-
-    def tell():
-        nonlocal told_wall
-        told_wall = scorer.estimate_cost(X, y)
-
-    _, rehearsal = timed(tell)
-    _cost._wall_clock = time.process_time
+    load, start = os.getloadavg()[0], own_seconds()
     told = scorer.estimate_cost(X, y)
-    took = []
-    before = _cost._resident()
-    added = added_mib(lambda: took.extend(timed(lambda: scorer.fit(X, y))), device)
-    peak = before + added * 2**20
+    rehearsal = own_seconds() - start
+    taken, before = [], resident_bytes()
+
+    def fit():
+        wall, own = wall_seconds(), own_seconds()
+        scorer.fit(X, y)
+        taken.extend([own_seconds() - own, wall_seconds() - wall])
+
+    peak = before + added_mib(fit, device) * 2**20
+    seconds, wall = taken
     return {
         "rows": len(X),
         "trainings": told.trainings,
-        "processor seconds": took[1],
-        "told": told.seconds,
-        "told over took": told.seconds / took[1],
-        "wall seconds": took[0],
-        "wall: told over took": told_wall.seconds / took[0],
+        "rehearsal, seconds": rehearsal,
+        "told seconds": told.seconds,
+        "took seconds": seconds,
+        "told over took": told.seconds / seconds,
+        "wall: told over took": told.seconds * told.slowdown / wall,
+        "slowdown told": told.slowdown,
+        "slowdown then": wall / seconds,
         "peak MiB": peak / 2**20,
-        "memory: told over peak": told.memory / peak,
-        "rehearsal, processor seconds": rehearsal,
+        "memory: told over took": told.memory / peak,
+        "added: told over took": (told.memory - before) / max(1.0, peak - before),
+        "added MiB": (peak - before) / 2**20,
+        "share of the search for neighbours": told.neighbor_seconds / told.seconds,
+        "load": load,
     }
+
+
+def summary(runs):
+    """Return medians, and what is furthest from 1 of what is told over what was taken."""
+    found = {key: float(np.median([run[key] for run in runs])) for key in runs[0]}
+    ratios = ("told over took", "wall: told over took", "memory: told over took")
+    for key in ratios:
+        found[f"{key}, worst"] = max((run[key] for run in runs), key=lambda r: max(r, 1 / r))
+    return {"n_runs": len(runs), **found, "runs": runs}
 
 
 def main():
     args = parse(argument_parser(__doc__, name="estimate_cost_{device}", quick=True), measure)
-    results = {}
-    for name in WORKLOADS:
-        results[name] = in_fresh_process(args, name, args.quick)
-        show(name, results[name])
-        write_results(args, results)
+    path = RESULTS / f"{args.name}.json"
+    results = json.loads(path.read_text())["results"] if args.name and path.exists() else {}
+    for name, (_, n_runs) in WORKLOADS.items():
+        runs = results.get(name, {}).get("runs", [])
+        while len(runs) < n_runs:  # those of a call that was cut short are kept
+            runs.append(plain(in_fresh_process(args, name, args.quick)))
+            results[name] = summary(runs)
+            write_results(args, results)
+        show(name, {key: value for key, value in results[name].items() if key != "runs"})
 
 
 if __name__ == "__main__":

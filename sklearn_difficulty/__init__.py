@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from .scorers import (
         ConsistencyScorer,
+        CostEstimate,
         DifficultyQuadrantClassifier,
         DifficultyScorer,
         ForgettingUnderPerturbationScorer,
@@ -42,6 +43,7 @@ else:  # type checkers see the imports above
             ],
             ".scorers": [
                 "ConsistencyScorer",
+                "CostEstimate",
                 "DifficultyQuadrantClassifier",
                 "DifficultyScorer",
                 "ForgettingUnderPerturbationScorer",
@@ -65,6 +67,7 @@ __all__ = [
     "ConFragRegressor",
     "ConFragSelector",
     "ConsistencyScorer",
+    "CostEstimate",
     "DifficultyFilter",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",

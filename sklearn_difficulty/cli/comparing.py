@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from .held_out import rows_of
 from .judging import check_parts, fit_text_models, network, unfitted
-from .messages import progress_on_stderr
+from .messages import note, progress_on_stderr
 from .output import check_output, json_text, terminal_text, write
 from .reading.data import Data
 from .reading.files import read
@@ -59,13 +59,18 @@ def run(args: Namespace) -> bool:
     check_names(args.scores)
     check_parts(data, args.members)
     from ..model_selection import benchmark_scorers
+    from ..scorers.cost.estimating import told_beforehand
 
     X = rows_of(data, args.seed)
+    scorers = {name: _scorer(name, data, X, args) for name in args.scores}
+    for name, scorer in scorers.items():
+        if not args.quiet and (cost := told_beforehand(scorer, X, data.y, groups=data.groups)):
+            note(f"{name}, each of {args.repeats} repeats: {cost}")
     with progress_on_stderr():
         table = benchmark_scorers(
             X,
             data.y,
-            {name: _scorer(name, data, X, args) for name in args.scores},
+            scorers,
             rate=args.rate,
             kind=args.kind,
             groups=data.groups,

@@ -61,7 +61,7 @@ def check_names(names: list[str]) -> None:
 def _scores(data: Data, args: Namespace) -> dict[str, NDArray[Any]]:
     """Return the scores of all rows by their names, in the order asked for."""
     from ..scorers import DifficultyScorer
-    from ..scorers._cost import told_beforehand
+    from ..scorers.cost.estimating import told_beforehand
 
     found = {}
     read_from_one = [name for name in args.scores if name != LABEL_ERROR]

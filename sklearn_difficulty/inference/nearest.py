@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,18 @@ _CPU_PRODUCT_ROWS = 256  # more are no faster, and their distances leave the cac
 _GROUP = 8  # columns of which the minimum is looked at first
 _PART_VALUES = 2**16  # squared at once
 _MAX_COLUMNS = 2**23  # float32 can number them
-_TIMED_BANK = 4096  # rows
-_COUNTED: ContextVar[Counter[int] | None] = ContextVar("_COUNTED", default=None)
+_TIMED_BANK = 4096, 2**24  # rows and values, at most
+_TIMES = 6  # that a search is timed
+
+
+class SearchKind(NamedTuple):
+    """What the time of comparing two rows depends on."""
+
+    width: int  # of their embeddings
+    device: torch.device
+
+
+_COUNTED: ContextVar[Counter[SearchKind] | None] = ContextVar("_COUNTED", default=None)
 
 
 def count_votes(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
@@ -115,7 +125,7 @@ class _Nearest:
         device = embedded.device
         counted = _COUNTED.get()
         if counted is not None:
-            counted[embedded.shape[1]] += len(embedded) * len(piece.matrix)
+            counted[SearchKind(embedded.shape[1], device)] += len(embedded) * len(piece.matrix)
         squares = _squared_lengths(embedded)
         step = _CPU_PRODUCT_ROWS if device.type == "cpu" else _CHUNK_ROWS
         n_columns = min(max(1, self._n_bytes // (4 * step)), _MAX_COLUMNS)
@@ -213,9 +223,9 @@ def full_precision() -> Iterator[None]:
 
 
 @contextmanager
-def counted_pairs() -> Iterator[Counter[int]]:
-    """Give how many pairs of rows are compared inside, by the width of their embeddings."""
-    counted: Counter[int] = Counter()
+def counted_pairs() -> Iterator[Counter[SearchKind]]:
+    """Give how many pairs of rows are compared inside, by the kind of search."""
+    counted: Counter[SearchKind] = Counter()
     token = _COUNTED.set(counted)
     try:
         yield counted
@@ -223,17 +233,20 @@ def counted_pairs() -> Iterator[Counter[int]]:
         _COUNTED.reset(token)
 
 
-def seconds_of_pair(width: int, n_bank: int) -> float:
-    """Return the processor seconds of comparing two rows of a width, among a bank of some rows."""
-    n_bank, n = min(n_bank, _TIMED_BANK), _CPU_PRODUCT_ROWS
+def seconds_of_pair(kind: SearchKind, n_bank: int, clock: Callable[[], float]) -> float:
+    """Return the seconds of comparing two rows, among a bank of some rows."""
+    width, device = kind
+    n_rows, n_values = _TIMED_BANK
+    n, n_bank = _CPU_PRODUCT_ROWS, max(2, min(n_bank, n_rows, n_values // width))
     generator = torch.Generator().manual_seed(0)
-    bank = torch.randn((n_bank, width), generator=generator, device="cpu")
-    piece = _Piece(bank, _squared_lengths(bank), torch.zeros(width, device="cpu"))
-    queries = torch.randn((n, width), generator=generator, device="cpu")
+    bank = torch.randn((n_bank, width), generator=generator, device="cpu").to(device)
+    piece = _Piece(bank, _squared_lengths(bank), torch.zeros(width, device=device))
+    queries = torch.randn((n, width), generator=generator, device="cpu").to(device)
     search = _Nearest(n, min(30, n_bank - 1), _VOTE_BYTES)
     times = []
-    for _ in range(3):  # the first one makes the buffer
-        start = time.process_time()
-        search.update(slice(0, n), queries, piece, 0, None)
-        times.append(time.process_time() - start)
-    return min(times) / (n * n_bank)
+    with full_precision():
+        for _ in range(_TIMES):
+            start = clock()
+            search.update(slice(0, n), queries, piece, 0, None)  # ends on the CPU
+            times.append(clock() - start)
+    return median(times[1:]) / (n * n_bank)  # the first one makes the buffer

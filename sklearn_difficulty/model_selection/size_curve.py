@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -19,9 +20,10 @@ from .._reprs import ShowsFindings
 from .._warnings import locate, located, warn_caller
 from ..measures import memorization_categories
 from ..measures.memorization_sizes import CATEGORIES, UNDEFINED
-from ..rows.rows import as_rows
+from ..rows.rows import Rows, as_rows
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.skorch_net import collate_fn, columns_of, keep_trace
+from ._size_costs import EstimatesCostOfSizes
 from ._size_tables import means_of_size, summary_frame, trajectory_frame, values_of_size
 from ._sizes import checked_sizes, default_sizes
 
@@ -33,7 +35,9 @@ _PASSED_ON = (
 )
 
 
-class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseComposition):
+class MemorizationTrajectory(
+    ShowsFindings, EstimatesCostOfSizes, CallbackSupportMixin, _BaseComposition
+):
     r"""Compare what networks of growing size memorize, row by row.
 
     Memorization is the share of the networks that predict the given label of a row among those
@@ -278,13 +282,9 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
         self._validate_params()
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
             delattr(self, name)
-        given = checked_sizes(self.estimators)
-        self._validate_names([name for name, _ in given])
-        first = given[0][1] if given else None
-        rows = as_rows(X, collate_fn=collate_fn(first), estimator=self, columns=columns_of(first))
+        rows, sizes = self._rows_and_sizes(X, y)
         if rows.has_columns:
             validate_data(self, X, skip_check_array=True, reset=True)
-        sizes = given or default_sizes(rows, y, self)
         if self.cache_dir is not None and not isinstance(self.random_state, Integral):
             warn_caller(
                 "random_state is not an integer, so the next fit draws other members and finds "
@@ -311,6 +311,18 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
         self._raise(errors)
         return self
 
+    def _rows_and_sizes(self, X: Any, y: Any) -> tuple[Rows, Sequence[tuple[str, Any]]]:
+        """Return the rows, checked, and the names and networks of all sizes."""
+        given = checked_sizes(self.estimators)
+        self._validate_names([name for name, _ in given])
+        first = given[0][1] if given else None
+        rows = as_rows(X, collate_fn=collate_fn(first), estimator=self, columns=columns_of(first))
+        return rows, given or default_sizes(rows, y, self)
+
+    def _of_ensembles(self) -> dict[str, Any]:
+        """Return the parameters of the ensembles of all sizes."""
+        return {setting: getattr(self, setting) for setting in _PASSED_ON}
+
     def _trained(
         self,
         name: str,
@@ -325,8 +337,7 @@ class MemorizationTrajectory(ShowsFindings, CallbackSupportMixin, _BaseCompositi
         """Return the trained members of one size."""
         if self.verbose:
             print(f"size {name!r}")
-        settings = {setting: getattr(self, setting) for setting in _PASSED_ON}
-        ensemble = ResampledEnsemble(net, random_state=seed, **settings)
+        ensemble = ResampledEnsemble(net, random_state=seed, **self._of_ensembles())
         with located(f"at the size {name!r}"), progress.fit_of(ensemble, f"size {name}"):
             ensemble.fit(X, y, scoring_view=scoring_view, groups=groups)
         return ensemble

@@ -7,6 +7,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .consistency import ConsistencyScorer
+    from .cost.estimate import CostEstimate
     from .difficulty import DifficultyScorer
     from .forgetting_under_perturbation import ForgettingUnderPerturbationScorer
     from .label_error import LabelErrorScorer
@@ -24,6 +25,7 @@ else:  # type checkers see the imports above
         __name__,
         {
             ".consistency": ["ConsistencyScorer"],
+            ".cost.estimate": ["CostEstimate"],
             ".difficulty": ["DifficultyScorer"],
             ".forgetting_under_perturbation": ["ForgettingUnderPerturbationScorer"],
             ".label_error": ["LabelErrorScorer"],
@@ -41,6 +43,7 @@ else:  # type checkers see the imports above
 
 __all__ = [
     "ConsistencyScorer",
+    "CostEstimate",
     "DifficultyQuadrantClassifier",
     "DifficultyScorer",
     "ForgettingUnderPerturbationScorer",

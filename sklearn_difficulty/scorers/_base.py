@@ -22,9 +22,9 @@ from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ..training.skorch_net import NET_TYPES, keep_trace, refuse_other_estimators
-from ._cost import EstimatesCost, told_beforehand
 from ._trained_source import SingleTraining, TrainedSource, is_trained, refuse_tuning
 from ._unseen_rows import ScoresUnseenRows
+from .cost.estimating import EstimatesCost, told_beforehand
 
 
 class BaseDifficultyScorer(
@@ -118,7 +118,7 @@ class BaseDifficultyScorer(
         self._check_estimator()
         self._validate_params()
         self._forget()
-        if self.verbose and (cost := told_beforehand(self, X, y)):
+        if self.verbose and (cost := told_beforehand(self, X, y, scoring_view, groups)):
             print(cost)
         with root_task(self, 2) as progress:
             rows = self._rows(X)

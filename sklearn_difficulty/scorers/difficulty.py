@@ -183,6 +183,9 @@ class DifficultyScorer(BaseDifficultyScorer):
             raise ValueError("scores is empty; name at least one score.")
         return members
 
+    def _parts(self) -> list[Any]:
+        return list(self._members().values())
+
     @property
     def _task(self) -> NetworkTask:
         tasks = {member._task for member in self._members().values()}

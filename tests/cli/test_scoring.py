@@ -45,11 +45,18 @@ def test_scores_are_those_of_the_scorers(command, fruit, tmp_path):
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]])
-@pytest.mark.parametrize("what", [["score", "--scores", "aum"], ["find", "--members", 2]])
+@pytest.mark.parametrize(
+    "what",
+    [
+        ["score", "--scores", "aum"],
+        ["find", "--members", 2],
+        ["compare", "--scores", "aum", "--repeats", 1],
+    ],
+)
 def test_the_cost_is_told_before_it_starts(command, fruit, monkeypatch, what, quiet):
-    from sklearn_difficulty.scorers import _cost
+    from sklearn_difficulty.scorers.cost import estimating
 
-    monkeypatch.setattr(_cost, "_WORTH_TELLING", 0)
+    monkeypatch.setattr(estimating, "_WORTH_TELLING", 0)
     name, *options = what
     result = command(name, fruit.path, *LABEL, "--ignore", "name", *options, "--epochs", 1, *quiet)
     assert result.status == 0, result.err

@@ -67,6 +67,19 @@ def test_every_size_is_what_memorization_scorer_finds(fitted, rows):
         assert_array_equal(fitted.memorization_[s].astype(np.float32), scorer.difficulty_)
 
 
+@pytest.mark.filterwarnings("error:.*random_state is not")
+def test_the_cost_is_that_of_all_sizes(rows, tmp_path):
+    cost = trajectory(2, 8, n_members=2, cache_dir=tmp_path / "cache").estimate_cost(*rows)
+    assert cost.trainings == 4
+    assert cost.seconds > 0
+    assert cost.slowdown >= 1
+    assert cost.memory > 1e6
+    assert cost.disk > 100
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="not unique"):
+        MemorizationTrajectory(2 * sizes(2)).estimate_cost(*rows)
+
+
 def test_only_bits_are_kept_of_members(fitted):
     assert fitted.correct_.shape == (3, 8, 75)
     arrays = {n: a for n, a in vars(fitted).items() if isinstance(a, np.ndarray) and 8 in a.shape}
