@@ -42,9 +42,43 @@ def ensemble(**settings):
     return ResampledEnsemble(net, backend="joblib", **settings)
 
 
+def reading(scorer, X, folder, client):
+    """Yield the scores of rows that workers read, each out of the part of a file that it opens."""
+    import dask.array as da
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stack, mapped, table = (str(folder / name) for name in ("stack", "rows.npy", "rows.parquet"))
+    da.to_npy_stack(stack, da.from_array(X, chunks=(20, 4)))
+    np.save(mapped, X)
+    columns = pa.table({f"x{i}": X[:, i] for i in range(4)})
+    pq.write_table(columns, table, row_group_size=20)
+    blocks = da.from_npy_stack(stack)
+    yield blocks.map_blocks(
+        scorer.score_samples, drop_axis=1, meta=np.empty(0, "float32")
+    ).compute()
+
+    def of_map(start):
+        return scorer.score_samples(np.load(mapped, mmap_mode="r")[start : start + 20])
+
+    def of_dataset(start):
+        from torch.utils.data import StackDataset, Subset
+
+        rows = StackDataset(np.load(mapped, mmap_mode="r"), np.zeros(60, int))  # (x, y) pairs
+        return scorer.score_samples(Subset(rows, range(start, start + 20)))
+
+    def of_row_group(start):
+        part = pq.ParquetFile(table).read_row_group(start // 20)
+        return scorer.score_samples(part.to_pandas().to_numpy())
+
+    for read in (of_map, of_dataset, of_row_group):
+        yield np.concatenate(client.gather(client.map(read, range(0, 60, 20))))
+
+
 def test_a_killed_worker_of_dask_and_rows_read_there(tmp_path):
     distributed = pytest.importorskip("distributed")
-    array = pytest.importorskip("dask.array")
+    pytest.importorskip("dask.array")
+    pytest.importorskip("pyarrow")
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
     folder = tmp_path / "members"
@@ -56,12 +90,11 @@ def test_a_killed_worker_of_dask_and_rows_read_there(tmp_path):
         dashboard_address=None,
         local_directory=tmp_path,
     )
-    with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+    with cluster, distributed.Client(cluster) as client, joblib.parallel_config(backend="dask"):
         on_cluster = ensemble(readout=killing(folder)).fit(X, y)
         scorer = VoGScorer(checkpoints=2, random_state=0).fit(X, y)
-        blocks = array.from_array(X, chunks=(20, 4))
-        read = blocks.map_blocks(scorer.score_samples, drop_axis=1, meta=np.empty(0, "float32"))
-        assert_allclose(read.compute(), scorer.score_samples(X), atol=1e-4)
+        for read in reading(scorer, X, tmp_path, client):
+            assert_allclose(read, scorer.score_samples(X), atol=1e-4)
     assert (tmp_path / "killed").exists()
     n_trained = sorted(len(path.read_text().splitlines()) for path in folder.iterdir())
     assert n_trained == [1] * (N_MEMBERS - 1) + [2]
