@@ -32,8 +32,8 @@ def dask(tmp_path_factory):
         dashboard_address=None,
         local_directory=tmp_path_factory.mktemp("dask"),
     )
-    with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
-        yield
+    with cluster, distributed.Client(cluster) as client, joblib.parallel_config(backend="dask"):
+        yield client
 
 
 @pytest.fixture
@@ -143,13 +143,46 @@ def test_work_of_a_killed_worker_of_ray_is_done_again(ray, tmp_path):
         assert_array_equal(on_cluster, members(lambda name: None))
 
 
-def test_rows_of_a_dask_array_are_read_there(dask):
-    array = pytest.importorskip("dask.array")
+def reading(scorer, folder, client):
+    """Yield the scores of rows that workers read, each out of the part of a file that it opens."""
+    import dask.array as da
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stack, mapped, table = (str(folder / name) for name in ("stack", "rows.npy", "rows.parquet"))
+    da.to_npy_stack(stack, da.from_array(X, chunks=(20, 4)))
+    np.save(mapped, X)
+    columns = pa.table({f"x{i}": X[:, i] for i in range(4)})
+    pq.write_table(columns, table, row_group_size=20)
+    blocks = da.from_npy_stack(stack)
+    yield blocks.map_blocks(
+        scorer.score_samples, drop_axis=1, meta=np.empty(0, "float32")
+    ).compute()
+
+    def of_map(start):
+        return scorer.score_samples(np.load(mapped, mmap_mode="r")[start : start + 20])
+
+    def of_dataset(start):
+        from torch.utils.data import StackDataset, Subset
+
+        rows = StackDataset(np.load(mapped, mmap_mode="r"), np.zeros(60, int))  # (x, y) pairs
+        return scorer.score_samples(Subset(rows, range(start, start + 20)))
+
+    def of_row_group(start):
+        part = pq.ParquetFile(table).read_row_group(start // 20)
+        return scorer.score_samples(part.to_pandas().to_numpy())
+
+    for read in (of_map, of_dataset, of_row_group):
+        yield np.concatenate(client.gather(client.map(read, range(0, 60, 20))))
+
+
+def test_rows_are_read_where_they_lie(dask, tmp_path):
+    pytest.importorskip("dask.array")
+    pytest.importorskip("pyarrow")
     with joblib.parallel_config(backend="sequential"):
         scorer = VoGScorer(checkpoints=2, random_state=0).fit(X, Y)
-    blocks = array.from_array(X, chunks=(20, 4))
-    read = blocks.map_blocks(scorer.score_samples, drop_axis=1, meta=np.empty(0, "float32"))
-    assert_allclose(read.compute(), scorer.score_samples(X), atol=1e-4)
+    for read in reading(scorer, tmp_path, dask):
+        assert_allclose(read, scorer.score_samples(X), atol=1e-4)
 
 
 def test_jobs_inside_of_jobs(dask):

@@ -37,12 +37,18 @@ Result = TypeVar("Result")
 Kept = TypeVar("Kept")
 Reading = Callable[[Inputs, torch.Tensor | None], Result]
 
+_ROWS_AT_ONCE = 2**16  # of more, what is computed on the way to a score could fill the memory
 _ROW_MULTIPLE = 16  # blocks are padded to a multiple of so many rows, see `_read`
 _CUDA_BLOCK_BYTES = 2**26  # of inputs in a block, at most; also on a CPU but for images
 
 # Activations of a convolutional net are some tens of times its input; past the caches, and past
 # the size that malloc hands out again without asking the system, a CPU takes twice as long.
 _CPU_IMAGE_BLOCK_BYTES = 2**19
+
+
+def parts_of(n: int) -> Iterator[slice]:
+    """Yield slices of n rows, each of as many as are read at once, in order."""
+    return (slice(i, min(i + _ROWS_AT_ONCE, n)) for i in range(0, n, _ROWS_AT_ONCE))
 
 
 class Block(NamedTuple):

@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
+from ..networks.heads import at_least_single
+
 VARIANTS = ("bias", "scaling", "conv1x1", "conv3x3", "depthwise3x3", "layer")
 AGGREGATIONS = ("norm", "sum", "max", "filtered_norm")
 _SMALL = 1e-12  # a gradient; its square is far from the smallest number in single precision
@@ -78,11 +80,6 @@ def contribution_map(
         scaled = _aggregated(x[small], g[small] / size, groups, window, aggregation)
         saliency[small] = scaled * size[:, 0]
     return saliency
-
-
-def at_least_single(values: torch.Tensor) -> torch.Tensor:
-    """Return values in single precision if they are in half precision, else as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _groups(variant: str, x: torch.Tensor, layer: nn.Module | None) -> int:

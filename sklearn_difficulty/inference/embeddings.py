@@ -18,6 +18,7 @@ from torch import nn
 
 from .._progress import SILENT, Task
 from ..networks.forward import call_module, first_tensor, module_device
+from ..networks.heads import at_least_single
 from ..rows.inputs import Inputs, copied, leaves, n_rows
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
@@ -133,9 +134,7 @@ class EmbeddingReader:
                 f"What is computed at {probe.name!r} is no floating tensor with one entry per row "
                 "along axis 0."
             )
-        value = value.detach().clone()
-        if value.dtype in (torch.float16, torch.bfloat16):
-            value = value.float()
+        value = at_least_single(value.detach().clone())
         if self.pool is not None and value.ndim >= 4:
             value = _pooled(value, self.pool)
         value = value.flatten(1) if value.ndim > 1 else value[:, None]

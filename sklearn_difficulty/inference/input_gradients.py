@@ -21,8 +21,8 @@ from torch import nn
 from torch.func import functional_call
 
 from .._progress import SILENT, Task
-from ..networks.forward import State, refuse_scripted
-from ..networks.heads import first_output
+from ..networks.forward import State, predictions_of, refuse_scripted
+from ..networks.heads import at_least_single
 from ..networks.small import StandardizedNetwork
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs
 from ..rows.rows import Rows
@@ -138,7 +138,7 @@ class GradientReader:
 
     def _reduce(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return one tensor (n, ...) that nothing else refers to."""
-        parts = [g.float() if g.dtype in (torch.float16, torch.bfloat16) else g for g in gradients]
+        parts = [at_least_single(g) for g in gradients]
         if self.channel_mean:
             parts = [g.mean(dim=1) if g.ndim >= 4 else g for g in parts]
         if len(parts) > 1:
@@ -250,7 +250,7 @@ class GradientSite:
                 inputs = copied(inputs)
             else:
                 inputs = map_inputs(as_leaf, inputs)
-            outputs = first_output(functional_call(self._module, state, *as_arguments(inputs)))
+            outputs = predictions_of(functional_call(self._module, state, *as_arguments(inputs)))
         if self._submodule is not None and len(leaves) != 1:
             raise ValueError(
                 f"wrt={self._wrt!r} is called {len(leaves)} times in a forward pass; the "

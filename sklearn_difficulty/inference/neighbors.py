@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 
 from .._progress import SILENT, Task
 from ..rows.rows import Rows
+from .blocks import parts_of
 from .embeddings import EmbeddingReader, refuse_other_width
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
 from .trace import Probe
@@ -58,6 +59,19 @@ class NeighborBank:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
+
+    def parts(
+        self, X: Rows | None, own: NDArray[np.int64] | None
+    ) -> Iterator[tuple[slice, Rows | None, NDArray[np.int64] | None]]:
+        """Yield parts of the rows that `nearest` is asked about: it holds k neighbours of each."""
+        parts = list(parts_of(len(self.X if X is None else X)))
+        if len(parts) == 1:
+            yield parts[0], X, own
+            return
+        if X is None:
+            X, own = self.X, np.arange(len(self.X))
+        for part in parts:
+            yield part, X.take(part), None if own is None else own[part]
 
     def nearest(
         self,

@@ -21,8 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from .._progress import SILENT, Task
 from ..networks.copying import copied_module
-from ..networks.forward import State, call_with_state
-from ..networks.heads import first_output
+from ..networks.forward import State, call_with_state, predictions_of
 from ..rows.inputs import Inputs, as_arguments, copied, map_inputs, take_rows
 from ..rows.rows import Rows
 from ..training.checkpoints import Checkpoint
@@ -135,7 +134,7 @@ def _all_parameter_norms(record: TrainingRecord, loss: Callable[..., torch.Tenso
 
     def loss_of_row(weights: State, fixed: State, row: Inputs, label: torch.Tensor) -> torch.Tensor:
         one = map_inputs(lambda values: values[None], row)
-        outputs = first_output(functional_call(module, weights | fixed, *as_arguments(one)))
+        outputs = predictions_of(functional_call(module, weights | fixed, *as_arguments(one)))
         return loss(outputs, label[None]).sum()
 
     gradients_of_rows = vmap(grad_and_value(loss_of_row), in_dims=(None, None, 0, 0))

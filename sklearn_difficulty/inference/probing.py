@@ -132,12 +132,15 @@ class NeighborProbes:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the class with the most votes and its share, (n_probes, n); or -1 and NaN."""
         n_classes = _n_classes(bank)
-        votes = [
-            majority(labels, distances, n_classes, ties)
-            for labels, distances in self._neighbors(bank, X, own, probes, progress)
-        ]
-        winners, shares = zip(*votes, strict=True)
-        return np.stack(winners), np.stack(shares)
+        parts = []
+        for _, rows, places in bank.parts(X, own):
+            votes = [
+                majority(labels, distances, n_classes, ties)
+                for labels, distances in self._neighbors(bank, rows, places, probes, progress)
+            ]
+            parts.append([np.stack(of_probes) for of_probes in zip(*votes, strict=True)])
+        winners, shares = (np.concatenate(found, axis=1) for found in zip(*parts, strict=True))
+        return winners, shares
 
     def votes(
         self,
@@ -150,9 +153,11 @@ class NeighborProbes:
         n_classes = _n_classes(bank)
         # One vote is shared by all classes: none is impossible.
         counts = np.full((len(bank.X if X is None else X), n_classes), 1 / n_classes)
-        for labels, distances in self._neighbors(bank, X, own, progress=progress):
-            counts += count_votes(labels, n_classes)
-            counts[np.isnan(distances).any(axis=1)] = np.nan
+        for part, rows, places in bank.parts(X, own):
+            of_part = counts[part]
+            for labels, distances in self._neighbors(bank, rows, places, progress=progress):
+                of_part += count_votes(labels, n_classes)
+                of_part[np.isnan(distances).any(axis=1)] = np.nan
         return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def votes_at(self, probe: Probe, bank: NeighborBank, X: Rows) -> NDArray[np.float64]:
@@ -170,12 +175,15 @@ class NeighborProbes:
         progress: Task = SILENT,
     ) -> NDArray[np.float64]:
         """Return the median of the neighbours' targets (n, n_outputs), a mean over the probes."""
-        medians = []
-        for targets, distances in self._neighbors(bank, X, own, progress=progress):
-            median = np.median(targets.astype(np.float64), axis=1)
-            median[np.isnan(distances).any(axis=1)] = np.nan
-            medians.append(median)
-        return np.mean(medians, axis=0)
+        means = []
+        for _, rows, places in bank.parts(X, own):
+            medians = []
+            for targets, distances in self._neighbors(bank, rows, places, progress=progress):
+                median = np.median(targets.astype(np.float64), axis=1)
+                median[np.isnan(distances).any(axis=1)] = np.nan
+                medians.append(median)
+            means.append(np.mean(medians, axis=0))
+        return np.concatenate(means)
 
     def agreement(
         self,
@@ -186,12 +194,15 @@ class NeighborProbes:
         progress: Task = SILENT,
     ) -> NDArray[np.float32]:
         """Return the share of the neighbours that have a row's class, (n, n_probes)."""
-        shares = []
-        for labels, distances in self._neighbors(bank, X, own, progress=progress):
-            share = (labels == classes[:, None]).mean(axis=1, dtype=np.float32)
-            share[np.isnan(distances).any(axis=1)] = np.nan
-            shares.append(share)
-        return np.stack(shares, axis=1)
+        parts = []
+        for part, rows, places in bank.parts(X, own):
+            shares = []
+            for labels, distances in self._neighbors(bank, rows, places, progress=progress):
+                share = (labels == classes[part, None]).mean(axis=1, dtype=np.float32)
+                share[np.isnan(distances).any(axis=1)] = np.nan
+                shares.append(share)
+            parts.append(np.stack(shares, axis=1))
+        return np.concatenate(parts)
 
     def depth_of(
         self, winners: NDArray[np.int64], record: TrainingRecord, X: Rows

@@ -21,11 +21,16 @@ from torch.func import functional_call, grad, vmap
 from torch.overrides import BaseTorchFunctionMode
 
 from ..networks.copying import copied_module
-from ..networks.forward import State, call_with_state, first_tensor, with_first_tensor
-from ..networks.heads import first_output
+from ..networks.forward import (
+    State,
+    call_with_state,
+    first_tensor,
+    predictions_of,
+    with_first_tensor,
+)
+from ..networks.heads import at_least_single
 from ..rows.inputs import Inputs, as_arguments, map_inputs, n_rows, take_rows
 from ..training.record import TrainingRecord
-from .contributions import at_least_single
 from .locations import Site
 from .objectives import target_function
 
@@ -173,7 +178,7 @@ class SitePassesAfterStep:
         def outputs_of(state: State, row: Inputs, visit: Visit) -> torch.Tensor:
             one = map_inputs(lambda values: values[None].clone(), row)
             with _visited(module, sites, visit):
-                return first_output(functional_call(module, state, *as_arguments(one)))
+                return predictions_of(functional_call(module, state, *as_arguments(one)))
 
         def of_row(
             weights: State, fixed: State, row: Inputs, label: torch.Tensor

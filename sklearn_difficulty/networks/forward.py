@@ -14,7 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ..rows.inputs import Inputs, as_arguments, copied, leaves
-from .heads import first_output
+from .heads import at_least_single, first_output
 
 State = dict[str, torch.Tensor]
 
@@ -22,7 +22,13 @@ State = dict[str, torch.Tensor]
 def call_with_state(module: nn.Module, state: State, inputs: Inputs) -> torch.Tensor:
     """Return what the module predicts with the weights of a state; inputs are not written to."""
     with token_errors_named(inputs):
-        return first_output(functional_call(module, state, *as_arguments(copied(inputs))))
+        return predictions_of(functional_call(module, state, *as_arguments(copied(inputs))))
+
+
+def predictions_of(outputs: Any) -> Any:
+    """Return the predictions of a module, whose forward may autocast, in single precision."""
+    found = first_output(outputs)
+    return at_least_single(found) if isinstance(found, torch.Tensor) else found
 
 
 def plain_module(module: nn.Module) -> nn.Module:
@@ -118,7 +124,7 @@ def call_module(module: nn.Module, inputs: Any) -> torch.Tensor:
     """Run a forward pass on a block of inputs; a dict is spread over keyword arguments."""
     args, kwargs = as_arguments(inputs)
     with token_errors_named(inputs):
-        return first_output(module(*args, **kwargs))
+        return predictions_of(module(*args, **kwargs))
 
 
 @contextmanager

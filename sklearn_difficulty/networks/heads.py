@@ -151,7 +151,7 @@ class Logits(Head):
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs, in single precision at least."""
-        return _at_least_single(outputs)
+        return at_least_single(outputs)
 
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Return the column of the largest value."""
@@ -186,7 +186,7 @@ class Probabilities(Logits):
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the logarithms."""
-        outputs = _at_least_single(outputs)
+        outputs = at_least_single(outputs)
         return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -209,7 +209,7 @@ class LogProbabilities(Probabilities):
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs, in single precision at least."""
-        return _at_least_single(outputs)
+        return at_least_single(outputs)
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the exponentials."""
@@ -246,7 +246,7 @@ class BinaryLogit(Head):
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return 0 for the first class and the logit for the second."""
-        logit = _at_least_single(outputs).reshape(len(outputs))
+        logit = at_least_single(outputs).reshape(len(outputs))
         return torch.stack([torch.zeros_like(logit), logit], dim=1)
 
     def predicted(self, outputs: torch.Tensor) -> torch.Tensor | None:
@@ -351,6 +351,6 @@ def _are_probabilities(outputs: torch.Tensor) -> bool:
     return bool((outputs >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
 
-def _at_least_single(outputs: torch.Tensor) -> torch.Tensor:
-    """Return half precision as single precision."""
-    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
+def at_least_single(values: torch.Tensor) -> torch.Tensor:
+    """Return values in single precision if they are in half precision, else as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

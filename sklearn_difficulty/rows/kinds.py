@@ -74,8 +74,9 @@ class Rows(ABC):
         """Return a number (n,) that equal rows share, and hardly any others; None if unknown."""
         if not self.arrays:
             return None
-        of_arrays = [[hash(row.tobytes()) for row in array] for array in self.arrays]
-        return np.array([hash(of_row) for of_row in zip(*of_arrays, strict=True)])
+        rows = zip(*self.arrays, strict=True)
+        keys = (hash(tuple(part.tobytes() for part in row)) for row in rows)
+        return np.fromiter(keys, dtype=np.int64, count=len(self))
 
     @property
     def nbytes(self) -> int:

@@ -70,7 +70,10 @@ class DatasetRows(Rows):
 
     def take(self, index: Any) -> DatasetRows:
         """Return some rows, by a slice, a mask or positions, as a Subset."""
-        positions = np.arange(len(self))[index].tolist()
+        if isinstance(index, slice):
+            positions: Any = range(len(self))[index]  # which takes no memory
+        else:
+            positions = np.arange(len(self))[index].tolist()
         return DatasetRows(Subset(self.data, positions), self.collate_fn)
 
     def _loader(self, batch_size: int, follow: Callable[..., Any]) -> DataLoader[Any]:

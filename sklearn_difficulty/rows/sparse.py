@@ -58,7 +58,7 @@ def keys_of_sparse(csr: Any) -> NDArray[Any]:
     """Return a number (n,) that equal rows of a CSR matrix share."""
     bounds = zip(csr.indptr[:-1], csr.indptr[1:], strict=True)
     rows = ((csr.indices[a:b].tobytes(), csr.data[a:b].tobytes()) for a, b in bounds)
-    return np.array([hash(row) for row in rows])
+    return np.fromiter(map(hash, rows), dtype=np.int64, count=csr.shape[0])
 
 
 def bytes_of_sparse(csr: Any) -> int:

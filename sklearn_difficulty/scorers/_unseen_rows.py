@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .._randomness import alone
+from .._warnings import located
+from ..inference.blocks import parts_of
 from ..rows.checked import is_frame, refuse_same_names
 from ..rows.rows import NumberOfRows, Rows, as_rows
 from ..rows.width import check_width
@@ -90,7 +93,7 @@ class ScoresUnseenRows(TransformerMixin, ABC):
             Larger = harder.
         """
         with alone():
-            scores = self._score_rows(*self._check_unseen(X, y))
+            scores = by_parts(self._score_rows, *self._check_unseen(X, y))
         return self._fill_undefined(scores, self.difficulty_)
 
     def transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
@@ -157,3 +160,19 @@ class ScoresUnseenRows(TransformerMixin, ABC):
     def _check_width(self, X: Any, rows: Rows, *, reset: bool) -> None:
         """Remember, or compare with what was remembered, how wide a row is."""
         check_width(self, X, rows, reset=reset)
+
+
+def by_parts(
+    read: Callable[[Rows, NDArray[Any] | None], NDArray[Any]],
+    X: Rows,
+    targets: NDArray[Any] | None,
+) -> NDArray[Any]:
+    """Return what `read` says of rows, asked about one part of them after the other."""
+    parts = list(parts_of(len(X)))
+    if len(parts) == 1:
+        return read(X, targets)
+    values = []
+    for part in parts:
+        with located(f"in the part of X that begins with row {part.start}"):
+            values.append(read(X.take(part), None if targets is None else targets[part]))
+    return np.concatenate(values)

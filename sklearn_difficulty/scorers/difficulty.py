@@ -19,6 +19,7 @@ from ..training.default import Task as NetworkTask
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
+from ._unseen_rows import by_parts
 from .margin import MarginScorer
 from .neighbor_confidence import NeighborConfidenceScorer
 from .normgrad import NormGradScorer
@@ -258,7 +259,7 @@ class DifficultyScorer(BaseDifficultyScorer):
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
         rows, targets = self._check_unseen(X, y)
         columns = [
-            scorer._fill_undefined(scorer._score_rows(rows, targets), scorer.difficulty_)
+            scorer._fill_undefined(by_parts(scorer._score_rows, rows, targets), scorer.difficulty_)
             for scorer in self.scorers_.values()
             if scorer._scores_unseen_rows
         ]

@@ -22,6 +22,7 @@ from ..training.checkpoints import CheckpointSpec
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
+from ._unseen_rows import by_parts
 
 __all__ = ["NormGradScorer"]
 
@@ -396,7 +397,7 @@ class NormGradScorer(BaseDifficultyScorer):
         return self._total(self._signals(X, targets))
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
-        signals = self._signals(*self._check_unseen(X, y))
+        signals = by_parts(self._signals, *self._check_unseen(X, y))
         scores = self._fill_undefined(self._total(signals), self.difficulty_)
         if self.undefined == "max":
             largest = [self._largest_score(column) for column in self.layer_difficulty_.T]

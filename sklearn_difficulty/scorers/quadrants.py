@@ -33,6 +33,7 @@ from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
 from ._base_ensemble import BaseEnsembleScorer, readings_of_members
 from ._base_probing import KeepsBank
+from ._unseen_rows import by_parts
 
 __all__ = ["DifficultyQuadrantClassifier"]
 
@@ -358,7 +359,7 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
             In [0, 1]; NaN where undefined.
         """
         with alone():
-            return self._depths(*self._check_unseen(X, y))
+            return by_parts(self._depths, *self._check_unseen(X, y))
 
     def _train_size(self) -> float:
         return 1 - self.validation_size
@@ -461,7 +462,7 @@ class DifficultyQuadrantClassifier(KeepsBank, BaseEnsembleScorer):
         return corner_distances(*self._depths(X, targets).T)[:, 0]
 
     def _columns(self, X: Any, y: Any) -> NDArray[np.float32]:
-        depths = self._depths(*self._check_unseen(X, y))
+        depths = by_parts(self._depths, *self._check_unseen(X, y))
         distance = self._fill_undefined(corner_distances(*depths.T)[:, 0], self.difficulty_)
         if self.undefined == "max":
             depths = np.nan_to_num(depths, nan=1.0)
