@@ -19,6 +19,7 @@ from ..inference.probing import VotesReadout
 from ..measures.label_noise import fit_noise_model
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.bare_modules import refuse_bare_modules
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
@@ -394,6 +395,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         return needs_of(method, self.estimator)
 
     def _check_estimator(self) -> None:
+        refuse_bare_modules(self, "estimator")
         if self._asks_judge:
             check_judge(self)
 

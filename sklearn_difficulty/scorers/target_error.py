@@ -20,6 +20,7 @@ from ..inference.probing import NeighborProbes
 from ..measures.target_noise import SPREAD_OUT, Scale
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.bare_modules import refuse_bare_modules
 from ..training.default import Task as NetworkTask
 from ..training.ensemble.member import answers
 from ..training.ensemble.resampled import ResampledEnsemble
@@ -354,6 +355,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         return is_judge(self.estimator)
 
     def _check_estimator(self) -> None:
+        refuse_bare_modules(self, "estimator")
         if self._asks_regressor:
             check_regressor(self)
 
