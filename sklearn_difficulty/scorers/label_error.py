@@ -35,7 +35,7 @@ from ._base_ensemble import (
 )
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 from .label_noise.judges import JudgeTraining, check_judge, is_judge
-from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance
+from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance, warn_of_missing_doubt
 from .label_noise.review import EstimatesNoise
 from .label_noise.sources import (
     choose_method,
@@ -467,7 +467,9 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             self._tell_noise_in_order(difficulty, X, targets, progress)
             return difficulty
         if self.method_ == "out_of_sample":
-            warn_of_ignorance(known_rows(self.probabilities_, known), targets[known])
+            held_out = known_rows(self.probabilities_, known), targets[known]
+            warn_of_ignorance(*held_out)
+            warn_of_missing_doubt(*held_out)
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )
