@@ -124,3 +124,10 @@ def test_members_that_cannot_hold_out_all_rows(scorer):
         pytest.raises(AssertionError, match="training has begun"),
     ):
         scorer.fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", SMALLEST, ids=lambda e: type(e).__name__)
+def test_token_ids_of_unequal_length(estimator):
+    ragged = [[1] * (1 + i % 3) for i in range(len(y))]
+    with pytest.raises(ValueError, match=r"X is ragged: .*torch.nn.utils.rnn.pad_sequence"):
+        clone(estimator).fit(ragged, y)

@@ -135,7 +135,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         another regressor that are called random_state and are None. An int gives the same scores
         bit for bit for the same backend, torch thread count and stack grouping.
     verbose : int, default=0
-        1 prints how many models are trained.
+        1 prints how many models of a round are trained, and when another round begins.
 
     Attributes
     ----------
@@ -426,7 +426,11 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         kept: NDArray[np.bool_] = probability <= max(0.5, float(cut))
         before = np.ones_like(kept) if rows is None else rows
         n_changed, n_suspects = int((kept != before).sum()), int((~kept).sum())
-        return kept if n_changed > _CHANGED * n_suspects else None
+        if n_changed <= _CHANGED * n_suspects:
+            return None
+        if self.verbose:
+            print(f"Another round is trained, without {n_suspects} rows that look wrong.")
+        return kept
 
     # --------------------------------------------------------------------------- what is found
 
