@@ -90,7 +90,8 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         regressor. "one_fit": from a single training on all rows, averaged over its epochs;
         `record_` then keeps all outputs. "neighbors": the median target of the nearest rows in the
         layers of a single network. "auto" takes "out_of_sample", unless `estimator` is a single
-        training: then "one_fit" if the outputs of its epochs were kept, "neighbors" otherwise.
+        training: then "one_fit" if the outputs of its epochs were kept, or there is no network to
+        read, "neighbors" otherwise.
     scale : {"local", "global"}, default="local"
         Whether the honest spread is that of rows with about the same prediction, or the same for
         all rows, see `estimate_target_noise`.
@@ -347,7 +348,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         if self.method != "auto":
             return self.method
         has_outputs = record.trajectory is not None and record.trajectory.logits is not None
-        return "one_fit" if has_outputs else "neighbors"
+        return "one_fit" if has_outputs or not record.has_module else "neighbors"
 
     @property
     def _asks_regressor(self) -> bool:
@@ -390,7 +391,8 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
             raise ValueError(no_regressor("The network"))
         if self._method() == "neighbors":
             self._neighbor_probes().rehearse(record, X)
-        answers(record.module, X, record.head)
+        if record.has_module:  # of a training elsewhere what the epochs said may be all there is
+            answers(record.module, X, record.head)
 
     def _neighbor_probes(self) -> NeighborProbes:
         """Return how neighbours are looked for."""

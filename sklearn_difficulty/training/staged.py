@@ -28,6 +28,8 @@ def staged_trajectory(
     for step in _steps_before(estimator):
         X = step.transform(X)
     model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not hasattr(model, "fit"):  # a Booster of XGBoost or LightGBM, say
+        raise _no_stages(model)
     check_is_fitted(estimator)
     outputs: OutputKind = "logits" if is_classifier(model) else "values"
     classes = as_labels(model.classes_, "classes_") if outputs == "logits" else None
@@ -93,7 +95,8 @@ def _no_stages(model: Any) -> TypeError:
     return TypeError(
         f"{type(model).__name__} does not say what it predicted stage by stage. from_staged takes "
         "boosting models: those of scikit-learn with staged_predict_proba or staged_predict, "
-        "XGBoost, LightGBM and CatBoost, or a Pipeline that ends in one."
+        "XGBClassifier, LGBMClassifier, CatBoostClassifier and their regressors, or a Pipeline "
+        "that ends in one."
     )
 
 
