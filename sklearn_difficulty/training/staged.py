@@ -28,8 +28,6 @@ def staged_trajectory(
     for step in _steps_before(estimator):
         X = step.transform(X)
     model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not hasattr(model, "fit"):  # a Booster of XGBoost or LightGBM, say
-        raise _no_stages(model)
     check_is_fitted(estimator)
     outputs: OutputKind = "logits" if is_classifier(model) else "values"
     classes = as_labels(model.classes_, "classes_") if outputs == "logits" else None
