@@ -69,7 +69,10 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError(f"{name} is ragged: its entries differ in length ({error}).") from error
+        remedy = " Pad them: torch.nn.utils.rnn.pad_sequence." if name == "X" else ""
+        raise ValueError(
+            f"{name} is ragged: its entries differ in length ({error}).{remedy}"
+        ) from error
 
 
 def as_numbers(values: Any, name: str) -> NDArray[Any]:

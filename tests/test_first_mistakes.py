@@ -6,12 +6,23 @@ import pandas as pd
 import pytest
 from instances import SMALLEST, SMALLEST_SCORERS
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
+from sklearn.utils._param_validation import InvalidParameterError
 from small_nets import NeverTrain
+from torch import nn
 
-from sklearn_difficulty import DifficultyQuadrantClassifier, LabelErrorScorer
+from sklearn_difficulty import (
+    DifficultyQuadrantClassifier,
+    FilteredClassifier,
+    FilteredRegressor,
+    LabelErrorScorer,
+    TrainingRecord,
+)
 from sklearn_difficulty.estimator_checks._material import training_rows
+from sklearn_difficulty.model_selection import MemorizationTrajectory
 from sklearn_difficulty.scorers._base_ensemble import BaseEnsembleScorer
 from sklearn_difficulty.training import ResampledEnsemble, default_network
 
@@ -45,6 +56,37 @@ def test_columns_that_a_net_of_ones_own_cannot_read_are_named(estimator, make_ne
     assert "make_column_transformer((OneHotEncoder(" in str(caught.value)
     assert "['city']), remainder=SimpleImputer()), ...)" in str(caught.value)
     assert "(X['day'] - X['day'].min()) / numpy.timedelta64(1, 'D')" in str(caught.value)
+
+
+@pytest.mark.parametrize("module", [nn.Linear(5, 3), nn.Linear], ids=["module", "class"])
+@pytest.mark.parametrize("estimator", SMALLEST, ids=lambda e: type(e).__name__)
+def test_a_torch_module_in_place_of_a_net(estimator, module):
+    taken = set(estimator.get_params(deep=False)) & {"estimator", "scorer", "student", "teacher"}
+    for parameter in taken:
+        with pytest.raises(
+            InvalidParameterError, match=r"is a torch module, Linear, .* NeuralNetClassifier\("
+        ) as caught:
+            clone(estimator).set_params(**{parameter: module}).fit(X, y)
+        where = f"The '{parameter}' parameter of {type(estimator).__name__} "
+        assert str(caught.value).startswith(where)
+    assert taken or isinstance(estimator, MemorizationTrajectory)  # which takes a list
+
+
+def test_a_torch_module_in_place_of_the_net_of_a_record():
+    with pytest.raises(InvalidParameterError, match="'net' parameter of from_fit is a torch mod"):
+        TrainingRecord.from_fit(nn.Linear(5, 3), X, y)
+
+
+@pytest.mark.parametrize(
+    ("filtered", "judge", "remedy"),
+    [
+        (FilteredClassifier, GaussianNB(), r"scorer=LabelErrorScorer\(GaussianNB\("),
+        (FilteredRegressor, Ridge(), r"scorer=TargetErrorScorer\(Ridge\("),
+    ],
+)
+def test_a_judge_in_place_of_a_scorer(filtered, judge, remedy):
+    with pytest.raises(ValueError, match=r"must have a difficulty_ .* " + remedy):
+        filtered(judge, scorer=judge, drop=0.1).fit(X, y)
 
 
 @pytest.mark.parametrize("other", [SVC(), SVC, make_pipeline(SVC())], ids=["SVC", "class", "steps"])
@@ -82,3 +124,10 @@ def test_members_that_cannot_hold_out_all_rows(scorer):
         pytest.raises(AssertionError, match="training has begun"),
     ):
         scorer.fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", SMALLEST, ids=lambda e: type(e).__name__)
+def test_token_ids_of_unequal_length(estimator):
+    ragged = [[1] * (1 + i % 3) for i in range(len(y))]
+    with pytest.raises(ValueError, match=r"X is ragged: .*torch.nn.utils.rnn.pad_sequence"):
+        clone(estimator).fit(ragged, y)

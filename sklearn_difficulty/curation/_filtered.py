@@ -31,6 +31,7 @@ from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
 from ..rows.checked import checked_array, is_frame
 from ..scorers._pipelines import scorer_in
+from ..training.bare_modules import refuse_bare_modules
 from ._scoring_step import (
     CONSTRAINTS,
     attribute_of,
@@ -195,6 +196,7 @@ class BaseFiltered(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, Base
         self : object
             Fitted.
         """
+        refuse_bare_modules(self, "estimator", "scorer")
         self._validate_params()
         forget(self)
         X, y = for_estimators(X, "X"), for_estimators(y, "y")

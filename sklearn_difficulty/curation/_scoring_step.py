@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_memory
 from torch.utils.data import Dataset
@@ -144,9 +144,17 @@ def fitted_scorer(
     if np.shape(difficulty) != (n,):
         raise ValueError(
             f"{type(last).__name__} must have a difficulty_ of shape ({n},) after fit, one "
-            f"number per row; its shape is {np.shape(difficulty)}."
+            f"number per row; its shape is {np.shape(difficulty)}.{_as_judge(last)}"
         )
     return fitted
+
+
+def _as_judge(scorer: Any) -> str:
+    """Return how what only predicts can say which rows are suspect, for a message."""
+    if hasattr(scorer, "difficulty_") or not (is_classifier(scorer) or is_regressor(scorer)):
+        return ""
+    wrapper = "LabelErrorScorer" if is_classifier(scorer) else "TargetErrorScorer"
+    return f" To let it judge the rows, pass scorer={wrapper}({type(scorer).__name__}(...))."
 
 
 def _remembered(

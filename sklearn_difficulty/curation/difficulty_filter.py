@@ -20,6 +20,7 @@ from sklearn.utils.metadata_routing import (
 from .._progress import CallbackSupportMixin, root_task, with_callbacks
 from .._reprs import ShowsFindings
 from ..scorers._pipelines import scorer_in
+from ..training.bare_modules import refuse_bare_modules
 from ._scoring_step import (
     CONSTRAINTS,
     check_scorer,
@@ -145,6 +146,7 @@ class DifficultyFilter(ShowsFindings, CallbackSupportMixin, MetaEstimatorMixin, 
         self : object
             Fitted.
         """
+        refuse_bare_modules(self, "scorer")
         self._validate_params()
         drop, threshold, quadrants = self.drop, self.threshold, self.quadrants
         forget(self)

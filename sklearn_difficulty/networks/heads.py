@@ -179,9 +179,10 @@ class Probabilities(Logits):
         _check_columns(outputs, n_classes, module_name)
         if not _are_probabilities(self.probabilities(outputs)):
             raise ValueError(
-                f"The criterion is NLLLoss (skorch's default), for which {module_name} must return "
-                f"{self.name.replace('_', '-')}, and what it returns is something else. If these "
-                "are logits, pass criterion=nn.CrossEntropyLoss."
+                f"With NLLLoss, skorch's default criterion, or with outputs={self.name!r}, "
+                f"{module_name} must return {self.name.replace('_', '-')}, and what it returns is "
+                "something else. If these are logits, pass criterion=nn.CrossEntropyLoss to a net, "
+                "outputs='logits' to a recorder."
             )
 
     def logits(self, outputs: torch.Tensor) -> torch.Tensor:

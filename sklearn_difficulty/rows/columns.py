@@ -167,7 +167,9 @@ class Columns:
 
 _VECTORISE = (
     "To judge rows by texts, vectorise them: columns of numbers from a sentence encoder, or from "
-    "make_pipeline(TfidfVectorizer(), TruncatedSVD(100)).fit_transform(frame['text'])."
+    "make_pipeline(TfidfVectorizer(), TruncatedSVD(100)).fit_transform(frame['text']). If they are "
+    "dates or numbers that are written otherwise than 2024-12-31 and 1.5, convert them: "
+    "pandas.to_datetime, pandas.to_numeric."
 )
 
 

@@ -35,7 +35,7 @@ def warn_of_divided_copies(X: Rows, trained_on: Iterable[NDArray[np.bool_]]) -> 
     first = np.flatnonzero(divided)[:LISTED_ROWS].tolist()
     warn_caller(
         f"{n} of {len(codes)} rows are equal, byte by byte, to a row that is trained on while they "
-        f"are held out, first {first}, so networks may have seen them. If they are copies, and not "
+        f"are held out, first {first}, so models may have seen them. If they are copies, and not "
         "rows of few values that happen to be equal, pass groups that keep them together"
         f"{_how_to_group(X)}."
     )

@@ -22,7 +22,8 @@ from .checked import nonfinite_rows
 _MANY_VALUES, _FEW_REPEATS = 20, 5  # numbers that repeat less often are measured, not named
 _AS_TARGETS = (
     "To predict numbers, pass a regressor: a skorch NeuralNetRegressor, such as "
-    "default_network(X, y, task='regression'). TargetErrorScorer finds wrong ones."
+    "default_network(X, y, task='regression'), or outputs='values' to a recorder. "
+    "TargetErrorScorer finds wrong ones."
 )
 
 

@@ -19,6 +19,7 @@ from ..inference.probing import VotesReadout
 from ..measures.label_noise import fit_noise_model
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.bare_modules import refuse_bare_modules
 from ..training.ensemble.resampled import ResampledEnsemble
 from ..training.ensemble.splits import smallest_training_set
 from ..training.record import TrainingRecord
@@ -35,7 +36,7 @@ from ._base_ensemble import (
 from ._judges import is_judge
 from ._trained_source import RECORD_TYPES, TrainedSource, given_record
 from .label_noise.judges import ClassifierTraining, check_classifier
-from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance
+from .label_noise.precomputed import GivenProbabilities, warn_of_ignorance, warn_of_missing_doubt
 from .label_noise.review import EstimatesNoise
 from .label_noise.sources import (
     choose_method,
@@ -395,6 +396,7 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
         return needs_of(method, self.estimator)
 
     def _check_estimator(self) -> None:
+        refuse_bare_modules(self, "estimator")
         if self._asks_judge:
             check_classifier(self)
 
@@ -466,7 +468,9 @@ class LabelErrorScorer(ListsSuspects, EstimatesNoise, BaseDifficultyScorer):
             self._tell_noise_in_order(difficulty, X, targets, progress)
             return difficulty
         if self.method_ == "out_of_sample":
-            warn_of_ignorance(known_rows(self.probabilities_, known), targets[known])
+            held_out = known_rows(self.probabilities_, known), targets[known]
+            warn_of_ignorance(*held_out)
+            warn_of_missing_doubt(*held_out)
         noise, self._model = fit_noise_model(
             known_rows(self.probabilities_, known), targets[known], noise=self.noise
         )

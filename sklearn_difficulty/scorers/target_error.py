@@ -20,6 +20,7 @@ from ..inference.probing import NeighborProbes
 from ..measures.target_noise import SPREAD_OUT, Scale
 from ..rows.given import GivenRows
 from ..rows.rows import Rows
+from ..training.bare_modules import refuse_bare_modules
 from ..training.default import Task as NetworkTask
 from ..training.ensemble.member import answers
 from ..training.ensemble.resampled import ResampledEnsemble
@@ -88,7 +89,8 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         regressor. "one_fit": from a single training on all rows, averaged over its epochs;
         `record_` then keeps all outputs. "neighbors": the median target of the nearest rows in the
         layers of a single network. "auto" takes "out_of_sample", unless `estimator` is a single
-        training: then "one_fit" if the outputs of its epochs were kept, "neighbors" otherwise.
+        training: then "one_fit" if the outputs of its epochs were kept, or there is no network to
+        read, "neighbors" otherwise.
     scale : {"local", "global"}, default="local"
         Whether the honest spread is that of rows with about the same prediction, or the same for
         all rows, see `estimate_target_noise`.
@@ -133,7 +135,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         another regressor that are called random_state and are None. An int gives the same scores
         bit for bit for the same backend, torch thread count and stack grouping.
     verbose : int, default=0
-        1 prints how many models are trained.
+        1 prints how many models of a round are trained, and when another round begins.
 
     Attributes
     ----------
@@ -345,7 +347,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         if self.method != "auto":
             return self.method
         has_outputs = record.trajectory is not None and record.trajectory.logits is not None
-        return "one_fit" if has_outputs else "neighbors"
+        return "one_fit" if has_outputs or not record.has_module else "neighbors"
 
     @property
     def _asks_regressor(self) -> bool:
@@ -353,6 +355,7 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         return is_judge(self.estimator)
 
     def _check_estimator(self) -> None:
+        refuse_bare_modules(self, "estimator")
         if self._asks_regressor:
             check_kind(self, "regressor")
 
@@ -387,7 +390,8 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
             raise ValueError(no_regressor("The network"))
         if self._method() == "neighbors":
             self._neighbor_probes().rehearse(record, X)
-        answers(record.module, X, record.head)
+        if record.has_module:  # of a training elsewhere what the epochs said may be all there is
+            answers(record.module, X, record.head)
 
     def _neighbor_probes(self) -> NeighborProbes:
         """Return how neighbours are looked for."""
@@ -423,7 +427,11 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
         kept: NDArray[np.bool_] = probability <= max(0.5, float(cut))
         before = np.ones_like(kept) if rows is None else rows
         n_changed, n_suspects = int((kept != before).sum()), int((~kept).sum())
-        return kept if n_changed > _CHANGED * n_suspects else None
+        if n_changed <= _CHANGED * n_suspects:
+            return None
+        if self.verbose:
+            print(f"Another round is trained, without {n_suspects} rows that look wrong.")
+        return kept
 
     # --------------------------------------------------------------------------- what is found
 

@@ -24,6 +24,7 @@ from .._reprs import ShowsFindings
 from ..networks.answers import answers
 from ..rows.rows import Rows, as_rows
 from ..rows.width import check_width
+from .bare_modules import refuse_bare_modules
 from .checkpoints import CheckpointPlan
 from .default import untrained_net
 from .fit import targets_for, unfitted_clone
@@ -188,6 +189,7 @@ class DistilledClassifier(
         fitted = [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]
         for name in [*fitted, "_row_shape"]:
             self.__dict__.pop(name, None)
+        refuse_bare_modules(self, "student", "teacher")
         self._validate_params()
         with root_task(self, 1) as progress:
             rows = as_rows(X, collate_fn=collate_fn(self), estimator=self, columns=columns_of(self))
@@ -215,6 +217,7 @@ class DistilledClassifier(
 
     def _net_for(self, X: Rows, y: Any) -> NeuralNet:
         """Return a net like the student that learns from the teacher."""
+        refuse_bare_modules(self, "student", "teacher")
         self._validate_params()
         net = untrained_net(self.student, X, y, self)
         teacher = net if self.teacher is None else self.teacher

@@ -17,6 +17,7 @@ from torch import nn
 from .._parameters import check_parameters
 from ..networks.heads import OutputKind, head_named
 from ..rows.rows import as_rows
+from .bare_modules import refuse_bare_module
 from .checkpoints import CheckpointPlan, CheckpointSpec
 from .default import untrained_net
 from .fit import fit_network, targets_for
@@ -88,6 +89,7 @@ class RecordSources(TrainingsElsewhere):
         record : TrainingRecord
             Of the finished fit.
         """
+        refuse_bare_module(net, "net", "from_fit")
         check_parameters(
             "from_fit",
             net=(net, [*UNTRAINED_TYPES]),

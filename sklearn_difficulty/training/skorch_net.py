@@ -49,6 +49,7 @@ from ..rows.columns import Columns
 from ..rows.inputs import Inputs, as_arguments, cast_floats, n_rows
 from ..rows.labels import among_columns, codes_of, float_targets
 from ..rows.rows import DatasetRows, LabelledDataset, Rows, as_rows
+from .bare_modules import refuse_bare_modules
 from .monitors import refuse_unwatched_monitors
 from .sampler_ids import StandIn
 
@@ -84,6 +85,7 @@ def settings_of(estimator: Any) -> Any:
 
 def refuse_other_estimators(owner: Any) -> None:
     """Raise if the `estimator` of something learns, and is not what it reads."""
+    refuse_bare_modules(owner, "estimator")
     estimator = owner.estimator
     read = tuple(c for c in owner._parameter_constraints["estimator"] if isinstance(c, type))
     # A frozen network is no stranger: scikit-learn's message says what else is taken.

@@ -93,7 +93,8 @@ def _no_stages(model: Any) -> TypeError:
     return TypeError(
         f"{type(model).__name__} does not say what it predicted stage by stage. from_staged takes "
         "boosting models: those of scikit-learn with staged_predict_proba or staged_predict, "
-        "XGBoost, LightGBM and CatBoost, or a Pipeline that ends in one."
+        "XGBClassifier, LGBMClassifier, CatBoostClassifier and their regressors, or a Pipeline "
+        "that ends in one."
     )
 
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import HasMethods, Interval
 
 from .._parameters import check_parameters
 from .log_files import trajectory_of_log
@@ -80,6 +80,7 @@ class TrainingsElsewhere:
         """
         check_parameters(
             "from_staged",
+            estimator=(estimator, [HasMethods(["fit", "predict"])]),
             stages=(stages, [Interval(Integral, 1, None, closed="left")]),
             keep_logits=(keep_logits, ["boolean"]),
         )

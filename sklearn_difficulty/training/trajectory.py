@@ -15,7 +15,7 @@ from ..rows.rows import Rows, as_rows
 __all__ = ["Trajectory"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """Per row and epoch: how sure, by how much, at what loss, and of which class.
 
@@ -99,6 +99,10 @@ class Trajectory:
                     f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')} and shape "
                     f"{getattr(value, 'shape', ())}."
                 )
+
+    def __repr__(self) -> str:
+        logits = "" if self.logits is None else f", logits of {self.logits.shape[2]} columns"
+        return f"Trajectory({self.n_epochs} epochs of {self.n_rows} rows, {self.mode}{logits})"
 
     @property
     def n_epochs(self) -> int:

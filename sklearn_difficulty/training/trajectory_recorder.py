@@ -230,7 +230,7 @@ class TrajectoryRecorder:
                 self._logits = torch.empty(
                     self.n_rows, logits.shape[1], dtype=torch.float32, device="cpu"
                 )
-            self._logits[shown.cpu()] = logits[at].cpu()
+            self._logits[shown.cpu()] = logits[at].to(self._logits)
         self._note_targets(shown.cpu(), labels[at].cpu())
 
     def expect(self, targets: Any) -> None:

@@ -210,3 +210,19 @@ def test_a_part_of_the_rows_keeps_its_columns():
 def test_fields_that_describe_no_columns(fields):
     with pytest.raises(ValueError, match="describes no column"):
         Columns.from_json(fields)
+
+
+def test_dates_and_numbers_in_other_writing_are_read_once_converted():
+    frame = pd.DataFrame(
+        {
+            "when": [f"{1 + i}/30/1990 0:00:00" for i in range(2, 8)],
+            "price": [f"{1000 + i:,}" for i in range(6)],
+        }
+    )
+    with pytest.raises(
+        ValueError, match=r"\['when', 'price'\].* pandas.to_datetime, pandas.to_num"
+    ):
+        Columns.of(frame)
+    frame["when"] = pd.to_datetime(frame["when"])
+    frame["price"] = pd.to_numeric(frame["price"].str.replace(",", ""))
+    assert [column.kind for column in Columns.of(frame).columns] == ["date", "number"]

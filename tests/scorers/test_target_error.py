@@ -91,15 +91,17 @@ def test_wrong_targets_are_found(scorer, least):
     assert gain.mean() < 0.4 * np.abs(Y - RIGHT)[suspect & WRONG].mean()
 
 
-def test_second_round_is_better_where_many_are_wrong():
+def test_second_round_is_better_where_many_are_wrong(capsys):
     X, y = make_friedman1(600, random_state=0)
     given, wrong, _ = make_target_noise(y, level=0.4, random_state=0)
     judge = HistGradientBoostingRegressor(max_iter=40, random_state=0)
     scorers = [
-        TargetErrorScorer(judge, n_rounds=n_rounds, random_state=0).fit(X, given)
+        TargetErrorScorer(judge, n_rounds=n_rounds, random_state=0, verbose=1).fit(X, given)
         for n_rounds in (1, 3)
     ]
     assert [scorer.n_rounds_ for scorer in scorers] == [1, 3]
+    said = capsys.readouterr().out
+    assert said.count("Another round is trained, without") == 2
     once, again = (found(scorer, wrong)[0] for scorer in scorers)
     assert again > once + 0.03
 

@@ -21,7 +21,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_difficulty import LabelErrorScorer, TrainingDynamicsScorer, TrainingRecord
+from sklearn_difficulty import (
+    LabelErrorScorer,
+    TargetErrorScorer,
+    TrainingDynamicsScorer,
+    TrainingRecord,
+)
 
 IRIS = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -77,6 +82,31 @@ def test_stages_of_regressors(model):
     assert_allclose(record.trajectory.loss[-1], (model.predict(X) - y) ** 2, rtol=1e-4, atol=1e-2)
 
 
+def test_wrong_targets_are_found_from_what_trees_said_on_the_way():
+    X, y = load_diabetes(return_X_y=True)
+    is_wrong = np.arange(len(y)) % 15 == 0
+    y = np.where(is_wrong, y + 400, y)
+    trees = GradientBoostingRegressor(n_estimators=30, random_state=0).fit(X, y)
+    record = TrainingRecord.from_staged(trees, X, y, keep_logits=True)
+    said = np.mean(list(trees.staged_predict(X)), axis=0)
+    scorer = TargetErrorScorer(record).fit(X, y)
+    assert scorer.method_ == "one_fit"
+    assert_allclose(scorer.predictions_, said, rtol=1e-5)
+    assert is_wrong[np.argsort(-scorer.difficulty_)[: is_wrong.sum()]].mean() > 0.8
+    with pytest.raises(ValueError, match="no network"):
+        scorer.score_samples(X)
+
+
+@pytest.mark.parametrize("scorer", [LabelErrorScorer(), TargetErrorScorer()])
+def test_what_a_record_must_keep_is_said(scorer):
+    X, y = IRIS
+    make = HistGradientBoostingRegressor, HistGradientBoostingClassifier
+    model = make[isinstance(scorer, LabelErrorScorer)](max_iter=4).fit(X, y)
+    record = TrainingRecord.from_staged(model, X, y)
+    with pytest.raises(ValueError, match="keep_logits=True"):
+        scorer.set_params(estimator=record).fit(X, y)
+
+
 def test_as_many_stages_as_asked_for_and_the_last_one():
     X, y = IRIS
     model = HistGradientBoostingClassifier(max_iter=23).fit(X, y)
@@ -111,11 +141,12 @@ def test_flipped_labels_of_trees_are_found_from_one_fit():
     [
         (RandomForestClassifier(5), TypeError, "RandomForestClassifier does not say"),
         (HistGradientBoostingClassifier(), NotFittedError, "not fitted"),
+        (object(), TypeError, r"'estimator' parameter of from_staged must .* 'fit' and 'predict'"),
     ],
 )
 def test_models_without_stages_are_refused(model, error, message):
     X, y = IRIS
-    if error is TypeError:
+    if isinstance(model, RandomForestClassifier):
         model.fit(X, y)
     with pytest.raises(error, match=message):
         TrainingRecord.from_staged(model, X, y)

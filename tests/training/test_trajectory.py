@@ -2,6 +2,7 @@
 """TrajectoryRecorder, recording in eval mode, and records that are made of trajectories alone."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -526,6 +527,8 @@ def test_a_record_without_network_says_so(logits):
         with pytest.raises(ValueError, match=r"no network|holds none"):
             call(X)
     assert repr(record) == "TrainingRecord(trajectories of 3 epochs)"
+    shown = repr(record.trajectory)
+    assert re.fullmatch(r"Trajectory\(3 epochs of 20 rows, training, logits of \d columns\)", shown)
     assert "TrainingRecord" in repr(dynamics)
     assert dynamics.estimator_ is record
 

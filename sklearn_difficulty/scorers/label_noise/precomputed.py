@@ -21,6 +21,7 @@ _ENOUGH_TO_CONTRADICT = 500  # rows: none of so many is no chance if 1 % of the 
 _CONTRADICTED = 1 / 5000  # the share of contradicted labels that is too small for unseen rows
 _ENOUGH_TO_AGREE = 50  # rows, from which on agreement shows
 _BEYOND_CHANCE = 3.0  # standard errors
+_WITHOUT_DOUBT = 0.95  # share of rows with nothing but 0 and 1, above which doubt is not told
 _CLAIMED = 0.1  # by which probabilities must promise more than what comes true
 
 
@@ -117,6 +118,7 @@ def warn_of_odd_probabilities(probabilities: Any, codes: NDArray[np.int64]) -> N
             "as of cross_val_predict(..., method='predict_proba'). If they are, there is next to "
             "nothing to find."
         )
+    warn_of_missing_doubt(some, codes)
     claimed = float(some.max(axis=1).mean(dtype=np.float64))
     if claimed <= agrees.mean() + _CLAIMED:
         warn_of_ignorance(some, codes)
@@ -145,6 +147,20 @@ def warn_of_ignorance(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> 
             "rows than how frequent classes are. Its suspects are chance, however many they are. "
             "Take a model, or columns, that predict the labels better, if rows and labels are in "
             "the same order."
+        )
+
+
+def warn_of_missing_doubt(probabilities: NDArray[Any], codes: NDArray[np.int64]) -> None:
+    """Warn of held-out probabilities of 0 and 1, in which a mistake looks as sure as a finding."""
+    is_sure = np.mean(probabilities.max(axis=1) == 1) > _WITHOUT_DOUBT
+    contradicts = probabilities.argmax(axis=1) != codes
+    if len(codes) >= _ENOUGH_TO_AGREE and is_sure and contradicts.mean() > _CONTRADICTED:
+        warn_caller(
+            f"The probabilities are 0 or 1, and contradict {contradicts.mean():.0%} of the given "
+            "labels: the model's own mistakes look as sure as wrong labels, so that suspects are "
+            "too many and in no order, and the interval of the share of wrong labels can miss it. "
+            "Let the model doubt, as in sklearn.calibration.CalibratedClassifierCV(model), or take "
+            "another; and pass what its predict_proba says, not what its predict does."
         )
 
 

@@ -67,11 +67,13 @@ def choose_method(
 
 def _best_of_record(record: TrainingRecord) -> str:
     """Return the method that finds most wrong labels, as the record has kept and learned them."""
+    if not record.has_module:
+        return "one_fit"
     trajectory = record.trajectory
     if trajectory is None or trajectory.logits is None:
         return "neighbors"
     learned = np.mean(trajectory.predicted[-1] == trajectory.targets)
-    return "neighbors" if learned >= _MEMORISED and record.has_module else "one_fit"
+    return "neighbors" if learned >= _MEMORISED else "one_fit"
 
 
 def needs_of(method: str, estimator: Any) -> RecordNeeds:

@@ -5,14 +5,17 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_difficulty import LabelErrorScorer
 from sklearn_difficulty.datasets import make_label_noise
@@ -21,6 +24,7 @@ from sklearn_difficulty.scorers.label_noise import precomputed as checks
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SEEN, ORDER = "were these trained on the rows", "in the order of y"
 CHANCE = "Its suspects are chance"
+DOUBT = "mistakes look as sure as wrong labels"
 MODELS = {
     "LR": LogisticRegression(),
     "RF": RandomForestClassifier(30, random_state=0),
@@ -47,7 +51,9 @@ def told(probabilities, y):
         warnings.simplefilter("always")
         LabelErrorScorer("precomputed").fit(probabilities, y)
     said = [str(w.message) for w in caught]
-    return [text for text in (SEEN, ORDER, CHANCE) if any(text in message for message in said)]
+    return [
+        text for text in (SEEN, ORDER, CHANCE, DOUBT) if any(text in message for message in said)
+    ]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1])
@@ -106,6 +112,23 @@ def test_a_little_knowledge_of_a_lopsided_problem_is_some():
     y = (rng.random(2000) < 0.01).astype(int)
     X = rng.normal(size=(2000, 3)) + 2 * y[:, np.newaxis]
     assert told(held_out(LogisticRegression(), X, y), y) == []
+
+
+def test_probabilities_of_zero_and_one():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    y, is_wrong = make_label_noise((X[:, 0] + X[:, 1] > 0).astype(int), 0.1, random_state=0)
+    judge = DecisionTreeClassifier(random_state=0)
+    assert told(held_out(judge, X, y), y) == [DOUBT]
+    assert told(np.eye(2)[held_out(LogisticRegression(), X, y).argmax(axis=1)], y) == [DOUBT]
+    assert told(np.eye(2)[y][:400], y[:400]) == []  # no mistake, and no finding
+    with pytest.warns(UserWarning, match=rf"{DOUBT}.*\.CalibratedClassifierCV\(model\)"):
+        hard = LabelErrorScorer(judge, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        remedied = LabelErrorScorer(CalibratedClassifierCV(judge), random_state=0).fit(X, y)
+    precision = [average_precision_score(is_wrong, s.difficulty_) for s in (hard, remedied)]
+    assert precision[1] > precision[0] + 0.1
 
 
 def test_of_many_rows_some_are_read(monkeypatch):

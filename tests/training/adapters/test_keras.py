@@ -60,5 +60,7 @@ def test_logits_and_numbers():
 
 def test_what_is_no_probability_is_refused():
     network = model(3, None, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    with pytest.raises(ValueError, match="probabilities"):
+    with pytest.raises(ValueError, match=r"must return probabilities.* outputs='logits'"):
         network.fit(X, Y, epochs=1, verbose=0, callbacks=[KerasRecorder(X, Y)])
+    with pytest.raises(ValueError, match=r"continuous numbers.* outputs='values'"):
+        KerasRecorder(X, X[:, 0])
