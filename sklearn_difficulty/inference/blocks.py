@@ -201,13 +201,12 @@ def _read(
 
 def rows_per_block(X: Rows, batch_size: int, device: torch.device) -> int:
     """Return how many rows a block has: `batch_size`, or what fits the device's budget."""
-    if X.row_nbytes is None:
+    row_bytes = X.row_nbytes
+    if row_bytes is None:
         return batch_size
-    row_bytes = max(1, X.row_nbytes)
-    is_image = any(array.ndim >= 4 for array in X.arrays)
-    on_cpu = device.type == "cpu" and is_image
-    budget = _CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES
-    return max(min(batch_size, _ROW_MULTIPLE), min(batch_size, budget // row_bytes))
+    on_cpu = device.type == "cpu" and X.are_images
+    budget = (_CPU_IMAGE_BLOCK_BYTES if on_cpu else _CUDA_BLOCK_BYTES) // max(1, row_bytes)
+    return max(min(batch_size, _ROW_MULTIPLE), min(batch_size, budget))
 
 
 class DeviceStates:

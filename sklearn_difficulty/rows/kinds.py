@@ -89,6 +89,11 @@ class Rows(ABC):
         return sum(array[:1].nbytes for array in self.arrays) if self.arrays else None
 
     @property
+    def are_images(self) -> bool:
+        """Tell whether a row has the rank of an image, or a larger one."""
+        return any(array.ndim >= 4 for array in self.arrays)
+
+    @property
     def row_shape(self) -> Any:
         """Return what rows of another call must agree with; None if nothing is known."""
         return None

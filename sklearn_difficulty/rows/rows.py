@@ -8,6 +8,7 @@ its rows are counted, taken and batched, and is made in `as_rows`; nothing else 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -128,6 +129,24 @@ class DatasetRows(Rows):
     def arrays(self) -> list[NDArray[Any]]:
         """Return no array: items are made one at a time."""
         return []
+
+    @cached_property
+    def _first_row(self) -> list[Any]:
+        """The first row as a batch; nothing where collate_fn may give others another size."""
+        if is_own(self.collate_fn):
+            return []
+        with isolated_rng(0):  # the item may be random
+            return leaves(next(self.take(slice(1))._batches(1)))
+
+    @property
+    def row_nbytes(self) -> int | None:
+        """Return how much memory the first row takes, None if others may take more."""
+        return sum(leaf.nbytes for leaf in self._first_row) if self._first_row else None
+
+    @property
+    def are_images(self) -> bool:
+        """Tell whether the first row has the rank of an image, or a larger one."""
+        return any(leaf.ndim >= 4 for leaf in self._first_row)
 
     def labels(self) -> NDArray[Any]:
         """Read the labels in one ordered pass."""

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch import NeuralNetClassifier
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, StackDataset
 
 from sklearn_difficulty import TrainingRecord, VoGScorer
 from sklearn_difficulty._randomness import isolated_rng
@@ -57,12 +57,17 @@ def mlp():
     ],
 )
 def test_rows_per_block(X, batch_size, device, expected):
-    assert (
-        rows_per_block(
-            DictRows(X) if isinstance(X, dict) else ArrayRows(X), batch_size, torch.device(device)
-        )
-        == expected
-    )
+    if isinstance(X, dict):
+        kinds = [DictRows(X)]
+    else:
+        kinds = [ArrayRows(X), as_rows(StackDataset(X, np.zeros(len(X))))]
+    for rows in kinds:
+        assert rows_per_block(rows, batch_size, torch.device(device)) == expected
+
+
+def test_rows_per_block_where_collate_fn_makes_rows_of_several_sizes():
+    images = as_rows(StackDataset(np.zeros((9, 1, 128, 128))), collate_fn=torch.stack)
+    assert rows_per_block(images, 512, torch.device("cpu")) == 512
 
 
 class Watching(nn.Sequential):
