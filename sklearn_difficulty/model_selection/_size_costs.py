@@ -48,7 +48,9 @@ class EstimatesCostOfSizes:
         >>> from sklearn.datasets import load_digits
         >>> from sklearn_difficulty.model_selection import MemorizationTrajectory
         >>> X, y = load_digits(return_X_y=True)
-        >>> MemorizationTrajectory(n_members=2).estimate_cost(X[:200], y[:200]).trainings
+        >>> MemorizationTrajectory(n_members=2).estimate_cost(
+        ...     X[:200], y[:200]
+        ... ).trainings
         8
         """
         self._validate_params()  # type: ignore[attr-defined]  # of the estimator, as below
