@@ -54,8 +54,8 @@ WORKLOADS = {
     "prediction depth": (depth, 3),
     "consistency, 5 members": (ensemble, 3),
     "label errors": (label_errors, 3),
+    "depth of 3,000 images": (lambda: depth_of_images(3_000), 2),
     "depth of 6,000 images": (lambda: depth_of_images(6_000), 1),
-    "depth of 12,000 images": (lambda: depth_of_images(12_000), 1),
 }
 
 

@@ -59,6 +59,27 @@ def span(values):
     return f"{values[0]:.2f} to {values[-1]:.2f}"
 
 
+def test_page_on_scaling_quotes_how_well_costs_are_told():
+    text = " ".join((ROOT / "doc" / "evidence" / "scaling.rst").read_text().split())
+    found = tables.results("estimate_cost_cpu")
+    images = {name: cell for name, cell in found.items() if name.startswith("depth of")}
+    runs = [run for name, cell in found.items() if name not in images for run in cell["runs"]]
+    told = "told over took"
+    loads = sorted(round(run["load"]) for run in runs)
+    of_images = span(run[told] for cell in images.values() for run in cell["runs"])
+    for quoted in (
+        f"a load of {loads[0]} to {loads[-1]}",
+        f"told are {span(run[told] for run in runs)} of those taken",
+        f"memory {span(run['memory: told over took'] for run in runs)}.",
+        f"wall it is {span(run['wall: told over took'] for run in runs)},",
+        f"was told at {of_images} of what it took",
+    ):
+        assert quoted in text, quoted
+    assert len(runs) == 15
+    # What an estimate says of itself.
+    assert all(1 / 1.5 < run[told] < 1.5 for cell in found.values() for run in cell["runs"])
+
+
 def test_docstring_quotes_the_measured_ranges():
     text = " ".join(VoGScorer.__doc__.split())
     networks = [tables.results(file) for file in tables.ERROR_RATE.values()]

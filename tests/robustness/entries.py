@@ -447,6 +447,8 @@ def estimator_entries() -> Iterator[tuple[str, Entry]]:
             plain = {n: METHOD_ARGUMENTS[n] for n in arguments if n in METHOD_ARGUMENTS}
             if method == "fit_resample" or (method == "score" and is_regressor(given)):
                 plain = {"X": X, "y": y}
+            if method == "estimate_cost":  # a few rows are enough; its groups are those of fit
+                del plain["groups"]
             if method in FITS:
                 call = functools.partial(_fit_anew, index, method)
             else:

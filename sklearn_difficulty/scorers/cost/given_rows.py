@@ -64,7 +64,7 @@ class GivenToFit:
         view, groups = others["scoring_view"], others["groups"]
         if view is not None:
             view = _taken(view, self._view, index)
-        if groups is not None and len(groups) == self.n:  # what is wrong is told by the fit
+        if np.shape(groups)[:1] == (self.n,):  # what is wrong is told by the fit
             groups = _safe_indexing(groups, index)
         assert self._y is not None  # where no rows are given, all are read
         others = {"scoring_view": view, "groups": groups}
@@ -102,4 +102,6 @@ def _taken(given: Any, rows: Rows, index: NDArray[np.intp]) -> Any:
 def _labels(y: Any) -> NDArray[Any]:
     """Return labels or targets as an array, or raise for what is neither."""
     array = as_array(y, "y")
+    if array.ndim == 0:
+        raise ValueError("y is a single value; it must hold one label for every row.")
     return array if array.dtype.kind in "biuf" else as_labels(y)

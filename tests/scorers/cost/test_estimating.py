@@ -134,6 +134,8 @@ def test_frames_and_data_sets_are_rehearsed_with_their_views():
     [
         ({"y": Y[:-1]}, "inconsistent numbers of samples"),
         ({"y": None}, "requires y to be passed"),
+        ({"y": 1.0}, "y"),
+        ({"groups": 0}, "groups"),
         ({"scoring_view": X[:-1]}, "scoring_view has 399 rows"),
         ({"groups": Y[:-1]}, "groups must hold one label per row"),
         ({"groups": np.zeros(400)}, "different groups"),
