@@ -36,8 +36,8 @@ N_WORKERS = 2
 KILLED = "members, one worker killed"
 
 
-def net(n_hidden=64, n_epochs=40):
-    return mlp_net(20, (n_hidden,), max_epochs=n_epochs, batch_size=64)
+def net(n_hidden=64):
+    return mlp_net(20, (n_hidden,), max_epochs=20, batch_size=64)
 
 
 def members(X, y, readout=None):

@@ -86,9 +86,8 @@ def as_they_come(
 
 def sent_to_processes(n_jobs: int | None) -> bool:
     """Tell whether jobs are pickled."""
-    return type(_active_backend()).__name__ in (*_ELSEWHERE, *_OF_CLUSTERS) and not _stays_here(
-        n_jobs
-    )
+    is_by_pickle = type(_active_backend()).__name__ in (*_ELSEWHERE, *_OF_CLUSTERS)
+    return is_by_pickle and not _stays_here(n_jobs)
 
 
 def _active_backend() -> Any:

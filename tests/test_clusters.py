@@ -43,6 +43,7 @@ def ray(monkeypatch):
     from ray.util.joblib import register_ray
 
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setenv("RAY_TQDM_PATCH_PRINT", "0")  # fitted networks, which hold it, are pickled
     bases = PicklingPool.__bases__
     with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
         settings = {"include_dashboard": False, "log_to_driver": False, "_temp_dir": folder}
