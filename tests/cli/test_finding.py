@@ -3,10 +3,13 @@
 
 import csv
 import json
+from argparse import Namespace
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from sklearn_difficulty.cli.reading.tables import read_table
 
 QUICK = ["--members", "2", "--epochs", "4", "-q"]
 
@@ -128,6 +131,37 @@ def test_mixed_columns_and_missing_values(command, fruit, tmp_path):
     assert "'code': it says the same as the label" in result.err
     assert "'weight': 1 value(s) are no numbers, taken as missing: heavy" in result.err
     assert "5 of 5 members are trained" in result.out + result.err
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_decimal_commas_and_dates(separator, tmp_path):
+    frame = pd.DataFrame({"size": [f"{i / 4:.2f}" for i in range(40)], "y": ["a", "b"] * 20})
+    frame["when"] = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(40)]
+    frame.loc[3, "when"] = ""
+    expected = frame["size"].astype(float)
+    if separator == ";":
+        frame["size"] = frame["size"].str.replace(".", ",")
+    frame.to_csv(tmp_path / "d.csv", index=False, sep=separator)
+    options = {"id": None, "groups": None, "text": None, "ignore": [], "labels_only": False}
+    args = Namespace(label="y", encoding="utf-8", **options)
+    columns = read_table(tmp_path / "d.csv", args).columns
+    assert columns["size"].tolist() == expected.tolist()
+    assert columns["when"].dtype.kind == "M"
+    assert columns["when"].isna().tolist() == [i == 3 for i in range(40)]
+    columns.assign(y=frame["y"]).to_parquet(tmp_path / "d.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "d.parquet", args).columns, columns)
+
+
+def test_a_table_is_judged_by_its_dates(command, tmp_path):
+    days = pd.date_range("2023-01-01", periods=300, tz="UTC")
+    y = np.where(days.month.isin([6, 7, 8]), "summer", "other")
+    y[[10, 200]] = "summer", "other"
+    frame = pd.DataFrame({"day": days.strftime("%Y-%m-%d"), "y": y}).sample(300, random_state=0)
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    result = command("find", tmp_path / "d.csv", "--label", "y", "--json", "--max-rows", "4", "-q")
+    assert "hardly repeat" not in result.err
+    wrong = np.flatnonzero(frame.index.isin([10, 200]))
+    assert found_rows(result) >= set(wrong.tolist())
 
 
 def test_texts(command, fruit, tmp_path):

@@ -52,7 +52,9 @@ def read_table(path: Path, args: Namespace) -> Data:
         values = frame[column(names, args.text, "--text")]
         texts = values.astype(object).where(values.notna(), "").map(str).tolist()
     elif not args.labels_only:
-        columns = _features(frame[[name for name in names if name not in taken]], y)
+        decimal = "," if separator == ";" else "."  # as spreadsheets write in much of Europe
+        features = frame[[name for name in names if name not in taken]]
+        columns = _features(features, y, decimal)
 
     def rewrite(target: Path, y_new: NDArray[Any], keep: NDArray[np.bool_]) -> None:
         """Write the table as it was read, with other labels."""
@@ -152,11 +154,11 @@ def _csv(raw: bytes, path: Path, encoding: str) -> tuple[Any, str]:
     return frame, separator
 
 
-def _features(frame: Any, y: NDArray[Any]) -> Any:
-    """Return the columns that rows can be judged by: float64, or texts that repeat."""
+def _features(frame: Any, y: NDArray[Any], decimal: str) -> Any:
+    """Return the columns that rows can be judged by: float64, dates, or texts that repeat."""
     features, left_out = {}, []
     for name in frame.columns:
-        values, why_not = _feature(frame[name], name)
+        values, why_not = _feature(frame[name], name, decimal)
         if values is not None and _says_the_same(values, y):
             values, why_not = None, "it says the same as the label"
         if values is None:
@@ -174,23 +176,30 @@ def _features(frame: Any, y: NDArray[Any]) -> Any:
     return pandas().DataFrame(features)
 
 
-def _feature(values: Any, name: str) -> tuple[Any, str]:
-    """Return a column as float64 or texts with None for missing; or None, and why not."""
+def _feature(values: Any, name: str, decimal: str) -> tuple[Any, str]:
+    """Return a column as float64, dates or texts, None for missing; or None, and why not."""
     pd = pandas()
     if values.dtype.kind in "fiub":
         numbers = values.astype(np.float64)
-    elif values.dtype.kind in "mM":
+    elif values.dtype.kind == "m":
         numbers = values.astype("int64").where(values.notna()).astype(np.float64)
+    elif values.dtype.kind == "M":
+        return (values, "") if values.notna().any() else (None, "it is empty")
     else:
         values = values.astype(object)
         values = values.where(values.notna() & ~values.isin(_MISSING), None)
-        numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
+        written = [v.replace(decimal, ".") if isinstance(v, str) else v for v in values]
+        numbers = pd.to_numeric(pd.Series(written, values.index, object), errors="coerce")
+        numbers = numbers.astype(np.float64)
     is_there = values.notna()
     n_there, n_numbers = int(is_there.sum()), int(numbers.notna().sum())
     if not n_there:
         return None, "it is empty"
     if n_numbers < _MOSTLY * n_there:
         texts = values.where(is_there, None).map(str, na_action="ignore").astype(object)
+        dates = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+        if dates.notna().sum() == n_there:
+            return dates, ""
         if texts.nunique() > max(_REPEATS * n_there, 2):
             return None, f"its texts hardly repeat (--text {name} judges by them)"
         return texts, ""
