@@ -1356,12 +1356,19 @@ def filter_actions():
     return ["table, classifier", *actions], rows
 
 
+REAL_TABLES = ("penguins", "diamonds", "hotel rates", "storms", "movies")
+JUDGES = {"network": "network", "boosted trees": "trees", "random forest": "forest"}
+
+
 def of_real_table(part, name):
-    """Return the cells of a part of bench_tables, by ways, their measures as means over rates."""
-    cells = [c for key, c in results("tables").items() if key.startswith(f"{part}, {name}, ")]
+    """Return the means over rates of the means over seeds of a part of bench_tables, by ways."""
+    cells = [
+        [c for key, c in results("tables").items() if key.startswith(f"{part}, {name}, {rate}, ")]
+        for rate in ("5 %", "10 %")
+    ]
     return {
-        way: {key: fmean(cell[way][key] for cell in cells) for key in cells[0][way]}
-        for way in cells[0]
+        way: {m: fmean(fmean(c[way][m] for c in seeds) for seeds in cells) for m in found}
+        for way, found in cells[0][0].items()
     }
 
 
@@ -1372,10 +1379,11 @@ def real_tables():
         "cleanlab, the same network": "cleanlab_network",
         "``LabelErrorScorer(trees)``": "trees",
         "cleanlab, the same trees": "cleanlab_trees",
+        "``LabelErrorScorer(forest)``": "forest",
     }
     measures = ("found", "precision", "f1", "ap")
     rows = []
-    for name in ("penguins", "diamonds", "hotel rates", "storms"):
+    for name in REAL_TABLES:
         cells = of_real_table("tables", name)
         for shown, way in ways.items():
             found = cells[way]
@@ -1394,6 +1402,29 @@ def real_tables():
     return header, rows
 
 
+def judged(way, measure, less=None):
+    """Return a measure averaged over real tables, less that of another way, and its error."""
+    cells = [of_real_table("tables", name) for name in REAL_TABLES]
+    found = [cell[way][measure] - (cell[less][measure] if less else 0) for cell in cells]
+    return {"mean": fmean(found), "se": stdev(found) / len(found) ** 0.5}
+
+
+@table
+def table_judges():
+    rows = []
+    for name in REAL_TABLES:
+        cells = of_real_table("tables", name)
+        both = ([figure(cells[way][m], ".3") for m in ("f1", "ap")] for way in JUDGES.values())
+        rows.append([name, *map("; ".join, both)])
+    for shown, spec, less in (("mean", ".3", None), ("less the network", "+.3±", "network")):
+        both = (
+            [figure(judged(way, m, less), spec) for m in ("f1", "ap")] for way in JUDGES.values()
+        )
+        rows.append([shown, *map("; ".join, both)])
+    rows[-1][1] = "—"
+    return ["F1; average precision", *JUDGES], rows
+
+
 @table
 def table_encoders():
     ways = {
@@ -1402,10 +1433,49 @@ def table_encoders():
         "skrub's ``TableVectorizer``": "skrub",
     }
     rows = []
-    for name in ("penguins", "diamonds", "hotel rates", "storms"):
+    for name in REAL_TABLES[:4]:
         cells = of_real_table("encoders", name)
         rows.append([name, *(figure(cells[way]["ap"], ".3") for way in ways.values())])
     return ["average precision", *ways], rows
+
+
+STAGED = {
+    "loss": "mean loss",
+    "aum": "``aum``",
+    "one_fit": "``LabelErrorScorer``, this training",
+    "forgetting": "``forgetting``",
+    "iteration_learned": "``iteration_learned``",
+    "variability": "``variability``",
+    "final_loss": "loss in the end",
+    "held out": "``LabelErrorScorer``, five trainings",
+}
+
+
+@table
+def staged():
+    cells = results("staged")["cells"]
+    learners = list(next(iter(cells.values())))
+
+    def of(learner, key):
+        """Return the means over rates, of diamonds and of hotel rates."""
+        found = [
+            [
+                look_up(cell[learner], key)
+                for cell_of, cell in cells.items()
+                if cell_of.startswith(name)
+            ]
+            for name in ("diamonds", "hotel rates")
+        ]
+        if found[0][0] is None:
+            return "—"
+        return "; ".join(figure(fmean(c["mean"] for c in of_table), ".2") for of_table in found)
+
+    rows = [
+        [shown, *(of(learner, f"ap/{score}") for learner in learners)]
+        for score, shown in STAGED.items()
+    ]
+    accuracy = [of(learner, "accuracy on the given labels") for learner in learners]
+    return ["", *learners], [*rows, ["accuracy on the given labels", *accuracy]]
 
 
 @table

@@ -3,6 +3,7 @@
 
 import importlib.util
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -18,6 +19,7 @@ from sklearn_difficulty import (
     NormGradScorer,
     PredictionDepthScorer,
     TrainingDynamicsScorer,
+    TrainingRecord,
     VoGScorer,
 )
 from sklearn_difficulty.model_selection import MemorizationTrajectory
@@ -307,3 +309,19 @@ def test_docstring_of_label_errors_quotes_the_measured_figures():
         f'{both("ours, one_fit", "ap")} with "one_fit"',
     ):
         assert quoted in text, quoted
+
+
+def test_docstring_of_boosted_trees_quotes_the_measured_figures():
+    text = " ".join(TrainingRecord.from_staged.__doc__.split())
+    cells = [c for name, c in tables.results("staged")["cells"].items() if "diamonds" in name]
+
+    def mean(learner, path):
+        return fmean(tables.look_up(cell, f"{learner}/{path}")["mean"] for cell in cells)
+
+    small, network, large = (
+        f"{mean(learner, 'ap/loss'):.2f}"
+        for learner in ("scikit-learn, depth 3", "network", "scikit-learn")
+    )
+    known = f"{mean('scikit-learn', 'accuracy on the given labels'):.0%}".replace("%", " %")
+    assert f"average precision of {small}, as that of a network ({network})" in text
+    assert f"which know {known} of the given labels in the end, {large}" in text

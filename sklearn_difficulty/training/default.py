@@ -99,7 +99,8 @@ def default_network(X: Any, y: Any, *, task: Task = "classification") -> NeuralN
     - of either, where some are missing, an indicator of these;
     - a category, or strings of which at most half are different, as an indicator for each of the
       100 most frequent ones, and one of missing values if there are some. All others, and those
-      that come up later, have none of them.
+      that come up later, have none of them. Which there are is read from all rows that `fit` is
+      given, held-out ones too, but not from their labels.
 
     What does not vary in the rows that a network is trained on is 0 for it, a category that it
     never saw, say. Indicators are not standardised, which would give rare categories more weight

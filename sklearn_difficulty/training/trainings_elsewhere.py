@@ -61,6 +61,13 @@ class TrainingsElsewhere:
         --------
         sklearn_difficulty.TrainingDynamicsScorer : What to read from it.
 
+        Notes
+        -----
+        Take small trees. On the cut of diamonds, of which 10 or 20 % were flipped, the mean loss of
+        trees of depth 3 finds flipped labels with an average precision of 0.77, as that of a
+        network (0.75); with the default trees of scikit-learn, which know 93 % of the given labels
+        in the end, 0.61.
+
         Examples
         --------
         >>> from sklearn.datasets import load_digits
