@@ -24,7 +24,7 @@ from ..networks.forward import module_device
 from ..rows.rows import Rows
 from .embeddings import EmbeddingReader, refuse_other_width
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
-from .sketches import has_sketches, principal_axes, rows_of_axes
+from .sketches import has_sketches, principal_axes, products_of_pair, rows_of_axes
 from .trace import Probe
 
 _MIN_BUDGET = 2**22  # bytes, below which it is not halved again when CUDA runs out of memory
@@ -60,6 +60,12 @@ class NeighborBank:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
+
+    def products(self, n: int) -> float:
+        """Return how many products of two numbers a search for n rows takes, on a CPU."""
+        n_bank, cpu = len(self.X), torch.device("cpu")
+        of_pair = sum(products_of_pair(self._widths[p], n_bank, cpu) for p in self.probes)
+        return n * n_bank * of_pair
 
     def nearest(
         self,

@@ -23,6 +23,7 @@ _ROWS_OF_AXES = 1024  # of the bank, along which the axes lie
 _SLACK = 1e-4
 # A bank row that is read for one row alone takes as long as so many in a product of matrices.
 _ALONE = 24
+_LEFT = 50  # bank rows that are left for a row, as a rule
 
 
 class Sketch(NamedTuple):
@@ -50,6 +51,13 @@ class Sketch(NamedTuple):
 def has_sketches(width: int, n_bank: int, device: torch.device) -> bool:
     """Tell whether embeddings are long enough, and the bank large enough, for sketches to pay."""
     return device.type == "cpu" and width >= _LEAST_WIDTH and n_bank >= _LEAST_BANK
+
+
+def products_of_pair(width: int, n_bank: int, device: torch.device) -> float:
+    """Return how many products of two numbers a pair of rows takes, or about as much time."""
+    if not has_sketches(width, n_bank, device):
+        return width
+    return _N_AXES + width * min(1.0, _LEFT * _ALONE / n_bank)
 
 
 def rows_of_axes(n: int, n_most: int) -> NDArray[np.int64] | None:
