@@ -201,7 +201,8 @@ class _Nearest:
         of_nearest.masked_fill_(lowest.gather(1, nearest).isinf(), torch.inf)  # the row itself
         if nearest.shape[1] == self._k:
             farthest = farthest.minimum(of_nearest.max(dim=1).values + squares)
-        chosen = lowest <= sketch.bounds(along, squares, farthest)[:, None]
+        # Not "at most": where rounding has made a NaN, the rows are compared.
+        chosen = ~(lowest > sketch.bounds(along, squares, farthest)[:, None])
         if not is_worth(int(chosen.sum()), chosen.numel()):
             return self._scores(queries, piece, own)
         chosen.scatter_(1, nearest, False)

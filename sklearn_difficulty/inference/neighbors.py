@@ -215,7 +215,7 @@ class NeighborBank:
                 axes.append(None)
                 continue
             [matrix] = self.reader.embed(self.X.take(rows), [probe], batch_size=batch_size)
-            axes.append(principal_axes(matrix))
+            axes.append(principal_axes(matrix[_finite_rows(matrix)]))
         return axes
 
     def _centres(self, group: Sequence[Probe], n_chunk: int, batch_size: int) -> list[torch.Tensor]:

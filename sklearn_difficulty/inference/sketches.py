@@ -68,8 +68,7 @@ def rows_of_axes(n: int, n_most: int) -> NDArray[np.int64] | None:
 
 
 def principal_axes(matrix: torch.Tensor) -> torch.Tensor:
-    """Return orthonormal axes (width, n_axes), along which some rows differ most."""
-    matrix = matrix[torch.isfinite(matrix).all(dim=1)]
+    """Return orthonormal axes (width, n_axes), along which rows of finite length differ most."""
     centred = matrix - matrix.mean(dim=0)
     products = (centred @ centred.T).double()
     weights = torch.linalg.eigh(products).eigenvectors[:, -_N_AXES:].to(centred.dtype)
