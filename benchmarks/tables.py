@@ -1837,7 +1837,7 @@ def engines():
     for work in found["dask"]:
         cells = [engine.get(work, {}) for engine in found.values()]
         equal = {cell["equal"] for cell in cells if "equal" in cell}
-        seconds = [fill("<seconds|.0>", cell) for cell in cells]
+        seconds = [fill("<seconds|.1>", cell) for cell in cells]
         body.append([work, *seconds, {True: "yes", False: "no"}[all(equal)] if equal else "—"])
     again = [engine.get(work, {}).get("trained again", "—") for engine in found.values()]
     return header, [*body, ["members trained again then", *map(str, again), "—"]]
