@@ -1876,6 +1876,9 @@ MANY_IMAGES = {
         "``NeighborConfidenceScorer(max_bank=10_000)``",
         "``pool=4`` beside it",
     ),
+    "PredictionDepthScorer": ("``PredictionDepthScorer()``", "``max_bank=10_000``"),
+    "LabelErrorScorer, pool=7": ("``LabelErrorScorer(pool=7)``", "``n_neighbors=None``"),
+    "LabelErrorScorer": ("``LabelErrorScorer()``, five trainings", "``pool=7``"),
 }
 
 
