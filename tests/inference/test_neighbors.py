@@ -41,13 +41,18 @@ BANK, QUERIES = images(N, 0), images(45, 1)
 CODES = np.arange(N) % C
 
 
-@pytest.fixture(params=[None, 2, 9], ids=["products", "few axes", "many axes"])
-def search(request, monkeypatch):
+@pytest.fixture
+def sketched(monkeypatch):
     """Let bank rows be left out by their sketches, however few rows and numbers there are."""
-    if request.param is not None:
-        for name, value in {"_LEAST_WIDTH": 1, "_LEAST_BANK": 1, "_ALONE": 0}.items():
-            monkeypatch.setattr(sketches, name, value)
-        monkeypatch.setattr(sketches, "_N_AXES", request.param)
+    for name, value in {"_LEAST_WIDTH": 1, "_LEAST_BANK": 1, "_ALONE": 0, "_N_AXES": 3}.items():
+        monkeypatch.setattr(sketches, name, value)
+
+
+@pytest.fixture(params=["products", "sketches"])
+def search(request):
+    """Search in both ways."""
+    if request.param == "sketches":
+        request.getfixturevalue("sketched")
 
 
 def conv_net():
@@ -300,7 +305,7 @@ def test_k_smallest_of_many(m, k, n_levels):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 512])
 @pytest.mark.parametrize("working_memory", [1024, 1, 0.05, 0])
-def test_memory_and_block_size_change_no_neighbor(record_of, search, working_memory, batch_size):
+def test_memory_and_block_size_change_no_neighbor(record_of, working_memory, batch_size):
     record = record_of(conv_net())
     expected = [nearest(bank_of(record, BANK), X) for X in (None, QUERIES)]
     bank = bank_of(record, BANK, batch_size=batch_size)
@@ -309,6 +314,10 @@ def test_memory_and_block_size_change_no_neighbor(record_of, search, working_mem
         found = [nearest(bank, X, probes=probes) for X in (None, QUERIES)]
     for f, e in zip(found, expected, strict=True):
         assert_same_neighbors(f, [item for item in e if item.probe in probes])
+
+
+def test_memory_and_block_size_change_no_neighbor_of_sketches(record_of, sketched):
+    test_memory_and_block_size_change_no_neighbor(record_of, 0.05, 7)
 
 
 @pytest.mark.parametrize(("working_memory", "n_searches"), [(1024, 1), (0.1, 2), (0.05, 3), (0, 4)])
