@@ -106,7 +106,10 @@ def by_transformers(folder):
 def by_accelerate(folder):
     """Return the record of this process's part."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from skorch.hf import AccelerateMixin
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # of tests before, in one process
 
     class WeightsOnly(Accelerator):
         """On the CPU, the loss would be distributed too, which fails as it has no weights."""
