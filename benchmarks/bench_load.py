@@ -8,8 +8,8 @@ what a fit has to hold, beside the rows themselves and what the libraries take:
 - trajectories: six numbers of four bytes per row and epoch, and eight times the outputs of an epoch
   (or of 64 MiB) while they are made of them;
 - members: a copy of their rows, and probabilities, four bytes per row and class, three times;
-- neighbours: scikit-learn's `working_memory`, set to 256 MiB here, and 12 bytes per row, neighbour
-  and probe;
+- neighbours: scikit-learn's `working_memory`, set to 256 MiB here, 12 bytes per neighbour and probe
+  of the 65,536 rows that are asked about at once, and 24 per probe of all rows;
 - a fixed part, what the same fit takes with `FEW` rows.
 """
 
@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 import sklearn
-from report import argument_parser, parse, write_results
+from report import argument_parser, parse, results_so_far, write_results
 from summaries import show
 from timing import added_mib, exponent, in_fresh_process, timed
 
@@ -30,6 +30,7 @@ WORKING_MEMORY = 256
 EPOCHS, BATCH, FEW = 3, 256, 2_000
 BANK, POOL = 10_000, 4
 N_NEIGHBORS, N_PROBES = 30, 5  # the defaults, for the default networks
+AT_ONCE = 2**16
 SCORERS = {
     "dynamics": lambda net: TrainingDynamicsScorer(net, random_state=0),
     "label errors": lambda net: LabelErrorScorer(net, n_neighbors=None, random_state=0),
@@ -81,7 +82,8 @@ def model_mib(name, kind, n):
         n_bytes += 24 * EPOCHS * n + 8 * min(2**26, of_classes)
     if name not in ("dynamics", "label errors"):
         n_queries = n / 5 if name.startswith("label errors") else n  # of one network
-        n_bytes += WORKING_MEMORY * 2**20 + 12 * N_NEIGHBORS * N_PROBES * n_queries
+        n_bytes += WORKING_MEMORY * 2**20
+        n_bytes += 12 * N_NEIGHBORS * N_PROBES * min(n_queries, AT_ONCE) + 24 * N_PROBES * n_queries
     return n_bytes / 2**20
 
 
@@ -128,11 +130,14 @@ def main():
         "max_bank": BANK,
         "pool": POOL,
     }
-    results = {}
-    for name, kind, sizes in cells:
-        results[f"{name}; {kind}"] = found = curve(args, name, kind, sizes)
-        show(f"{name}; {kind}", found)
-        write_results(args, results, settings=settings)
+    found = results_so_far(args)
+    keys = [f"{name}; {kind}" for name, kind, _ in cells]
+    for key, cell in zip(keys, cells, strict=True):
+        if key not in found:
+            found[key] = curve(args, *cell)
+            show(key, found[key])
+            results = {key: found[key] for key in keys if key in found}
+            write_results(args, results, settings=settings)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,12 @@ def machine(device: str) -> Found:
     }
 
 
+def results_so_far(args: argparse.Namespace) -> Found:
+    """Return what an earlier run of the script that was cut short has left, or nothing."""
+    path = RESULTS / f"{args.name}.json"
+    return json.loads(path.read_text())["results"] if args.name and path.exists() else {}
+
+
 def write_results(args: argparse.Namespace, results: Found, **head: Any) -> None:
     """Write results/<name>.json: floats to five digits, innermost lists on one line.
 

@@ -1726,6 +1726,109 @@ def scaling():
     return header, body
 
 
+def read_rates():
+    """Return rows per second of one core by score and rows, each by where the rows lie."""
+    rates = results("reading_cpu")["rates"]
+    return {
+        name: {kind: found["rows_per_second"] for kind, found in cells.items()}
+        for name, cells in rates.items()
+    }
+
+
+def two_digits(value):
+    """Return a number rounded to two digits, without an exponent."""
+    return f"{float(f'{value:.2g}'):,.10g}"
+
+
+@table
+def reading_plan():
+    """Return what reading a row takes, and from that 100 million rows."""
+    many, kinds = 100_000_000, ("20 features", "784 features", "28 x 28, conv")
+    header = ["score", *(f"rows a second: {kind}" for kind in kinds)]
+    header += ["100,000,000 rows of 784 features: hours of one core", "of 64 cores"]
+    body = []
+    for name, cells in read_rates().items():
+        rates = {kind: cells[kind]["memory map"] for kind in kinds if kind in cells}
+        hours = many / rates["784 features"] / 3600
+        shown = [two_digits(rates[kind]) if kind in rates else "—" for kind in kinds]
+        body.append([name, *shown, two_digits(hours), two_digits(hours / 64)])
+    return header, body
+
+
+@table
+def reading_sources():
+    """Return what a row costs elsewhere, over what it costs in an array."""
+    kinds = ("20 features", "784 features", "28 x 28, conv")
+    cells = [read_rates()[name] for name in read_rates()]
+    body = []
+    for source in ("memory map", "Dataset", "parquet parts", "dask"):
+        row = [source]
+        for kind in kinds:
+            found = [cell[kind] for cell in cells if source in cell.get(kind, {})]
+            ratios = [rates["array"] / rates[source] for rates in found]
+            row.append(f"{min(ratios):.1f} to {max(ratios):.1f}" if ratios else "—")
+        body.append(row)
+    return ["time over that of an array", *kinds], body
+
+
+@table
+def reading_memory():
+    """Return what reading adds to the memory, for files of two sizes."""
+    body = []
+    for name, cells in results("reading_cpu")["memory"].items():
+        for source, cell in cells.items():
+            sizes = zip(*(cell[key] for key in ("rows", "file_mib", "added_mib")), strict=True)
+            shown = [f"{n:,}; {file:.0f}; {added:.0f}" for n, file, added in sizes]
+            body.append([f"{name}; {source}", *shown])
+    return [
+        "score; source; rows",
+        "rows; MiB of the file; MiB added",
+        "the same of more rows",
+    ], body
+
+
+@table
+def precision():
+    """Return ranks and time of half precision, in terms of single precision."""
+    networks = results("precision_cpu")
+    header = ["score"]
+    for dtype in ("bfloat16", "float16"):
+        header += [f"{dtype}, {kind}" for kind in networks]
+    cell = "<{0}/spearman|.3>; <{0}/hardest shared>; <{0}/over single>"
+    body = [
+        [
+            name,
+            *(
+                fill(cell.format(dtype), network["precision"].get(name, {}))
+                for dtype in ("bfloat16", "float16")
+                for network in networks.values()
+            ),
+        ]
+        for name in next(iter(networks.values()))["precision"]
+    ]
+    return header, body
+
+
+@table
+def compiled():
+    """Return the time of the two passes when they are compiled, and what compiling takes."""
+    body = []
+    for kind, network in results("precision_cpu").items():
+        for name, found in network["compiled"].items():
+            passes = found["passes of rows that pay for it"]
+            pays = found["compiled over eager"] < 0.95
+            body.append(
+                [
+                    f"{kind}, {name}",
+                    fill("<compiled over eager>; <eager over eager>", found),
+                    fill("<compile seconds|.0>", found),
+                    f"{two_digits(passes)}" if pays else "never",
+                ]
+            )
+    header = ["pass", "time over eager; eager again", "seconds to compile"]
+    return [*header, "passes of rows that pay for them"], body
+
+
 @table
 def engines():
     found = results("engines_cpu")
@@ -1754,6 +1857,42 @@ def many_rows():
     return header, [*rows, [f"{rows[-1][0]}, predicted from the others", *("—",) * 3, last]]
 
 
+# What is measured: as it is shown, and what to set when it takes too long.
+MANY_IMAGES = {
+    "the record": ("the training, five epochs", "fewer epochs; ``net.set_params(device=...)``"),
+    "TrainingDynamicsScorer": ("``TrainingDynamicsScorer``", "—"),
+    "LabelErrorScorer, one_fit": (
+        '``LabelErrorScorer(method="one_fit")``',
+        "``n_neighbors=None``, for a ranking alone",
+    ),
+    "VoGScorer": ('``VoGScorer(target="loss")``, five checkpoints', "``checkpoints=3``"),
+    "NormGradScorer": ("``NormGradScorer``", "``layers``, fewer of them"),
+    "PredictionDepthScorer, pool=4": ("``PredictionDepthScorer(pool=4)``", "``max_bank=10_000``"),
+    "PredictionDepthScorer, max_bank=10,000": (
+        "``PredictionDepthScorer(max_bank=10_000)``",
+        "``pool=4`` beside it",
+    ),
+    "NeighborConfidenceScorer, max_bank=10,000": (
+        "``NeighborConfidenceScorer(max_bank=10_000)``",
+        "``pool=4`` beside it",
+    ),
+}
+
+
+@table
+def many_images():
+    found = results("many_images_cpu")
+    header = ["60,000 images", "minutes", "peak GB", "average precision", "F1 of the cut"]
+    body = []
+    for name, (shown, advice) in MANY_IMAGES.items():
+        if name in found:
+            cell = found[name]
+            costs = [f"{cell['seconds'] / 60:.1f}", f"{cell['peak_mib'] * 2**20 / 1e9:.1f}"]
+            quality = [f"{cell[key]:.3f}" if key in cell else "—" for key in ("ap", "f1")]
+            body.append([shown, *costs, *quality, advice])
+    return [*header, "when that is too long"], body
+
+
 @table
 def million_images():
     """Return what the scores of 1.28 million images of 1,000 classes hold and train, by formula."""
@@ -1779,8 +1918,8 @@ def million_images():
         [
             "``PredictionDepthScorer(max_bank=10_000)``",
             "1",
-            "12 bytes per row, neighbour and probe (11)",
-            gib(12 * n * 30 * 11),
+            "24 bytes per row and probe (11), 12 per neighbour of 65,536 rows",
+            gib(24 * n * 11 + 12 * 65_536 * 30 * 11),
         ],
     ]
     return ["score", "trainings", "what it holds", "GiB"], rows

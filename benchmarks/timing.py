@@ -134,14 +134,19 @@ def added_mib(work: Callable[[], object], device: str) -> float:
         before = torch.cuda.memory_allocated() / 2**20
         work()
         return torch.cuda.max_memory_allocated() / 2**20 - before
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # sets the peak back to what is resident now
-    before = _resident_mib("VmRSS")
+    before = reset_peak()
     work()
-    return _resident_mib("VmHWM") - before
+    return resident_mib("VmHWM") - before
 
 
-def _resident_mib(field: str) -> float:
+def reset_peak() -> float:
+    """Set the peak back to what is resident now, and return that; on Linux."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return resident_mib("VmRSS")
+
+
+def resident_mib(field: str) -> float:
     """Return VmRSS (now) or VmHWM (the peak) of this process."""
     with open("/proc/self/status") as status:
         (line,) = (line for line in status if line.startswith(field))

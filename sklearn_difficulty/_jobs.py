@@ -163,13 +163,14 @@ def _numbered(k: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, A
 
 def _handed_out(jobs: Iterator[Any], n_jobs: int | None) -> Iterator[tuple[int, Any]]:
     """Yield results as they come, or, where joblib cannot do that, in chunks."""
+    one_by_one: Any = {"n_jobs": n_jobs, "batch_size": 1}  # nothing is lost with another job
     if not _active_backend().supports_return_generator:
         # One pool for all chunks: the workers of a new one have to import everything again.
-        with Parallel(n_jobs=n_jobs) as parallel:
+        with Parallel(**one_by_one) as parallel:
             while chunk := list(islice(jobs, effective_n_jobs(n_jobs))):
                 yield from parallel(chunk)
         return
-    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+    yield from Parallel(**one_by_one, return_as="generator_unordered")(jobs)
 
 
 def _is_loss(error: Exception) -> bool:

@@ -176,3 +176,19 @@ def test_keys_and_parts_of_many_rows_take_no_memory_of_lists(data):
     some = as_rows(Opened(data[0])).take(slice(5, 9))
     assert isinstance(some.data.indices, range)
     assert len(some) == 4
+
+
+def test_what_is_held_of_every_row(data):
+    X, y = data
+    scorer = fitted(TrainingDynamicsScorer(), X, y)
+    scorer._score_rows = lambda rows, _: np.zeros(len(rows))
+    n = 300_000
+    rows = np.broadcast_to(X[0], (n, 4))
+    for labels, n_bytes in ((None, 16), (np.zeros(n, dtype=int), 41)):
+        tracemalloc.start()
+        try:
+            scorer.score_samples(rows, labels)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < (n_bytes + 0.5) * n  # as the page on scaling says

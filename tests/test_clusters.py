@@ -147,6 +147,7 @@ def test_work_of_a_killed_worker_of_ray_is_done_again(ray, tmp_path):
 
 def reading(scorer, folder, client):
     """Yield the scores of rows that workers read, each out of the part of a file that it opens."""
+    import dask
     import dask.array as da
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -157,8 +158,13 @@ def reading(scorer, folder, client):
     columns = pa.table({f"x{i}": X[:, i] for i in range(4)})
     pq.write_table(columns, table, row_group_size=20)
     blocks = da.from_npy_stack(stack)
+
+    def of_block(block, scorer):
+        return scorer.score_samples(block)
+
+    lazy = dask.delayed(scorer)  # sent once, not with every block
     yield blocks.map_blocks(
-        scorer.score_samples, drop_axis=1, meta=np.empty(0, "float32")
+        of_block, scorer=lazy, drop_axis=1, meta=np.empty(0, "float32")
     ).compute()
 
     def of_map(start):

@@ -327,3 +327,18 @@ def test_docstring_of_boosted_trees_quotes_the_measured_figures():
     known = f"{mean('scikit-learn', 'accuracy on the given labels'):.0%}".replace("%", " %")
     assert f"average precision of {small}, as that of a network ({network})" in text
     assert f"which know {known} of the given labels in the end, {large}" in text
+
+
+def test_what_is_said_of_half_precision_and_of_compiled_passes():
+    networks = tables.results("precision_cpu")
+    for network in networks.values():
+        for found in network["precision"].values():
+            assert found["bfloat16"]["spearman"] > 0.99
+            assert found["bfloat16"]["hardest shared"] >= 0.96  # "but for a few in a hundred"
+            assert found["float16"]["over single"] > 1
+        assert network["compiled"]["input gradient"]["compiled over eager"] > 1.1
+    mlp, conv = networks["MLP"], networks["conv"]
+    times = [cell["bfloat16"]["over single"] for cell in mlp["precision"].values()]
+    assert 0.4 < sorted(times)[len(times) // 2] < 0.65  # "halves"
+    assert mlp["compiled"]["forward"]["compiled over eager"] > 0.95
+    assert 0.7 < conv["compiled"]["forward"]["compiled over eager"] < 0.8  # "a quarter"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from statistics import median
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from .sketches import Sketch, is_worth
 
 _VOTE_BYTES = 2**26  # of the table of votes, by rows and classes, that is made at once
 _CHUNK_ROWS = 2048  # embedded together, at most
@@ -79,14 +81,29 @@ class _Piece(NamedTuple):
     matrix: torch.Tensor  # (n_piece, width), centred; 0 for a row that is not finite
     squares: torch.Tensor  # (n_piece,), squared lengths; infinite for such a row: nobody is near it
     centre: torch.Tensor  # (width,), the mean of the bank
+    sketch: Sketch | None = None
 
     @classmethod
-    def of(cls, centred: torch.Tensor, finite: torch.Tensor, centre: torch.Tensor) -> _Piece:
-        """Return a piece whose rows are already centred."""
-        if bool(finite.all()):
-            return cls(centred, _squared_lengths(centred), centre)
-        centred[~finite] = 0
-        return cls(centred, _squared_lengths(centred).masked_fill_(~finite, torch.inf), centre)
+    def of(
+        cls,
+        centred: torch.Tensor,
+        finite: torch.Tensor,
+        centre: torch.Tensor,
+        axes: torch.Tensor | None = None,
+    ) -> _Piece:
+        """Return a piece whose rows are already centred, with a sketch if there are axes."""
+        if not bool(finite.all()):
+            centred[~finite] = 0
+        squares = _squared_lengths(centred)
+        sketch = None if axes is None else Sketch.of(centred, squares, axes)
+        if not bool(finite.all()):
+            squares.masked_fill_(~finite, torch.inf)
+        return cls(centred, squares, centre, sketch)
+
+    def part(self, rows: slice) -> _Piece:
+        """Return some rows, without a copy."""
+        sketch = None if self.sketch is None else self.sketch.part(rows)
+        return _Piece(self.matrix[rows], self.squares[rows], self.centre, sketch)
 
     def embedded(self, rows: slice) -> torch.Tensor:
         """Return some rows, as they are asked about: NaN where they are not finite."""
@@ -136,12 +153,14 @@ class _Nearest:
             squared = self._squared[target].to(device)
             positions = self._positions[target].to(device)
             for column in range(0, len(piece.matrix), n_columns):
-                scores = self._scores(queries, piece, slice(column, column + n_columns))
-                if own is not None:
-                    own_column = torch.from_numpy(own[block] - column).to(device)
-                    inside = (own_column >= 0) & (own_column < scores.shape[1])
-                    here = torch.nonzero(inside)[:, 0]
-                    scores[here, own_column[here]] = torch.inf
+                part = piece.part(slice(column, column + n_columns))
+                beside = None if own is None else torch.from_numpy(own[block] - column).to(device)
+                if part.sketch is None:
+                    scores = self._scores(queries, part, beside)
+                else:
+                    scores = self._sketched(
+                        queries, part, part.sketch, beside, squares[block], squared.amax(dim=1)
+                    )
                 values, columns = k_smallest(scores, self._k)
                 # The nearest so far stand first: their positions are smaller.
                 values = torch.cat([squared, values + squares[block, None]], dim=1)
@@ -151,22 +170,80 @@ class _Nearest:
             self._squared[target], self._positions[target] = squared.cpu(), positions.cpu()
         self._undefined[rows] = ~torch.isfinite(squares).cpu()
 
-    def _scores(self, queries: torch.Tensor, piece: _Piece, columns: slice) -> torch.Tensor:
-        """Return squared distances less the squared length of the row."""
-        bank, squares = piece.matrix[columns], piece.squares[columns]
+    def _scores(
+        self, queries: torch.Tensor, piece: _Piece, own: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return squared distances less the squared length of the row; infinite for itself."""
+        scores = self._products(queries, piece.matrix, piece.squares)
+        _leave_out(scores, own)
+        return scores
+
+    def _sketched(
+        self,
+        queries: torch.Tensor,
+        piece: _Piece,
+        sketch: Sketch,
+        own: torch.Tensor | None,
+        squares: torch.Tensor,
+        farthest: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the same, or infinity for rows that are seen to be farther than k others.
+
+        `squares` are the queries' squared lengths, `farthest` squared distances of their k nearest.
+        """
+        along = queries @ sketch.axes
+        lowest = self._products(along, sketch.matrix, sketch.squares)
+        _leave_out(lowest, own)
+        nearest = torch.empty((len(queries), 0), dtype=torch.long, device=queries.device)
+        if not bool(torch.isfinite(farthest).all()):
+            nearest = k_smallest(lowest, self._k)[1]
+        of_nearest = torch.stack(_one_by_one(queries, piece, nearest))
+        of_nearest.masked_fill_(lowest.gather(1, nearest).isinf(), torch.inf)  # the row itself
+        if nearest.shape[1] == self._k:
+            farthest = farthest.minimum(of_nearest.max(dim=1).values + squares)
+        chosen = lowest <= sketch.bounds(along, squares, farthest)[:, None]
+        if not is_worth(int(chosen.sum()), chosen.numel()):
+            return self._scores(queries, piece, own)
+        chosen.scatter_(1, nearest, False)
+        scores = lowest.fill_(torch.inf).scatter_(1, nearest, of_nearest)
+        rows, columns = torch.nonzero(chosen, as_tuple=True)
+        columns_of_rows = columns.split(chosen.sum(dim=1).tolist())
+        scores[rows, columns] = torch.cat(_one_by_one(queries, piece, columns_of_rows))
+        _leave_out(scores, own)
+        return scores
+
+    def _products(
+        self, queries: torch.Tensor, bank: torch.Tensor, squares: torch.Tensor
+    ) -> torch.Tensor:
+        """Return squared lengths of the bank less twice the products with queries."""
         size = len(queries) * len(bank)
         # One buffer for all products: fresh memory of this size costs as much as the product.
         if len(self._buffer) < size or self._buffer.device != queries.device:
             self._buffer = queries.new_empty(size)
-        scores = self._buffer[:size].view(len(queries), len(bank))
-        torch.mm(queries * -2, bank.T, out=scores)
-        return scores.add_(squares)
+        products = self._buffer[:size].view(len(queries), len(bank))
+        torch.mm(queries * -2, bank.T, out=products)
+        return products.add_(squares)
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return distances (n, k) and positions in the bank (n, k)."""
         distances = self._squared.clamp_(min=0).sqrt_()
         distances[self._undefined] = torch.nan
         return distances.numpy(), self._positions.numpy()
+
+
+def _leave_out(scores: torch.Tensor, own: torch.Tensor | None) -> None:
+    """Set every row's score with itself to infinity, in the columns (n,) that are there."""
+    if own is not None:
+        here = torch.nonzero((own >= 0) & (own < scores.shape[1]))[:, 0]
+        scores[here, own[here]] = torch.inf
+
+
+def _one_by_one(
+    queries: torch.Tensor, piece: _Piece, columns: Iterable[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return the scores of every query in some columns of its own."""
+    pairs = zip(queries * -2, columns, strict=True)
+    return [piece.squares[own] + piece.matrix[own] @ query for query, own in pairs]
 
 
 def k_smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

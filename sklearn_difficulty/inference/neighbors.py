@@ -20,10 +20,12 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 
 from .._progress import SILENT, Task
+from ..networks.forward import module_device
 from ..rows.rows import Rows
 from .blocks import parts_of
 from .embeddings import EmbeddingReader, refuse_other_width
 from .nearest import _CHUNK_ROWS, _MIN_ROWS, _Nearest, _Piece, _squared_lengths, full_precision
+from .sketches import has_sketches, principal_axes, products_of_pair, rows_of_axes
 from .trace import Probe
 
 _MIN_BUDGET = 2**22  # bytes, below which it is not halved again when CUDA runs out of memory
@@ -72,6 +74,12 @@ class NeighborBank:
             X, own = self.X, np.arange(len(self.X))
         for part in parts:
             yield part, X.take(part), None if own is None else own[part]
+
+    def products(self, n: int) -> float:
+        """Return how many products of two numbers a search for n rows takes, on a CPU."""
+        n_bank, cpu = len(self.X), torch.device("cpu")
+        of_pair = sum(products_of_pair(self._widths[p], n_bank, cpu) for p in self.probes)
+        return n * n_bank * of_pair
 
     def nearest(
         self,
@@ -176,6 +184,7 @@ class NeighborBank:
         centres: list[torch.Tensor] | None = None
         if n_piece < n:
             centres = self._centres(group, n_chunk, batch_size)
+        axes = self._axes(group, batch_size, budget)
         for start in range(0, n, n_piece):
             part = self.X.take(slice(start, min(start + n_piece, n)))
             matrices = self.reader.embed(part, group, batch_size=batch_size)
@@ -183,13 +192,31 @@ class NeighborBank:
             if centres is None:
                 centres = [_mean(*pair) for pair in zip(matrices, finite, strict=True)]
             pieces = [
-                _Piece.of(matrix.sub_(centre), rows, centre)
-                for matrix, rows, centre in zip(matrices, finite, centres, strict=True)
+                _Piece.of(matrix.sub_(centre), rows, centre, own_axes)
+                for matrix, rows, centre, own_axes in zip(
+                    matrices, finite, centres, axes, strict=True
+                )
             ]
             if sum(map(self._bytes, self.probes)) <= budget // 2:
                 self._kept.update(zip(group, pieces, strict=True))
             yield start, pieces
             del pieces, matrices
+
+    def _axes(
+        self, group: Sequence[Probe], batch_size: int, budget: int
+    ) -> list[torch.Tensor | None]:
+        """Return the axes of sketches at every probe of a group, None where they do not pay."""
+        n, device = len(self.X), module_device(self.reader.record.module)
+        axes: list[torch.Tensor | None] = []
+        for probe in group:
+            width = self._widths[probe]
+            rows = rows_of_axes(n, budget // 8 // (4 * width))
+            if rows is None or not has_sketches(width, n, device):
+                axes.append(None)
+                continue
+            [matrix] = self.reader.embed(self.X.take(rows), [probe], batch_size=batch_size)
+            axes.append(principal_axes(matrix))
+        return axes
 
     def _centres(self, group: Sequence[Probe], n_chunk: int, batch_size: int) -> list[torch.Tensor]:
         """Return the mean of the whole bank at every probe of a group, in a pass of its own."""

@@ -17,10 +17,13 @@ from ..inference.neighbors import NeighborBank, choose_rows, positions_in
 from ..inference.probes import ProbeChoice
 from ..inference.probing import NeighborProbes
 from ..inference.trace import Probe
+from ..networks.forward import module_device
 from ..rows.rows import Rows
 from ..training.record import TrainingRecord
 from ..training.requirements import RecordNeeds
 from ._base import BaseDifficultyScorer
+
+_MANY_PRODUCTS = 5e12  # of numbers: a few minutes on a core
 
 
 class KeepsBank(BaseDifficultyScorer):
@@ -134,7 +137,13 @@ class BaseProbeScorer(KeepsBank):
                     f"pool={self.pool} averages wide maps before distances are measured: the "
                     "scores are an approximation."
                 )
-        self._bank = probing.bank(record, X, targets, self.bank_indices_, probes)
+        self._bank = bank = probing.bank(record, X, targets, self.bank_indices_, probes)
+        if bank.products(len(X)) > _MANY_PRODUCTS and module_device(record.module).type == "cpu":
+            warn_caller(
+                f"{len(X)} rows are compared with {len(bank.X)} at {len(probes)} layers, which "
+                "takes minutes to hours on a CPU. Faster approximations: max_bank=10_000 looks "
+                "among some of the rows, pool=4 averages maps. verbose=1 shows how far it is."
+            )
 
     def _choose_bank(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Return the positions of the bank's rows, in order."""

@@ -135,11 +135,13 @@ class PredictionDepthScorer(BaseProbeScorer):
     With input and class probabilities that makes 5 probes for an MLP of three linear layers, 10 for
     the paper's MLP, 15 for VGG16, 11 for ResNet18.
 
-    The cost is that of a matrix product of rows x bank x values at every probe. Memory stays within
-    scikit-learn's ``working_memory`` besides the data, the network's own activations and 12 bytes
-    per row, neighbour and probe: a layer whose embeddings do not fit is embedded piece by piece,
-    several times. Set more of it
-    (``sklearn.set_config(working_memory=4096)``) if there is.
+    The cost is that of a matrix product of rows x bank x values at every probe; on a CPU, of 2,048
+    values or more and among 8,192 rows or more, that of 256 values and of the few rows that these
+    leave in question, and neighbours are as exact. A warning says so before a search that takes
+    minutes. Memory stays within scikit-learn's ``working_memory`` besides the data, the network's
+    own activations, 24 bytes per row and probe, and 12 per neighbour and probe of 65,536 rows, of
+    which as many are asked about at once. A layer whose embeddings do not fit is embedded piece by
+    piece, several times. Set more of it (``sklearn.set_config(working_memory=4096)``) if there is.
 
     References
     ----------

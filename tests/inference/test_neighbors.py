@@ -18,7 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from sklearn_difficulty.inference import neighbors
+from sklearn_difficulty.inference import nearest as nearest_rows
+from sklearn_difficulty.inference import neighbors, sketches
 from sklearn_difficulty.inference.embeddings import EmbeddingReader
 from sklearn_difficulty.inference.nearest import count_votes, full_precision, k_smallest, majority
 from sklearn_difficulty.inference.neighbors import NeighborBank
@@ -38,6 +39,15 @@ def images(n, seed):
 
 BANK, QUERIES = images(N, 0), images(45, 1)
 CODES = np.arange(N) % C
+
+
+@pytest.fixture(params=[None, 2, 9], ids=["products", "few axes", "many axes"])
+def search(request, monkeypatch):
+    """Let bank rows be left out by their sketches, however few rows and numbers there are."""
+    if request.param is not None:
+        for name, value in {"_LEAST_WIDTH": 1, "_LEAST_BANK": 1, "_ALONE": 0}.items():
+            monkeypatch.setattr(sketches, name, value)
+        monkeypatch.setattr(sketches, "_N_AXES", request.param)
 
 
 def conv_net():
@@ -89,7 +99,7 @@ def assert_same_neighbors(found, expected):
 
 
 @pytest.mark.parametrize("X", [None, QUERIES], ids=["bank", "queries"])
-def test_equals_scikit_learn_at_every_probe(record_of, X):
+def test_equals_scikit_learn_at_every_probe(record_of, search, X):
     bank = bank_of(record_of(conv_net()), BANK)
     found = nearest(bank, X)
     assert [f.probe.name for f in found] == ["input", "0", "2", "softmax"]
@@ -100,12 +110,51 @@ def test_equals_scikit_learn_at_every_probe(record_of, X):
         assert f.distances.dtype == np.float32
 
 
-def test_equals_scikit_learn_for_cosine(record_of):
+def test_equals_scikit_learn_for_cosine(record_of, search):
     bank = bank_of(record_of(conv_net()), BANK, unit_length=True)
     for f in nearest(bank, QUERIES):
         distances, positions = oracle(bank, f, QUERIES, metric="cosine")
         assert_array_equal(f.positions, positions, err_msg=f.probe.name)
         assert_allclose(f.distances**2 / 2, distances, rtol=1e-3, atol=1e-6)
+
+
+def long_embeddings(n):
+    """Return rows of 2,048 numbers that differ along twenty axes above all."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 20)) @ rng.normal(size=(20, 2048)) + rng.normal(size=(n, 2048))
+    return X.astype(np.float32)
+
+
+def test_sketches_spare_nearly_all_pairs_of_a_large_bank(record_of, monkeypatch):
+    X = long_embeddings(8192)
+    bank, compared = bank_of(record_of(nn.Linear(2048, C)), X, [INPUT], batch_size=512), []
+
+    def one_by_one(queries, piece, columns):
+        compared.extend(map(len, columns))
+        return in_full(queries, piece, columns)
+
+    in_full = nearest_rows._one_by_one
+    with monkeypatch.context() as patched:
+        patched.setattr(nearest_rows._Nearest, "_scores", None)  # of all pairs
+        patched.setattr(nearest_rows, "_one_by_one", one_by_one)
+        found = nearest(bank, X[:300] + 0.1)
+    assert K * 300 <= sum(compared) < 0.01 * 300 * len(X)
+    monkeypatch.setattr(sketches, "_LEAST_BANK", len(X) + 1)
+    of_products = bank_of(record_of(nn.Linear(2048, C)), X, [INPUT], batch_size=512)
+    [[_, distances, positions]], [[_, *of_all]] = found, nearest(of_products, X[:300] + 0.1)
+    assert_array_equal(positions, of_all[1])
+    assert_allclose(distances, of_all[0], atol=0.02)  # of rows that are 300 long
+
+
+def test_all_pairs_are_compared_where_sketches_tell_nothing(record_of, monkeypatch):
+    monkeypatch.setattr(sketches, "_LEAST_BANK", 1)
+    X = np.random.default_rng(0).normal(size=(900, 2048)).astype(np.float32)
+    [found] = nearest(bank_of(record_of(nn.Linear(2048, C)), X, [INPUT]), X[:20] + 0.5)
+    monkeypatch.setattr(nearest_rows._Nearest, "_sketched", None)
+    monkeypatch.setattr(sketches, "_LEAST_BANK", len(X) + 1)
+    [expected] = nearest(bank_of(record_of(nn.Linear(2048, C)), X, [INPUT]), X[:20] + 0.5)
+    assert_array_equal(found.positions, expected.positions)
+    assert_array_equal(found.distances, expected.distances)
 
 
 def test_some_probes_only(record_of):
@@ -118,7 +167,7 @@ def test_some_probes_only(record_of):
 
 @pytest.mark.parametrize("working_memory", [1024, 0.1])
 @pytest.mark.parametrize("offset", [100.0, 1000.0])
-def test_common_offset_changes_no_neighbor(record_of, offset, working_memory):
+def test_common_offset_changes_no_neighbor(record_of, search, offset, working_memory):
     module = nn.Sequential(nn.Linear(50, 60), nn.Tanh(), nn.Linear(60, C))
     X = np.random.default_rng(0).normal(size=(400, 50)).astype(np.float32)
     plain = nearest(bank_of(record_of(module), X))
@@ -134,7 +183,7 @@ def test_common_offset_changes_no_neighbor(record_of, offset, working_memory):
         assert (after.positions == before.positions).mean() > 0.98
 
 
-def test_own_row_is_left_out_by_position_and_its_duplicates_are_not(record_of):
+def test_own_row_is_left_out_by_position_and_its_duplicates_are_not(record_of, search):
     X = BANK.copy()
     X[50] = X[7]
     for f in nearest(bank_of(record_of(conv_net()), X)):
@@ -143,7 +192,7 @@ def test_own_row_is_left_out_by_position_and_its_duplicates_are_not(record_of):
         assert 7 in f.positions[50]
 
 
-def test_own_positions_may_be_given(record_of):
+def test_own_positions_may_be_given(record_of, search):
     bank = bank_of(record_of(conv_net()), BANK)
     own = np.array([3, -1, 119])
     X = BANK[[3, 3, 119]]
@@ -153,7 +202,7 @@ def test_own_positions_may_be_given(record_of):
         assert 3 in f.positions[1]
 
 
-def test_all_other_rows(record_of):
+def test_all_other_rows(record_of, search):
     bank = bank_of(record_of(nn.Linear(2, C)), BANK[:9, :, 0, 0])
     for f in nearest(bank, k=8):
         assert_array_equal(f.positions, [[j for j in range(9) if j != i] for i in range(9)])
@@ -186,7 +235,7 @@ CORNERS = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, 8).T.astype(np.fl
 
 
 @pytest.mark.parametrize("working_memory", [1024, 0.05])
-def test_of_equally_distant_rows_the_first_are_taken(record_of, working_memory):
+def test_of_equally_distant_rows_the_first_are_taken(record_of, search, working_memory):
     # Twenty times the corners of a cube around 0: all distances are whole numbers, squared.
     X = np.tile(CORNERS, (20, 1))
     bank = bank_of(record_of(nn.Linear(3, C)), X, [INPUT], batch_size=16)
@@ -244,7 +293,7 @@ def test_k_smallest_of_many(m, k, n_levels):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 512])
 @pytest.mark.parametrize("working_memory", [1024, 1, 0.05, 0])
-def test_memory_and_block_size_change_no_neighbor(record_of, working_memory, batch_size):
+def test_memory_and_block_size_change_no_neighbor(record_of, search, working_memory, batch_size):
     record = record_of(conv_net())
     expected = [nearest(bank_of(record, BANK), X) for X in (None, QUERIES)]
     bank = bank_of(record, BANK, batch_size=batch_size)
@@ -450,7 +499,9 @@ class Exponential(nn.Module):
     [(1e9, True), (-1e9, True), (1e-10, True), (1e-30, False)],
     ids=["inf", "-inf", "square is inf", "finite"],
 )
-def test_embedding_of_a_query_that_is_not_finite(record_of, value, is_undefined, working_memory):
+def test_embedding_of_a_query_that_is_not_finite(
+    record_of, search, value, is_undefined, working_memory
+):
     X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32) * 1e-30
     queries = X[:5].copy()
     queries[2] = value
@@ -465,7 +516,7 @@ def test_embedding_of_a_query_that_is_not_finite(record_of, value, is_undefined,
 
 @pytest.mark.parametrize("working_memory", [1024, 0.0005])
 @pytest.mark.parametrize("value", [1e9, -1e9, 1e-10], ids=["inf", "-inf", "square is inf"])
-def test_bank_that_is_not_finite(record_of, value, working_memory):
+def test_bank_that_is_not_finite(record_of, search, value, working_memory):
     X = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32) * 1e-30
     X[[21, 30]] = value
     record, others = record_of(Exponential()), np.delete(np.arange(40), [21, 30])

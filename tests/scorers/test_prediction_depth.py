@@ -22,6 +22,7 @@ from torch.utils.data import TensorDataset
 from sklearn_difficulty import NeighborConfidenceScorer, PredictionDepthScorer
 from sklearn_difficulty.inference.neighbors import NeighborBank
 from sklearn_difficulty.measures import prediction_depth
+from sklearn_difficulty.scorers import _base_probing
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "seeded"),
@@ -386,6 +387,19 @@ def test_part_of_the_bank(flowers, flower_record, scorer_class):
     assert_array_equal(same.bank_indices_, indices)
     assert_array_equal(same.difficulty_, scorer.difficulty_)
     assert not np.array_equal(other.bank_indices_, indices)
+
+
+@SCORERS
+def test_many_pairs_of_rows_are_told_of_with_what_to_set(
+    flowers, flower_record, scorer, scorer_class, monkeypatch
+):
+    enough = scorer._bank.products(150) * 60 / 150
+    monkeypatch.setattr(_base_probing, "_MANY_PRODUCTS", enough)
+    with pytest.warns(UserWarning, match=r"150 rows are compared with 150 at .* max_bank=10_000"):
+        scorer_class(flower_record, n_neighbors=5).fit(*flowers)
+    with pytest.warns(UserWarning, match="approximation") as caught:
+        scorer_class(flower_record, n_neighbors=5, max_bank=60).fit(*flowers)
+    assert not any("are compared with" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.parametrize("max_bank", [60, 149, 150, 1000])

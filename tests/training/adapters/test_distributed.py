@@ -109,7 +109,7 @@ def by_accelerate(folder):
     from accelerate.state import AcceleratorState
     from skorch.hf import AccelerateMixin
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # of tests before, in one process
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of the process it comes from
 
     class WeightsOnly(Accelerator):
         """On the CPU, the loss would be distributed too, which fails as it has no weights."""
