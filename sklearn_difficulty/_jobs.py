@@ -17,7 +17,7 @@ from typing import Any
 from joblib import effective_n_jobs
 from joblib.externals.loky.backend.reduction import dumps
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from joblib.parallel import get_active_backend
+from joblib.parallel import ParallelBackendBase, get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._randomness import is_alone
@@ -27,6 +27,7 @@ __all__ = ["as_they_come", "sent_to_processes"]
 
 _MAX_LOST = 3  # times in a row, with no result between them
 _DASK, _RAY = "DaskDistributedBackend", "RayBackend"
+_SUBMIT = "submit" if hasattr(ParallelBackendBase, "submit") else "apply_async"  # joblib 1.4
 _ELSEWHERE = ("LokyBackend", "MultiprocessingBackend", _RAY)  # never threads of this process
 _OF_CLUSTERS = (_DASK, _RAY)
 
@@ -39,7 +40,8 @@ def as_they_come(
 ) -> Iterator[tuple[int, Any]]:
     """Yield the number and the result of n jobs as soon as they are there.
 
-    A job that is lost with its worker is done again, others are not.
+    Jobs that are lost with a worker, or while they ran beside it, are done again; those of which
+    the result is there are not.
 
     Parameters
     ----------
@@ -51,6 +53,11 @@ def as_they_come(
         Jobs.
     n_jobs : int or None
         Jobs at a time, as for joblib.
+
+    Raises
+    ------
+    Exception
+        What a job raises, or the loss of a worker, if four follow each other without a result.
     """
     if _stays_here(n_jobs):
         for k in range(n):
@@ -93,7 +100,7 @@ def sent_to_processes(n_jobs: int | None) -> bool:
 def _active_backend() -> Any:
     """Return what joblib hands jobs to now."""
     active, _ = get_active_backend()
-    if type(active).__name__ == _DASK and "submit" not in vars(active):
+    if type(active).__name__ == _DASK and _SUBMIT not in vars(active):
         _mend(active)
     return active
 
@@ -104,7 +111,7 @@ def _mend(dask: Any) -> None:
     It waits forever for the first, and does the second when a single worker is left: what has just
     killed the others would kill this process.
     """
-    submit, n_workers = dask.submit, dask.effective_n_jobs
+    submit, n_workers = getattr(dask, _SUBMIT), dask.effective_n_jobs
 
     def submit_and_tell(batch: Any, callback: Callable[[Any], None]) -> Any:
         def tell(done: Any) -> None:
@@ -115,7 +122,7 @@ def _mend(dask: Any) -> None:
         future.add_done_callback(tell)
         return future
 
-    dask.submit = submit_and_tell
+    setattr(dask, _SUBMIT, submit_and_tell)
     dask.effective_n_jobs = lambda n_jobs: max(2, n_workers(n_jobs))
 
 

@@ -23,10 +23,11 @@ _N_THREADS_BEFORE: dict[int, int] = {}  # torch's, of every thread that is in `o
 
 
 def _begin_forked() -> None:
-    """Let a forked process not wait for threads that have stayed behind.
+    """Let a forked process not wait for threads of its parent, which it does not have.
 
-    Those of torch have, so it takes none, as in the workers of a DataLoader. The lock may have been
-    held by another one.
+    torch would wait for those that compute, so it takes one, as in the workers of a DataLoader; in
+    all processes that are forked, since whoever computes first would hang. A thread that held the
+    lock will never release it, so there is a new one.
     """
     global _GLOBAL_STATE
     torch.set_num_threads(1)

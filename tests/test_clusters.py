@@ -119,6 +119,7 @@ def repeats(strike):
     return tuple(table[name] for name in table.dtype.names[1:-1])  # without name and seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [members, folds, repeats])
 def test_work_of_a_killed_worker_is_done_again_and_no_other(work, dask, tmp_path):
     folder = tmp_path / "jobs"

@@ -72,6 +72,21 @@ def test_a_torch_module_in_place_of_a_net(estimator, module):
     assert taken or isinstance(estimator, MemorizationTrajectory)  # which takes a list
 
 
+def test_a_torch_module_that_is_an_estimator_may_judge():
+    class Judge(GaussianNB, nn.Module):
+        """Trains itself."""
+
+        def __init__(self):
+            nn.Module.__init__(self)
+            GaussianNB.__init__(self)
+
+    judged = [
+        LabelErrorScorer(judge, n_members=2, random_state=0).fit(X, y).difficulty_
+        for judge in (Judge(), GaussianNB())
+    ]
+    np.testing.assert_array_equal(*judged)
+
+
 def test_a_torch_module_in_place_of_the_net_of_a_record():
     with pytest.raises(InvalidParameterError, match="'net' parameter of from_fit is a torch mod"):
         TrainingRecord.from_fit(nn.Linear(5, 3), X, y)

@@ -3,9 +3,11 @@
 
 import threading
 import time
+from concurrent.futures import Future
 
 import joblib
 import pytest
+from joblib._parallel_backends import ThreadingBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sklearn_difficulty._jobs import as_they_come
@@ -70,3 +72,23 @@ def test_backends_that_cannot_yield_get_one_pool(monkeypatch):
         found = list(as_they_come(lambda k: 10 * k, lambda k: (k,), 5, 2))
     assert found == [(k, 10 * k) for k in range(5)]
     assert len(n_pools) == 1
+
+
+class DaskDistributedBackend(ThreadingBackend):
+    """One that, as joblib's for dask, calls nobody back about a job that was given up."""
+
+    def submit(self, batch, callback=None):
+        future = Future()
+        future.get = future.result
+        future.set_exception(ArithmeticError("given up"))
+        return future
+
+    apply_async = submit  # before joblib 1.5
+
+
+def test_a_job_that_dask_gives_up_raises():
+    with (
+        joblib.parallel_config(backend=DaskDistributedBackend()),
+        pytest.raises(ArithmeticError, match="given up"),
+    ):
+        list(as_they_come(lambda k: k, lambda k: (k,), 3, 2))

@@ -67,13 +67,15 @@ def test_page_on_scaling_quotes_how_well_costs_are_told():
     images = {name: cell for name, cell in found.items() if name.startswith("depth of")}
     runs = [run for name, cell in found.items() if name not in images for run in cell["runs"]]
     told = "told over took"
-    loads = sorted(round(run["load"]) for run in runs)
+    loads, added = (sorted(round(run[key]) for run in runs) for key in ("load", "added MiB"))
     of_images = span(run[told] for cell in images.values() for run in cell["runs"])
     for quoted in (
         f"a load of {loads[0]} to {loads[-1]}",
         f"told are {span(run[told] for run in runs)} of those taken",
         f"memory {span(run['memory: told over took'] for run in runs)}.",
-        f"wall it is {span(run['wall: told over took'] for run in runs)},",
+        f"of the {added[0]} to {added[-1]} MiB that these fits add, "
+        f"it is {span(run['added: told over took'] for run in runs)}.",
+        f"wall, seconds are {span(run['wall: told over took'] for run in runs)},",
         f"was told at {of_images} of what it took",
     ):
         assert quoted in text, quoted

@@ -10,10 +10,10 @@ from torch import nn
 
 
 def refuse_bare_module(value: Any, parameter: str, owner: str) -> None:
-    """Raise if a parameter is a torch module, or its class, and say what makes a net of it."""
+    """Raise if a parameter is a torch module without fit, or its class, and say what trains it."""
     is_class = isinstance(value, type)
     kind = value if is_class else type(value)
-    if issubclass(kind, nn.Module):
+    if issubclass(kind, nn.Module) and not hasattr(kind, "fit"):
         name = kind.__name__ if is_class else "module"
         raise InvalidParameterError(
             f"The '{parameter}' parameter of {owner} is a torch module, {kind.__name__}, which "

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._parameters import check_parameters
+from .._warnings import warn_caller
 from ..networks.heads import Head, OutputKind, head_named
 from .row_names import RowNames, numbers_of, outputs_of, positions, refuse_unknown_positions
 from .trajectory import Trajectory
@@ -171,6 +172,16 @@ class TrajectoryRecorder:
         -------
         trajectory : Trajectory
             Rows that were never shown are NaN throughout, with target -1 (NaN for a regressor).
+
+        Raises
+        ------
+        ValueError
+            If no epoch is closed.
+
+        Warns
+        -----
+        UserWarning
+            If no batch was recorded.
         """
         if not self._epochs:
             raise ValueError("No epoch has been closed; call end_epoch() after each.")
@@ -178,7 +189,11 @@ class TrajectoryRecorder:
             name: np.stack([epoch[name] for epoch in self._epochs])
             for name in (*_MEANS, "predicted", "count")
         }
-        if self._targets is None:  # one of several processes, which got no batch
+        if self._targets is None:
+            warn_caller(
+                "No batch was recorded, so that nothing is known of any row. Only the part of one "
+                "of several processes may be so; merge_trajectories takes it with the others."
+            )
             filling = np.nan if self._head.is_regression else -1
             return Trajectory(**history, targets=np.full(self.n_rows, filling), mode=self.mode)
         if self.keep_logits:

@@ -70,7 +70,9 @@ def test_a_process_may_have_seen_no_row(outputs, epochs, tmp_path):
     idle = TrajectoryRecorder(4, outputs=outputs, keep_logits=True)
     idle.end_epoch()
     idle.end_epoch()
-    TrainingRecord.from_trajectory(idle.trajectory(), **kinds).save(tmp_path / "idle")
+    with pytest.warns(UserWarning, match="No batch was recorded"):
+        nothing = idle.trajectory()
+    TrainingRecord.from_trajectory(nothing, **kinds).save(tmp_path / "idle")
     parts = [TrainingRecord.load(tmp_path / "idle"), TrainingRecord.from_trajectory(saw, **kinds)]
     for order in (parts, parts[::-1]):
         merged = merge_trajectories(order)

@@ -156,11 +156,12 @@ def warn_of_missing_doubt(probabilities: NDArray[Any], codes: NDArray[np.int64])
     contradicts = probabilities.argmax(axis=1) != codes
     if len(codes) >= _ENOUGH_TO_AGREE and is_sure and contradicts.mean() > _CONTRADICTED:
         warn_caller(
-            f"The probabilities are 0 or 1, and contradict {contradicts.mean():.0%} of the given "
-            "labels: the model's own mistakes look as sure as wrong labels, so that suspects are "
-            "too many and in no order, and the interval of the share of wrong labels can miss it. "
-            "Let the model doubt, as in sklearn.calibration.CalibratedClassifierCV(model), or take "
-            "another; and pass what its predict_proba says, not what its predict does."
+            f"The probabilities are 0 or 1, and contradict {contradicts.sum()} of "
+            f"{len(codes)} given labels: the model's own mistakes look as sure as wrong labels, so "
+            "that suspects are too many and in no order, and the interval of the share of wrong "
+            "labels can miss it. Let the model doubt, as in "
+            "sklearn.calibration.CalibratedClassifierCV(model), or take another; and pass what its "
+            "predict_proba says, not what its predict does."
         )
 
 
