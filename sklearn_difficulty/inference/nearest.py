@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .sketches import Sketch, is_worth
+from .sketches import Sketch, is_worth, products_of_pair
 
 _VOTE_BYTES = 2**26  # of the table of votes, by rows and classes, that is made at once
 _CHUNK_ROWS = 2048  # embedded together, at most
@@ -313,6 +313,7 @@ def counted_pairs() -> Iterator[Counter[SearchKind]]:
 def seconds_of_pair(kind: SearchKind, n_bank: int, clock: Callable[[], float]) -> float:
     """Return the seconds of comparing two rows, among a bank of some rows."""
     width, device = kind
+    share = products_of_pair(width, n_bank, device) / width  # of what is timed, with sketches
     n_rows, n_values = _TIMED_BANK
     n, n_bank = _CPU_PRODUCT_ROWS, max(2, min(n_bank, n_rows, n_values // width))
     generator = torch.Generator().manual_seed(0)
@@ -326,4 +327,4 @@ def seconds_of_pair(kind: SearchKind, n_bank: int, clock: Callable[[], float]) -
             start = clock()
             search.update(slice(0, n), queries, piece, 0, None)  # ends on the CPU
             times.append(clock() - start)
-    return median(times[1:]) / (n * n_bank)  # the first one makes the buffer
+    return share * median(times[1:]) / (n * n_bank)  # the first one makes the buffer
