@@ -314,6 +314,7 @@ def counted_pairs() -> Iterator[Counter[SearchKind]]:
 def seconds_of_pair(kind: SearchKind, n_bank: int, clock: Callable[[], float]) -> float:
     """Return the seconds of comparing two rows, among a bank of some rows."""
     width, device = kind
+    share = products_of_pair(width, n_bank, device) / width  # of what is timed, with sketches
     n_rows, n_values = _TIMED_BANK
     share = products_of_pair(width, n_bank, device) / width
     n, n_bank = _CPU_PRODUCT_ROWS, max(2, min(n_bank, n_rows, n_values // width))

@@ -571,3 +571,12 @@ def test_votes_equal_scikit_learn(record_of):
         assert_allclose(count_votes(labels, C) / K, expected)
         assert_allclose(shares, expected.max(axis=1))
         assert shares.dtype == np.float32
+
+
+def test_sketches_are_in_the_seconds_that_a_search_is_told_to_take():
+    kind = nearest_rows.SearchKind(4096, torch.device("cpu"))
+    few, many = (
+        nearest_rows.seconds_of_pair(kind, n_bank, count().__next__) for n_bank in (4_096, 60_000)
+    )  # of which as many are timed
+    assert many / few == pytest.approx(sketches.products_of_pair(4096, 60_000, kind.device) / 4096)
+    assert many < few / 5
