@@ -316,7 +316,6 @@ def seconds_of_pair(kind: SearchKind, n_bank: int, clock: Callable[[], float]) -
     width, device = kind
     share = products_of_pair(width, n_bank, device) / width  # of what is timed, with sketches
     n_rows, n_values = _TIMED_BANK
-    share = products_of_pair(width, n_bank, device) / width
     n, n_bank = _CPU_PRODUCT_ROWS, max(2, min(n_bank, n_rows, n_values // width))
     generator = torch.Generator().manual_seed(0)
     bank = torch.randn((n_bank, width), generator=generator, device="cpu").to(device)

@@ -151,13 +151,6 @@ def test_sketches_spare_nearly_all_pairs_of_a_large_bank(record_of, monkeypatch)
     assert_allclose(distances, of_all[0], atol=0.02)  # of rows that are 300 long
 
 
-def test_time_of_a_pair_is_that_with_sketches_where_a_bank_has_them():
-    kind = nearest_rows.SearchKind(2048, torch.device("cpu"))
-    few, many = (nearest_rows.seconds_of_pair(kind, n, count().__next__) for n in (8000, 80_000))
-    assert_allclose(many / few, sketches.products_of_pair(2048, 80_000, kind.device) / 2048)
-    assert many < few / 5
-
-
 def test_all_pairs_are_compared_where_sketches_tell_nothing(record_of, monkeypatch):
     monkeypatch.setattr(sketches, "_LEAST_BANK", 1)
     X = np.random.default_rng(0).normal(size=(900, 2048)).astype(np.float32)
