@@ -203,14 +203,15 @@ def benchmark_scorers(
         work, lambda f: (fits[f][1], *flips[fits[f][0]], names[f]), len(fits), n_jobs
     )
     caught: dict[tuple[type[Warning], str], list[int]] = {}
-    for f, (report, took, warned) in done:
-        values[fits[f]] = [report[measure] for measure in measures.values()]
-        seconds[fits[f]] = took
-        for warning in warned:
-            caught.setdefault(warning, []).append(f)
-        if verbose:
-            average_precision = report["average_precision"]
-            print(f"{names[f]}: average precision {average_precision:.3f}, {took:.1f} s")
+    with warnings.catch_warnings():  # threads side by side leave filters of their own behind
+        for f, (report, took, warned) in done:
+            values[fits[f]] = [report[measure] for measure in measures.values()]
+            seconds[fits[f]] = took
+            for warning in warned:
+                caught.setdefault(warning, []).append(f)
+            if verbose:
+                average_precision = report["average_precision"]
+                print(f"{names[f]}: average precision {average_precision:.3f}, {took:.1f} s")
     for (category, message), where in caught.items():
         warned_of = "; ".join(names[f] for f in sorted(where))
         warnings.warn(f"{warned_of}: {message}", category, stacklevel=2)

@@ -158,7 +158,8 @@ def cross_val_difficulty(
         n,
         n_jobs,
     )
-    results = [result for _, result in sorted(done, key=itemgetter(0))]
+    with warnings.catch_warnings():  # threads side by side leave filters of their own behind
+        results = [result for _, result in sorted(done, key=itemgetter(0))]
     difficulty = np.empty(len(y), dtype=np.float32)
     caught: dict[tuple[type[Warning], str], list[int]] = {}
     for k, ((_, test), (scores, warned)) in enumerate(zip(splits, results, strict=True), start=1):

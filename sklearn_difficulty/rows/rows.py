@@ -132,11 +132,12 @@ class DatasetRows(Rows):
 
     @cached_property
     def _first_row(self) -> list[Any]:
-        """The first row as a batch; nothing where collate_fn may give others another size."""
+        """The first row as a batch; nothing where others may have another size, as texts have."""
         if is_own(self.collate_fn):
             return []
         with isolated_rng(0):  # the item may be random
-            return leaves(next(self.take(slice(1))._batches(1)))
+            row = leaves(next(self.take(slice(1))._batches(1)))
+        return row if all(hasattr(leaf, "nbytes") for leaf in row) else []
 
     @property
     def row_nbytes(self) -> int | None:

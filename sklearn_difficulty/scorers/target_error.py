@@ -461,6 +461,11 @@ class TargetErrorScorer(TellsTargetNoise, ListsSuspects, ReviewsRows, BaseDiffic
             scores[known] = self._errors.relative_width(predictions[known])
         else:
             columns = targets.reshape(len(targets), -1).astype(np.float64)
+            if columns.shape[1] != predictions.shape[1]:
+                raise ValueError(
+                    f"y has {columns.shape[1]} target(s) a row, and had {predictions.shape[1]} in "
+                    "the fit."
+                )
             log_odds = self._errors.log_odds(columns[known], predictions[known])
             scores[known] = expit(log_odds / SPREAD_OUT)
         return scores

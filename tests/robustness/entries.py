@@ -265,6 +265,7 @@ PLAIN_FUNCTIONS: dict[str, dict[str, Any]] = {
         "scoring_view": X,
         "groups": np.arange(24) % 8,
         "n_repeats": 1,
+        "n_jobs": None,
         "random_state": 0,
         "verbose": 0,
     },

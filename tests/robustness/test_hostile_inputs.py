@@ -132,7 +132,7 @@ def test_there_are_many_hostile_inputs():
 def test_nothing_public_is_forgotten():
     missing = []
     for room in (*ROOMS, training):
-        for name in set(room.__all__) - {"__version__"}:
+        for name in set(room.__all__) - {"__version__", "CostEstimate"}:  # which only we make
             thing = getattr(room, name)
             if inspect.ismodule(thing):
                 continue

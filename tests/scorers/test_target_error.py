@@ -148,6 +148,8 @@ def test_several_targets_a_row():
         assert low <= wrong.any(axis=1).mean() <= high
         assert {"given_0", "suggested_1"} <= set(scorer.suspects(3))
         assert scorer.score_samples(X[:5], given[:5]).shape == (5,)
+        with pytest.raises(ValueError, match=r"y has 1 target\(s\) a row, and had 2 in the fit"):
+            scorer.score_samples(X[:5], given[:5, 0])
 
 
 # ---------------------------------------------------------------------- where predictions come from
