@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
@@ -217,7 +217,7 @@ def _take(X: Any, rows: NDArray[np.intp]) -> Any:
     if is_tensor(X):
         refuse_not_dense(X)
     try:
-        return _safe_indexing(X, rows)
+        return _safe_indexing(indexable(X)[0], rows)  # sparse matrices as CSR
     except Exception as error:  # of a Dataset of the user's, say
         error.add_note("This came up when the verified rows of X were taken.")
         raise
