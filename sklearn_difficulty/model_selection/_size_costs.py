@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..scorers import CostEstimate, MemorizationScorer
@@ -11,6 +11,11 @@ from ..scorers import CostEstimate, MemorizationScorer
 
 class EstimatesCostOfSizes:
     """The part of `MemorizationTrajectory` that says what its fit will cost."""
+
+    random_state: Any
+    _validate_params: Callable[[], None]
+    _rows_and_sizes: Callable[[Any, Any], Any]
+    _of_ensembles: Callable[[], dict[str, Any]]
 
     def estimate_cost(
         self, X: Any, y: Any = None, *, scoring_view: Any = None, groups: Any = None
@@ -53,11 +58,10 @@ class EstimatesCostOfSizes:
         ... ).trainings
         8
         """
-        self._validate_params()  # type: ignore[attr-defined]  # of the estimator, as below
-        _, sizes = self._rows_and_sizes(X, y)  # type: ignore[attr-defined]
-        settings = self._of_ensembles()  # type: ignore[attr-defined]
-        seed = self.random_state  # type: ignore[attr-defined]
-        scorers = [MemorizationScorer(net, random_state=seed, **settings) for _, net in sizes]
+        self._validate_params()
+        _, sizes = self._rows_and_sizes(X, y)
+        settings = self._of_ensembles() | {"random_state": self.random_state}
+        scorers = [MemorizationScorer(net, **settings) for _, net in sizes]
         return _added(
             scorer.estimate_cost(X, y, scoring_view=scoring_view, groups=groups)
             for scorer in scorers
